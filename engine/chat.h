@@ -1,0 +1,36 @@
+/*
+ * Chat templates, recognised per family from the model file and rendered here, in C: the template
+ * program in the file is never run.  The rendered markers are special tokens, everything a person
+ * or a document wrote is encoded as ordinary text.
+ */
+#ifndef PD_CHAT_H
+#define PD_CHAT_H
+
+#include <glib.h>
+#include "engine/tokenizer.h"
+
+typedef enum {
+    PD_CHAT_NONE,   /* base model: plain text, "Question:" / "Answer:" lines */
+    PD_CHAT_CHATML, /* Qwen, SmolLM2 */
+    PD_CHAT_LLAMA3,
+    PD_CHAT_GEMMA,
+} PdChatFamily;
+
+typedef enum { PD_ROLE_SYSTEM, PD_ROLE_USER, PD_ROLE_ASSISTANT } PdRole;
+
+/* Recognise from the chat template's text (NULL: none) and the special tokens present. */
+PdChatFamily pd_chat_recognise(const char *template_text, const PdTokenizer *tok);
+const char *pd_chat_family_name(PdChatFamily family);
+
+/* BOS if the model wants one, and nothing else. */
+void pd_chat_begin(PdChatFamily family, const PdTokenizer *tok, GArray *ids);
+/* The marker that opens a turn of this role.  Gemma has no system role: it is rendered as the
+ * first lines of the user turn. */
+void pd_chat_open(PdChatFamily family, const PdTokenizer *tok, PdRole role, GArray *ids);
+/* Ordinary text, special matching off. */
+void pd_chat_text(PdChatFamily family, const PdTokenizer *tok, const char *bytes, gsize n,
+                  GArray *ids);
+/* The marker that closes a turn. */
+void pd_chat_close(PdChatFamily family, const PdTokenizer *tok, PdRole role, GArray *ids);
+
+#endif

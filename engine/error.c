@@ -1,0 +1,3 @@
+#include "engine/error.h"
+
+G_DEFINE_QUARK(pd - engine - error - quark, pd_engine_error)

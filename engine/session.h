@@ -1,0 +1,102 @@
+/*
+ * A session runs a model over one or several sequences of tokens and keeps their KV.
+ *
+ * All work is by rows: pd_session_run takes any number of rows of any sequences (prefill chunks and
+ * single decode rows of different prompts mix in one call); the session splits them into
+ * micro-batches.  Rows of one sequence are always appended at its end.
+ *
+ * Determinism: a row's result depends only on its own sequence's tokens, whatever else is in the
+ * batch and however the prompt was cut, bit for bit on one device and instruction set.
+ */
+#ifndef PD_SESSION_H
+#define PD_SESSION_H
+
+#include <gio/gio.h>
+#include "engine/model.h"
+
+typedef struct PdSession PdSession;
+
+typedef struct {
+    int n_sequences; /* >= 1 */
+    int max_tokens;  /* capacity of each sequence, in rows */
+    PdDtype kv_type; /* PD_F16 or PD_Q8_0 */
+    int batch_rows;  /* rows per micro-batch, 0: 512 */
+    int n_layers;    /* run only the first n layers (0: all); then there are no logits */
+} PdSessionOptions;
+
+/* Bytes the session will allocate (KV + scratch), for the planner. */
+guint64 pd_session_bytes(const PdModel *model, const PdSessionOptions *options);
+PdSession *pd_session_new(PdModel *model, const PdSessionOptions *options, GError **error);
+void pd_session_free(PdSession *session);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdSession, pd_session_free)
+
+PdModel *pd_session_model(PdSession *session);
+int pd_session_n_tokens(const PdSession *session, int sequence);
+/* Forget all rows from n_tokens on. */
+void pd_session_truncate(PdSession *session, int sequence, int n_tokens);
+
+/* One entry: n tokens appended to one sequence. */
+typedef struct {
+    int sequence;
+    const gint32 *tokens;
+    int n_tokens;
+    /* Where the logits of the last token (or, with all_logits, of every token) go: f32 (1 or
+     * n_tokens, n_vocab), or NULL. */
+    float *logits;
+    gboolean all_logits;
+} PdRun;
+
+/*
+ * What the layers compute, shown to a caller who wants to keep or score it.  Called once per layer
+ * and micro-batch, in order, on the calling thread.  Pointers are host memory valid during the
+ * call. q   f32 (n_rows, n_heads, head_dim): with bias and norm, before RoPE k   f32 (n_rows,
+ * n_kv_heads, head_dim): with norm, WITHOUT bias, before RoPE v   f32 (n_rows, n_kv_heads,
+ * head_dim)
+ */
+typedef struct {
+    int layer;
+    int sequence;
+    int first_row; /* position in the sequence of row 0 */
+    int n_rows;
+    const float *q;
+    const float *k;
+    const float *v;
+} PdLayerRows;
+typedef void (*PdTapFunc)(const PdLayerRows *rows, gpointer user_data);
+
+/* NULL turns it off.  layer_mask: one gboolean a layer, NULL: all layers. */
+void pd_session_set_tap(PdSession *session, PdTapFunc func, const gboolean *layer_mask,
+                        gpointer user_data);
+
+/* done and total count rows; return FALSE to stop (the call fails with CANCELLED, the sequences
+ * keep what was finished). */
+typedef gboolean (*PdProgressFunc)(guint64 done, guint64 total, gpointer user_data);
+
+gboolean pd_session_run(PdSession *session, const PdRun *runs, int n_runs,
+                        GCancellable *cancellable, PdProgressFunc progress, gpointer user_data,
+                        GError **error);
+
+/*
+ * The rows of a sequence as bytes, exactly as they lie in the cache: for each layer K then V, each
+ * (n_kv_heads, n_rows, row_bytes).  load puts rows [first, first+n) back so that the sequence
+ * continues bit for bit as if it had never stopped; the sequence must hold exactly `first` rows.
+ */
+guint64 pd_session_row_bytes(const PdSession *session); /* all layers, K and V */
+void pd_session_save_rows(PdSession *session, int sequence, int first, int n, void *dst);
+gboolean pd_session_load_rows(PdSession *session, int sequence, int first, int n,
+                              const gint32 *tokens, const void *src, gsize n_bytes, GError **error);
+/* Copy rows 0..n-1 of one sequence to another (a shared prefix). */
+gboolean pd_session_share_rows(PdSession *session, int from, int to, int n, GError **error);
+/* The tokens of a sequence so far. */
+const gint32 *pd_session_tokens(const PdSession *session, int sequence);
+
+/*
+ * Turn on the attention record: for each row decoded after this call (n_tokens = 1 runs), the mean
+ * over `heads` of the attention weights over the sequence's rows so far.  heads: pairs layer, head.
+ * The record of the last decoded row: f32 [n_tokens(sequence)], owned by the session; NULL when
+ * off.  PD_F16 caches only.
+ */
+void pd_session_record_attention(PdSession *session, const int (*heads)[2], int n_heads);
+const float *pd_session_attention(PdSession *session, int sequence, int *n_rows);
+
+#endif

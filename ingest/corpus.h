@@ -1,0 +1,131 @@
+/*
+ * The corpus: a folder with corpus.db (SQLite, WAL, foreign keys, versioned migrations) and kv/.
+ *
+ * Everything is content-addressed: a text is stored and tokenized once however many documents hold
+ * it. Token ids and the byte offset of each token are stored per segment (at most 2,048 tokens, cut
+ * at natural borders), so every token walks back: token -> segment -> part -> document -> source.
+ */
+#ifndef PD_CORPUS_H
+#define PD_CORPUS_H
+
+#include <gio/gio.h>
+#include <sqlite3.h>
+#include "engine/tokenizer.h"
+#include "ingest/reader.h"
+
+typedef struct PdCorpus PdCorpus;
+
+typedef enum { PD_CORPUS_READ, PD_CORPUS_WRITE, PD_CORPUS_CREATE } PdCorpusMode;
+
+/* WRITE takes the corpus's writer lock (a second writer gets an error that names the first's pid);
+ * READ works on a read-only folder. A corpus of a newer schema is refused with the version it
+ * needs. */
+PdCorpus *pd_corpus_open(const char *dir, PdCorpusMode mode, GError **error);
+void pd_corpus_free(PdCorpus *corpus);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdCorpus, pd_corpus_free)
+sqlite3 *pd_corpus_db(PdCorpus *corpus);
+const char *pd_corpus_dir(PdCorpus *corpus);
+
+typedef struct {
+    guint64 n_new;       /* documents stored */
+    guint64 n_unchanged; /* found again as they were */
+    guint64 n_changed;   /* new revision of a known key */
+    guint64 n_removed;   /* gone from the source */
+    guint64 n_skipped;
+    guint64 n_failed;
+    guint64 n_partial;
+    guint64 n_tokens; /* in new and changed documents */
+    guint64 n_new_text_bytes;
+} PdAddReport;
+
+typedef struct {
+    PdReadRequest read;
+    const PdReadLimits *limits; /* NULL: default */
+    void (*progress)(const char *source, guint64 done, guint64 total, guint64 n_documents,
+                     gpointer user_data);
+    void (*ledger)(const PdLedgerLine *line, gpointer user_data); /* also stored */
+    gpointer user_data;
+} PdAddOptions;
+
+/* Add or bring up to date one source.  Documents are committed in small transactions: a kill loses
+ * at most the last few, and running it again finishes the work. */
+gboolean pd_corpus_add(PdCorpus *corpus, const char *path, PdTokenizer *tokenizer,
+                       const PdAddOptions *options, PdAddReport *report, GCancellable *cancellable,
+                       GError **error);
+
+/* A document as listed.  Strings owned by the row (pd_document_row_free). */
+typedef struct {
+    gint64 id;
+    gint64 source_id;
+    PdDocumentKind kind;
+    char *source; /* alias: what was added ("lua.bundle") */
+    char *key;
+    char *title;
+    char *author;
+    char *recipients;
+    gint64 date_utc;
+    char *native_id;
+    char *revision;
+    guint64 n_bytes; /* of text */
+    guint64 n_tokens;
+    guint n_parts;
+} PdDocumentRow;
+void pd_document_row_free(PdDocumentRow *row);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdDocumentRow, pd_document_row_free)
+
+/* All live documents in corpus order (sources as added; inside: README and build files, headers
+ * before sources, tests last; mails by thread and date).  Free with g_ptr_array_unref. */
+GPtrArray *pd_corpus_documents(PdCorpus *corpus, PdTokenizer *tokenizer, GError **error);
+
+typedef struct {
+    gint64 id;
+    gint64 document_id;
+    char *path;
+    char *label;
+    char *text; /* NUL-terminated copy; may hold NULs: see n_bytes */
+    gsize n_bytes;
+    GArray *boxes; /* PdBox or NULL */
+} PdPartRow;
+void pd_part_row_free(PdPartRow *row);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdPartRow, pd_part_row_free)
+GPtrArray *pd_corpus_parts(PdCorpus *corpus, gint64 document_id, GError **error); /* in order */
+PdPartRow *pd_corpus_part(PdCorpus *corpus, gint64 part_id, GError **error);
+
+/* A run of tokens of one part. */
+typedef struct {
+    gint64 id; /* of the segment's text and tokenizer: equal texts share it */
+    gint64 part_id;
+    gint64 document_id;
+    guint32 start; /* bytes in the part's text */
+    guint32 end;
+    guint32 n_tokens;
+    guint32 *ids;     /* token ids */
+    guint32 *offsets; /* byte offset of each token inside the part's text */
+} PdSegmentRow;
+void pd_segment_row_free(PdSegmentRow *row);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdSegmentRow, pd_segment_row_free)
+/* All segments of live documents in corpus order.  Texts not yet tokenized with this tokenizer are
+ * tokenized first (and stored, if the corpus is open for writing). */
+GPtrArray *pd_corpus_segments(PdCorpus *corpus, PdTokenizer *tokenizer, GCancellable *cancellable,
+                              GError **error);
+
+/* Where bytes [start, end) of a part lie, for people: "src/a.c:10-24 @ 3f2c1ab", "Lease.pdf, p. iv
+ * (PDF 6)", "Kay to Lee, 2001-05-14, \"Re: Q2\", part 1, l. 4-6 <id@host>".  Free with g_free. */
+char *pd_corpus_locate(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
+                       GError **error);
+/* The same for programs, as a JSON object: kind, source, document, key, title, revision, blob,
+ * lines, page, label, boxes, message_id, mime_part. */
+char *pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
+                            GError **error);
+
+/* Remove a source (by alias or path) or a document (by id).  Texts nobody holds any more are
+ * deleted. */
+gboolean pd_corpus_remove(PdCorpus *corpus, const char *what, guint64 *n_removed, GError **error);
+
+/* BM25 over segments' texts (FTS5): segment row ids best first; the honest baseline. */
+/* integrity_check, foreign keys, every text's SHA-256, every segment's decode(ids) = its bytes.
+ * Findings: one line each. */
+gboolean pd_corpus_verify(PdCorpus *corpus, PdTokenizer *tokenizer, GPtrArray *findings,
+                          GCancellable *cancellable, GError **error);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * What a reader makes of a source: documents of parts, each part a UTF-8 text with provenance.
+ *
+ * The canonical text of a part is what is stored, tokenized, shown and cited: every citation is a
+ * half-open byte range of it.  `places` walks a range back to where it lies in the source.
+ */
+#ifndef PD_DOCUMENT_H
+#define PD_DOCUMENT_H
+
+#include <glib.h>
+
+typedef enum {
+    PD_KIND_GIT_FILE, /* a blob of a repository at a commit */
+    PD_KIND_PDF,
+    PD_KIND_MAIL, /* one message */
+    PD_KIND_TEXT,
+    PD_KIND_MARKDOWN,
+    PD_KIND_HTML,
+    PD_N_KINDS
+} PdDocumentKind;
+
+/* A box on a page: PDF points, origin top left. `start`,`end`: bytes of the part's text that lie in
+ * it. One a word. */
+typedef struct {
+    guint32 start;
+    guint32 end;
+    float x0, y0, x1, y1;
+} PdBox;
+
+typedef struct {
+    char *path;    /* git/text: ""; PDF: "page/3" (from 1); mail: "headers", "1", "1.2" (MIME part
+                      path) */
+    char *label;   /* for people: page label "iv", part's file name or type; may be NULL */
+    GString *text; /* canonical UTF-8, LF line ends unless the source is text with other ends (then
+                      verbatim) */
+    GArray *boxes; /* PdBox, PDF only; else NULL */
+} PdPart;
+
+typedef struct {
+    PdDocumentKind kind;
+    char *key; /* identity inside its source: repository path, mbox ordinal or Message-ID, "" for a
+                  single file */
+    char *parent_key;      /* an attachment's message; NULL otherwise */
+    char *title;           /* file path, PDF title or file name, mail subject */
+    char *author;          /* may be NULL */
+    char *recipients;      /* mail; may be NULL */
+    gint64 date_utc;       /* seconds; G_MININT64: unknown */
+    char *native_id;       /* blob id; Message-ID; NULL */
+    char *revision;        /* commit id; NULL */
+    char *in_reply_to;     /* Message-ID of the parent mail; NULL */
+    guint8 raw_sha256[32]; /* of the source bytes of this document */
+    gint64 raw_offset;     /* mbox: byte offset of the message in the file; -1 elsewhere */
+    gint64 raw_bytes;
+    gboolean unchanged; /* git, incremental: the blob is in `known`; no parts are sent */
+    GPtrArray *parts;   /* PdPart */
+} PdDocument;
+
+PdDocument *pd_document_new(PdDocumentKind kind, const char *key);
+void pd_document_free(PdDocument *document);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdDocument, pd_document_free)
+/* Adds an empty part and returns it (owned by the document). */
+PdPart *pd_document_add_part(PdDocument *document, const char *path, const char *label);
+const char *
+pd_document_kind_name(PdDocumentKind kind); /* "git", "pdf", "mail", "text", "markdown", "html" */
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * Readers: foreign bytes in, documents out.
+ *
+ * A reader runs in a process of its own (pandect-read-KIND, sandboxed: rlimits, Landlock, seccomp,
+ * no network, no file but the one it was handed) and talks to us in length-prefixed frames, which
+ * the parent treats as hostile input.  A crash, a hang or a limit costs one source or document,
+ * never the corpus.
+ */
+#ifndef PD_READER_H
+#define PD_READER_H
+
+#include <gio/gio.h>
+#include "ingest/document.h"
+
+/* One line of the ledger: something that was not read, or was read with a remark. */
+typedef struct {
+    const char *level; /* "skipped", "failed", "partial", "note" */
+    const char *key;   /* the document's key, or "" for the whole source */
+    const char
+        *reason;    /* one line for people: "binary", "no text layer on pages 1-3; OCR it first" */
+    gint64 n_bytes; /* -1: unknown */
+} PdLedgerLine;
+
+/* What a reader says.  `document`: ownership passes to the callee.  Returning FALSE stops the
+ * reader. */
+typedef struct {
+    gboolean (*document)(PdDocument *document, gpointer user_data, GError **error);
+    gboolean (*ledger)(const PdLedgerLine *line, gpointer user_data, GError **error);
+    void (*progress)(guint64 done, guint64 total, gpointer user_data);
+    gpointer user_data;
+} PdReadSink;
+
+/* Limits, all in one table, all reported when hit. */
+typedef struct {
+    guint64 file_bytes_max;     /* 256 MiB for one document; an mbox may be larger */
+    guint64 git_file_bytes_max; /* 1 MiB: larger tracked files are skipped as oversized */
+    guint64 text_bytes_max;     /* 64 MiB a document */
+    guint depth_max;            /* attachments inside attachments: 8 */
+    guint mime_parts_max;       /* 10,000 */
+    guint pdf_pages_max;        /* 50,000 */
+    guint html_depth_max;       /* 2,000 */
+    guint document_seconds_max; /* 120 */
+    guint64 worker_bytes_max;   /* 1 GiB address space */
+} PdReadLimits;
+extern const PdReadLimits pd_read_limits_default;
+
+typedef struct {
+    const char *path;         /* file or folder */
+    const char *git_revision; /* NULL: HEAD */
+    gboolean work_tree;       /* git: files as they lie in the work tree instead of a commit's */
+    GHashTable *known; /* set of native_ids already read, for incremental runs; may be NULL */
+    gboolean insecure; /* run the parsers without seccomp (only where the kernel lacks it) */
+} PdReadRequest;
+
+/* "git", "pdf", "mbox", "maildir", "eml", "html", "markdown", "text", "folder", or NULL with an
+ * error that says what the file is. */
+const char *pd_detect_kind(const char *path, GError **error);
+
+/* Read one source of the given kind ("folder" walks it and dispatches).  Attachments are dispatched
+ * to the reader of their kind. */
+gboolean pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
+                        const PdReadSink *sink, GCancellable *cancellable, GError **error);
+
+#endif

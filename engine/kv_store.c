@@ -1,0 +1,535 @@
+/*
+ * The index of the KV store: three tables in the corpus's database beside the pack files.
+ *
+ *   kv_meta(name, value)      'layout' = version of these tables and of the packs (kv_pack.c)
+ *   kv_pack(pack, n_bytes)    where the last committed record of each pack ends
+ *   kv_record(key, kind, pack, offset, n_bytes, crc)
+ *
+ * A record is written and synced before its row is inserted; a row never points at bytes that are
+ * not there.  A pack whose size differs from its row has a tail that was never committed: nobody
+ * writes to it again.  A pack that no row points into is deleted by the next writer; its kv_pack
+ * row stays, so that its number is not used twice.
+ *
+ * Inside a transaction of the caller the rows are committed with it; a rollback leaves dead bytes
+ * in the pack and nothing else.
+ */
+#include "engine/kv_store.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include <glib/gstdio.h>
+#include "engine/error.h"
+#include "engine/kv_pack.h"
+#include "engine/kv_store_private.h"
+
+#define LAYOUT_VERSION 1
+
+typedef sqlite3_stmt Stmt;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Stmt, sqlite3_finalize)
+
+struct PdKvStore {
+    sqlite3 *db;
+    char *dir;
+    gboolean read_only;
+    gboolean no_tables; /* read-only, and nothing was ever stored */
+    const PdKvIo *io;
+    guint64 pack_cap;
+    GMutex lock; /* everything below, and the statements run on db */
+    sqlite3_stmt *find;
+    GHashTable *readers;    /* pack number -> PdKvPackReader */
+    PdKvPackWriter *writer; /* NULL until the first put */
+};
+
+static const PdKvIo system_io = {pwrite, fdatasync};
+
+static const char SCHEMA[] =
+    "CREATE TABLE kv_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE kv_pack (pack INTEGER PRIMARY KEY, n_bytes INTEGER NOT NULL);"
+    "CREATE TABLE kv_record ("
+    "  key BLOB PRIMARY KEY CHECK (length(key) = 32),"
+    "  kind TEXT NOT NULL,"
+    "  pack INTEGER NOT NULL REFERENCES kv_pack(pack),"
+    "  offset INTEGER NOT NULL,"
+    "  n_bytes INTEGER NOT NULL,"
+    "  crc INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX kv_record_place ON kv_record (pack, offset);"
+    "INSERT INTO kv_meta VALUES ('layout', " G_STRINGIFY(LAYOUT_VERSION) ");";
+
+static gboolean
+fail_db(PdKvStore *store, GError **error)
+{
+    const char *file = sqlite3_db_filename(store->db, "main");
+
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s: %s",
+                file && *file ? file : "KV index", sqlite3_errmsg(store->db));
+    return FALSE;
+}
+
+static gboolean
+run_sql(PdKvStore *store, const char *sql, GError **error)
+{
+    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK || fail_db(store, error);
+}
+
+static Stmt *
+prepare(PdKvStore *store, const char *sql, GError **error)
+{
+    sqlite3_stmt *stmt = NULL;
+
+    if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) != SQLITE_OK)
+        fail_db(store, error);
+    return stmt;
+}
+
+/* The first column of the first row; 0 if there is none. */
+static gboolean
+query_i64(PdKvStore *store, const char *sql, gint64 *value, GError **error)
+{
+    g_autoptr(Stmt) stmt = prepare(store, sql, error);
+    int rc;
+
+    if (!stmt)
+        return FALSE;
+    rc = sqlite3_step(stmt);
+    *value = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE || fail_db(store, error);
+}
+
+/* ---- opening ---- */
+
+static gboolean
+check_tables(PdKvStore *store, GError **error)
+{
+    gint64 n_tables, version;
+
+    if (!query_i64(store, "SELECT count(*) FROM sqlite_master WHERE name = 'kv_meta'", &n_tables,
+                   error))
+        return FALSE;
+    if (n_tables == 0 && store->read_only) {
+        store->no_tables = TRUE;
+        return TRUE;
+    }
+    if (n_tables == 0) {
+        gboolean ok = run_sql(store, "SAVEPOINT kv_schema", error) && run_sql(store, SCHEMA, error);
+        if (!ok)
+            sqlite3_exec(store->db, "ROLLBACK TO kv_schema", NULL, NULL, NULL);
+        return run_sql(store, "RELEASE kv_schema", ok ? error : NULL) && ok;
+    }
+    if (!query_i64(store, "SELECT value FROM kv_meta WHERE name = 'layout'", &version, error))
+        return FALSE;
+    if (version != LAYOUT_VERSION) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
+                    "%s has layout %" G_GINT64_FORMAT "; this program knows layout %d%s",
+                    store->dir, version, LAYOUT_VERSION,
+                    version > LAYOUT_VERSION ? ": it was made by a newer version of pandect" : "");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+PdKvStore *
+pd_kv_store_open(sqlite3 *db, const char *dir, gboolean read_only, GError **error)
+{
+    g_autoptr(PdKvStore) store = g_new0(PdKvStore, 1);
+
+    store->db = db;
+    store->dir = g_strdup(dir);
+    store->read_only = read_only;
+    store->io = &system_io;
+    store->pack_cap = PD_KV_PACK_CAP;
+    store->readers =
+        g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)pd_kv_pack_reader_unref);
+    g_mutex_init(&store->lock);
+
+    if (!read_only && g_mkdir_with_parents(dir, 0755) != 0) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s: cannot create: %s", dir,
+                    g_strerror(errno));
+        return NULL;
+    }
+    if (!check_tables(store, error))
+        return NULL;
+    if (!store->no_tables) {
+        store->find =
+            prepare(store, "SELECT pack, offset, n_bytes, crc FROM kv_record WHERE key = ?", error);
+        if (!store->find)
+            return NULL;
+    }
+    return g_steal_pointer(&store);
+}
+
+void
+pd_kv_store_free(PdKvStore *store)
+{
+    if (!store)
+        return;
+    sqlite3_finalize(store->find);
+    pd_kv_pack_writer_free(store->writer);
+    g_hash_table_unref(store->readers);
+    g_mutex_clear(&store->lock);
+    g_free(store->dir);
+    g_free(store);
+}
+
+void
+pd_kv_store_set_io(PdKvStore *store, const PdKvIo *io)
+{
+    store->io = io;
+}
+
+void
+pd_kv_store_set_pack_cap(PdKvStore *store, guint64 n_bytes)
+{
+    store->pack_cap = n_bytes;
+}
+
+/* ---- reading ---- */
+
+/* NOT_FOUND if there is no row. */
+static gboolean
+find_place(PdKvStore *store, const guint8 *key, PdKvPlace *place, GError **error)
+{
+    int rc = SQLITE_DONE;
+
+    if (!store->no_tables) {
+        sqlite3_bind_blob(store->find, 1, key, PD_KV_KEY_BYTES, SQLITE_STATIC);
+        rc = sqlite3_step(store->find);
+    }
+    if (rc == SQLITE_ROW) {
+        place->pack = (guint32)sqlite3_column_int64(store->find, 0);
+        place->offset = (guint64)sqlite3_column_int64(store->find, 1);
+        place->n_bytes = (guint64)sqlite3_column_int64(store->find, 2);
+        place->crc = (guint32)sqlite3_column_int64(store->find, 3);
+    } else if (rc == SQLITE_DONE) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NOT_FOUND, "%s: no such record",
+                    store->dir);
+    } else {
+        fail_db(store, error);
+    }
+    sqlite3_reset(store->find);
+    return rc == SQLITE_ROW;
+}
+
+static PdKvPackReader *
+find_reader(PdKvStore *store, const PdKvPlace *place, GError **error)
+{
+    gpointer number = GUINT_TO_POINTER(place->pack);
+    PdKvPackReader *reader = g_hash_table_lookup(store->readers, number);
+
+    if (!reader || !pd_kv_pack_reader_reaches(reader, place)) {
+        reader = pd_kv_pack_reader_open(store->dir, place->pack, error);
+        if (!reader)
+            return NULL;
+        g_hash_table_replace(store->readers, number, reader);
+    }
+    return pd_kv_pack_reader_ref(reader);
+}
+
+gboolean
+pd_kv_store_has(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES])
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&store->lock);
+    PdKvPlace place;
+
+    return find_place(store, key, &place, NULL);
+}
+
+GBytes *
+pd_kv_store_get(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], GError **error)
+{
+    g_autoptr(PdKvPackReader) reader = NULL;
+    PdKvPlace place;
+
+    g_mutex_lock(&store->lock);
+    if (find_place(store, key, &place, error))
+        reader = find_reader(store, &place, error);
+    g_mutex_unlock(&store->lock);
+
+    /* The checksum is the long part; other threads may read meanwhile. */
+    return reader ? pd_kv_pack_reader_get(reader, &place, key, error) : NULL;
+}
+
+/* ---- writing ---- */
+
+static gboolean
+fail_read_only(PdKvStore *store, GError **error)
+{
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO,
+                "%s was opened read-only; nothing can be stored there", store->dir);
+    return FALSE;
+}
+
+/* Delete packs that no row points into: what an interrupted writer or `drop` left.  Under the
+ * database's write lock, so that no row of another writer is on its way; inside a transaction of
+ * the caller, whose view may be old, it is left for another time. */
+static void
+remove_orphans(PdKvStore *store)
+{
+    g_autoptr(GDir) dir = g_dir_open(store->dir, 0, NULL);
+    g_autoptr(Stmt) used = NULL;
+    const char *name;
+
+    if (!dir || !sqlite3_get_autocommit(store->db) || !run_sql(store, "BEGIN IMMEDIATE", NULL))
+        return;
+    used = prepare(store, "SELECT 1 FROM kv_record WHERE pack = ? LIMIT 1", NULL);
+    while (used && (name = g_dir_read_name(dir))) {
+        guint32 number = pd_kv_pack_number(name);
+        if (number == 0)
+            continue;
+        sqlite3_bind_int64(used, 1, number);
+        if (sqlite3_step(used) == SQLITE_DONE)
+            pd_kv_pack_remove_unlocked(store->dir, number);
+        sqlite3_reset(used);
+    }
+    run_sql(store, "COMMIT", NULL);
+}
+
+/* The last pack if it can be gone on with, else a new one. */
+static gboolean
+begin_pack(PdKvStore *store, GError **error)
+{
+    gint64 last, n_committed;
+
+    remove_orphans(store);
+    if (!query_i64(store, "SELECT max(pack) FROM kv_pack", &last, error))
+        return FALSE;
+    if (last > 0) {
+        g_autoptr(PdKvPackWriter) writer = pd_kv_pack_writer_adopt(store->dir, (guint32)last);
+        /* Read again under the pack's lock: its former writer may just have finished. */
+        g_autofree char *sql =
+            g_strdup_printf("SELECT n_bytes FROM kv_pack WHERE pack = %" G_GINT64_FORMAT, last);
+        if (!query_i64(store, sql, &n_committed, error))
+            return FALSE;
+        if (writer && pd_kv_pack_writer_end(writer) == (guint64)n_committed) {
+            store->writer = g_steal_pointer(&writer);
+            return TRUE;
+        }
+    }
+    store->writer = pd_kv_pack_writer_create(store->dir, (guint32)last + 1, store->io, error);
+    return store->writer != NULL;
+}
+
+/* A writer whose pack has room for the record. */
+static gboolean
+ensure_writer(PdKvStore *store, guint64 n_bytes, GError **error)
+{
+    const guint64 needed = pd_kv_pack_record_bytes(n_bytes);
+
+    if (!store->writer && !begin_pack(store, error))
+        return FALSE;
+    if (pd_kv_pack_writer_end(store->writer) + needed > store->pack_cap &&
+        pd_kv_pack_writer_end(store->writer) > 512) {
+        guint32 next = pd_kv_pack_writer_number(store->writer) + 1;
+        g_clear_pointer(&store->writer, pd_kv_pack_writer_free);
+        store->writer = pd_kv_pack_writer_create(store->dir, next, store->io, error);
+    }
+    return store->writer != NULL;
+}
+
+static gboolean
+insert_rows(PdKvStore *store, const guint8 *key, const char *kind, const PdKvPlace *place,
+            gboolean *inserted, GError **error)
+{
+    g_autoptr(Stmt) pack = prepare(
+        store,
+        "INSERT INTO kv_pack VALUES (?, ?) ON CONFLICT DO UPDATE SET n_bytes = excluded.n_bytes",
+        error);
+    g_autoptr(Stmt) record = NULL;
+    int rc;
+
+    if (pack)
+        record = prepare(store,
+                         "INSERT INTO kv_record VALUES (?, ?, ?, ?, ?, ?) "
+                         "ON CONFLICT DO NOTHING RETURNING 1",
+                         error);
+    if (!record)
+        return FALSE;
+    sqlite3_bind_int64(pack, 1, place->pack);
+    sqlite3_bind_int64(pack, 2, (gint64)pd_kv_pack_writer_end(store->writer));
+    sqlite3_bind_blob(record, 1, key, PD_KV_KEY_BYTES, SQLITE_STATIC);
+    sqlite3_bind_text(record, 2, kind, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(record, 3, place->pack);
+    sqlite3_bind_int64(record, 4, (gint64)place->offset);
+    sqlite3_bind_int64(record, 5, (gint64)place->n_bytes);
+    sqlite3_bind_int64(record, 6, place->crc);
+    if (sqlite3_step(pack) != SQLITE_DONE)
+        return fail_db(store, error);
+    rc = sqlite3_step(record);
+    *inserted = rc == SQLITE_ROW;
+    if (rc == SQLITE_ROW)
+        rc = sqlite3_step(record);
+    return rc == SQLITE_DONE || fail_db(store, error);
+}
+
+/* Both rows or none; *inserted is FALSE on failure, and if another writer has stored the key
+ * meanwhile. */
+static gboolean
+commit_rows(PdKvStore *store, const guint8 *key, const char *kind, const PdKvPlace *place,
+            gboolean *inserted, GError **error)
+{
+    gboolean ok;
+
+    *inserted = FALSE;
+    if (!run_sql(store, "SAVEPOINT kv_put", error))
+        return FALSE;
+    ok = insert_rows(store, key, kind, place, inserted, error);
+    if (ok && *inserted && run_sql(store, "RELEASE kv_put", error))
+        return TRUE;
+    ok = ok && !*inserted;
+    *inserted = FALSE;
+    run_sql(store, "ROLLBACK TO kv_put", NULL);
+    run_sql(store, "RELEASE kv_put", NULL);
+    return ok;
+}
+
+static gboolean
+put_locked(PdKvStore *store, const guint8 *key, const char *kind, const void *data, gsize n_bytes,
+           GError **error)
+{
+    PdKvPlace place;
+    gboolean inserted = FALSE, ok;
+    guint64 start;
+
+    if (find_place(store, key, &place, NULL))
+        return TRUE;
+    if (!ensure_writer(store, n_bytes, error))
+        return FALSE;
+    start = pd_kv_pack_writer_end(store->writer);
+    ok =
+        pd_kv_pack_writer_append(store->writer, key, kind, data, n_bytes, store->io, &place, error);
+    if (!ok) {
+        /* After a failed sync the kernel may have forgotten which pages are dirty. */
+        g_clear_pointer(&store->writer, pd_kv_pack_writer_free);
+        return FALSE;
+    }
+    ok = commit_rows(store, key, kind, &place, &inserted, error);
+    if (!inserted && !pd_kv_pack_writer_cut(store->writer, start))
+        g_clear_pointer(&store->writer, pd_kv_pack_writer_free);
+    return ok;
+}
+
+gboolean
+pd_kv_store_put(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], const char *kind,
+                const void *data, gsize n_bytes, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = NULL;
+
+    g_assert(strlen(kind) < PD_KV_KIND_BYTES);
+    if (store->read_only)
+        return fail_read_only(store, error);
+    locker = g_mutex_locker_new(&store->lock);
+    return put_locked(store, key, kind, data, n_bytes, error);
+}
+
+gboolean
+pd_kv_store_drop(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], GError **error)
+{
+    g_autoptr(GMutexLocker) locker = NULL;
+    g_autoptr(Stmt) stmt = NULL;
+
+    if (store->read_only)
+        return fail_read_only(store, error);
+    locker = g_mutex_locker_new(&store->lock);
+    stmt = prepare(store, "DELETE FROM kv_record WHERE key = ?", error);
+    if (!stmt)
+        return FALSE;
+    sqlite3_bind_blob(stmt, 1, key, PD_KV_KEY_BYTES, SQLITE_STATIC);
+    return sqlite3_step(stmt) == SQLITE_DONE || fail_db(store, error);
+}
+
+/* ---- the whole store ---- */
+
+static guint64
+sum_pack_files(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+    guint64 sum = 0;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *file = g_build_filename(path, name, NULL);
+        GStatBuf st;
+        if (pd_kv_pack_number(name) != 0 && g_stat(file, &st) == 0)
+            sum += st.st_size;
+    }
+    return sum;
+}
+
+gboolean
+pd_kv_store_stats(PdKvStore *store, PdKvStats *stats, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&store->lock);
+    g_autoptr(Stmt) stmt = NULL;
+
+    *stats = (PdKvStats){.n_pack_bytes = sum_pack_files(store->dir)};
+    if (store->no_tables)
+        return TRUE;
+    stmt = prepare(store, "SELECT count(*), coalesce(sum(n_bytes), 0) FROM kv_record", error);
+    if (!stmt)
+        return FALSE;
+    if (sqlite3_step(stmt) != SQLITE_ROW)
+        return fail_db(store, error);
+    stats->n_records = (guint64)sqlite3_column_int64(stmt, 0);
+    stats->n_bytes = (guint64)sqlite3_column_int64(stmt, 1);
+    return TRUE;
+}
+
+/* All keys in the order of their bytes on disk, PD_KV_KEY_BYTES each. */
+static GByteArray *
+list_keys(PdKvStore *store, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&store->lock);
+    g_autoptr(GByteArray) keys = g_byte_array_new();
+    g_autoptr(Stmt) stmt = NULL;
+    int rc;
+
+    if (store->no_tables)
+        return g_steal_pointer(&keys);
+    stmt = prepare(store, "SELECT key FROM kv_record ORDER BY pack, offset", error);
+    if (!stmt)
+        return NULL;
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+        if (sqlite3_column_bytes(stmt, 0) == PD_KV_KEY_BYTES)
+            g_byte_array_append(keys, sqlite3_column_blob(stmt, 0), PD_KV_KEY_BYTES);
+    if (rc != SQLITE_DONE) {
+        fail_db(store, error);
+        return NULL;
+    }
+    return g_steal_pointer(&keys);
+}
+
+gboolean
+pd_kv_store_verify(PdKvStore *store, gboolean drop, PdKvStats *stats, GCancellable *cancellable,
+                   GError **error)
+{
+    g_autoptr(GByteArray) keys = list_keys(store, error);
+    guint64 n_corrupt = 0;
+
+    if (!keys)
+        return FALSE;
+    for (guint i = 0; i < keys->len; i += PD_KV_KEY_BYTES) {
+        const guint8 *key = keys->data + i;
+        g_autoptr(GError) damage = NULL;
+        g_autoptr(GBytes) bytes = NULL;
+
+        if (g_cancellable_is_cancelled(cancellable)) {
+            g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED,
+                        "%s: verification was interrupted", store->dir);
+            return FALSE;
+        }
+        bytes = pd_kv_store_get(store, key, &damage);
+        if (bytes || g_error_matches(damage, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NOT_FOUND))
+            continue;
+        if (!g_error_matches(damage, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CORRUPT)) {
+            g_propagate_error(error, g_steal_pointer(&damage));
+            return FALSE;
+        }
+        n_corrupt++;
+        if (drop && !pd_kv_store_drop(store, key, error))
+            return FALSE;
+    }
+    if (!pd_kv_store_stats(store, stats, error))
+        return FALSE;
+    stats->n_corrupt = n_corrupt;
+    return TRUE;
+}

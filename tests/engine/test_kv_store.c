@@ -1,0 +1,795 @@
+/* The KV store: what was put comes back, what was damaged is found, what was interrupted at any
+ * system call leaves a store that opens, verifies and goes on. */
+#include "engine/kv_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <glib/gstdio.h>
+#include "engine/crc32c.h"
+#include "engine/error.h"
+#include "engine/kv_store_private.h"
+
+typedef struct {
+    char *root;
+    char *db_path;
+    char *kv;
+    sqlite3 *db;
+} Fixture;
+
+static sqlite3 *
+open_db(const char *path, int flags)
+{
+    sqlite3 *db = NULL;
+
+    g_assert_cmpint(sqlite3_open_v2(path, &db, flags, NULL), ==, SQLITE_OK);
+    sqlite3_busy_timeout(db, 10000);
+    return db;
+}
+
+static sqlite3 *
+open_writable(const char *path)
+{
+    sqlite3 *db = open_db(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+
+    g_assert_cmpint(
+        sqlite3_exec(db, "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON", NULL, NULL, NULL),
+        ==, SQLITE_OK);
+    return db;
+}
+
+static void
+set_up(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    f->root = g_dir_make_tmp("pandect-kv-XXXXXX", &error);
+    g_assert_no_error(error);
+    f->db_path = g_build_filename(f->root, "corpus.db", NULL);
+    f->kv = g_build_filename(f->root, "kv", NULL);
+    f->db = open_writable(f->db_path);
+}
+
+static void
+remove_tree(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+        remove_tree(child);
+    }
+    g_remove(path);
+}
+
+static void
+tear_down(Fixture *f, gconstpointer data)
+{
+    sqlite3_close(f->db);
+    remove_tree(f->root);
+    g_free(f->root);
+    g_free(f->db_path);
+    g_free(f->kv);
+}
+
+static PdKvStore *
+open_store(Fixture *f)
+{
+    g_autoptr(GError) error = NULL;
+    PdKvStore *store = pd_kv_store_open(f->db, f->kv, FALSE, &error);
+
+    g_assert_no_error(error);
+    return store;
+}
+
+/* ---- records made from a number ---- */
+
+static void
+make_key(guint i, guint8 key[PD_KV_KEY_BYTES])
+{
+    memset(key, 0x5a, PD_KV_KEY_BYTES);
+    memcpy(key, &i, sizeof i);
+}
+
+static GBytes *
+make_payload(guint i, gsize n)
+{
+    guint8 *data = g_malloc(MAX(n, 1));
+    guint64 state = i * 0x9e3779b97f4a7c15u + 1;
+
+    for (gsize k = 0; k < n; k++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        data[k] = (guint8)(state >> 56);
+    }
+    return g_bytes_new_take(data, n);
+}
+
+static gsize
+size_of(guint i)
+{
+    static const gsize sizes[] = {0, 1, 511, 512, 513, 4096, 70000, 12289};
+
+    return sizes[i % G_N_ELEMENTS(sizes)];
+}
+
+static gboolean
+put(PdKvStore *store, guint i, GError **error)
+{
+    guint8 key[PD_KV_KEY_BYTES];
+    g_autoptr(GBytes) payload = make_payload(i, size_of(i));
+
+    make_key(i, key);
+    return pd_kv_store_put(store, key, "segment", g_bytes_get_data(payload, NULL), size_of(i),
+                           error);
+}
+
+static void
+assert_put(PdKvStore *store, guint i)
+{
+    g_autoptr(GError) error = NULL;
+    gboolean ok = put(store, i, &error);
+
+    g_assert_no_error(error);
+    g_assert_true(ok);
+}
+
+static void
+assert_record(PdKvStore *store, guint i)
+{
+    guint8 key[PD_KV_KEY_BYTES];
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) expected = make_payload(i, size_of(i));
+    g_autoptr(GBytes) got = NULL;
+
+    make_key(i, key);
+    got = pd_kv_store_get(store, key, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_bytes_equal(got, expected));
+}
+
+static void
+assert_get_fails(PdKvStore *store, guint i, int code)
+{
+    guint8 key[PD_KV_KEY_BYTES];
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) got = NULL;
+
+    make_key(i, key);
+    got = pd_kv_store_get(store, key, &error);
+    g_assert_null(got);
+    g_assert_error(error, PD_ENGINE_ERROR, code);
+}
+
+static gboolean
+has(PdKvStore *store, guint i)
+{
+    guint8 key[PD_KV_KEY_BYTES];
+
+    make_key(i, key);
+    return pd_kv_store_has(store, key);
+}
+
+static PdKvStats
+verify(PdKvStore *store, gboolean drop)
+{
+    g_autoptr(GError) error = NULL;
+    PdKvStats stats;
+
+    pd_kv_store_verify(store, drop, &stats, NULL, &error);
+    g_assert_no_error(error);
+    return stats;
+}
+
+static guint
+count_packs(Fixture *f)
+{
+    g_autoptr(GDir) dir = g_dir_open(f->kv, 0, NULL);
+    guint n = 0;
+
+    while (dir && g_dir_read_name(dir))
+        n++;
+    return n;
+}
+
+static char *
+pack_path(Fixture *f, guint number)
+{
+    g_autofree char *name = g_strdup_printf("%06u.pack", number);
+
+    return g_build_filename(f->kv, name, NULL);
+}
+
+/* ---- tests ---- */
+
+static void
+test_crc32c(void)
+{
+    /* Vectors of RFC 3720, appendix B.4, and the usual check value. */
+    guint8 zeros[32] = {0}, ones[32], up[32];
+    g_autoptr(GBytes) big = make_payload(7, 40000);
+    const guint8 *p = g_bytes_get_data(big, NULL);
+
+    memset(ones, 0xff, sizeof ones);
+    for (guint i = 0; i < 32; i++)
+        up[i] = (guint8)i;
+    g_assert_cmphex(pd_crc32c(0, "123456789", 9), ==, 0xe3069283);
+    g_assert_cmphex(pd_crc32c(0, zeros, 32), ==, 0x8a9136aa);
+    g_assert_cmphex(pd_crc32c(0, ones, 32), ==, 0x62a8ab43);
+    g_assert_cmphex(pd_crc32c(0, up, 32), ==, 0x46dd794e);
+    g_assert_cmphex(pd_crc32c_table(0, "123456789", 9), ==, 0xe3069283);
+    g_assert_cmphex(pd_crc32c_table(0, ones, 32), ==, 0x62a8ab43);
+
+    for (gsize n = 0; n < 40000; n = n * 2 + 13) {
+        guint32 whole = pd_crc32c(0, p, n);
+        g_assert_cmphex(whole, ==, pd_crc32c_table(0, p, n));
+        g_assert_cmphex(whole, ==, pd_crc32c(pd_crc32c(0, p, n / 3), p + n / 3, n - n / 3));
+    }
+}
+
+static void
+test_reopen(Fixture *f, gconstpointer data)
+{
+    const guint n = 20;
+
+    {
+        g_autoptr(PdKvStore) store = open_store(f);
+        for (guint i = 0; i < n; i++)
+            assert_put(store, i);
+        assert_put(store, 3); /* once is enough */
+        for (guint i = 0; i < n; i++)
+            assert_record(store, i);
+    }
+    {
+        g_autoptr(PdKvStore) store = open_store(f);
+        PdKvStats stats;
+        for (guint i = 0; i < n; i++)
+            assert_record(store, i);
+        assert_get_fails(store, n, PD_ENGINE_ERROR_NOT_FOUND);
+        g_assert_false(has(store, n));
+        assert_put(store, n);
+        assert_record(store, n);
+        stats = verify(store, FALSE);
+        g_assert_cmpuint(stats.n_records, ==, n + 1);
+        g_assert_cmpuint(stats.n_corrupt, ==, 0);
+        g_assert_cmpuint(stats.n_pack_bytes, >, stats.n_bytes);
+    }
+    /* A store that was closed in order goes on in the same pack. */
+    g_assert_cmpuint(count_packs(f), ==, 1);
+}
+
+static void
+test_bytes_outlive_store(Fixture *f, gconstpointer data)
+{
+    guint8 key[PD_KV_KEY_BYTES];
+    g_autoptr(GBytes) got = NULL;
+    g_autoptr(GBytes) expected = make_payload(6, size_of(6));
+    PdKvStore *store = open_store(f);
+
+    make_key(6, key);
+    assert_put(store, 6);
+    got = pd_kv_store_get(store, key, NULL);
+    pd_kv_store_free(store);
+    g_assert_true(g_bytes_equal(got, expected));
+}
+
+static void
+test_pack_cap(Fixture *f, gconstpointer data)
+{
+    g_autoptr(PdKvStore) store = open_store(f);
+
+    pd_kv_store_set_pack_cap(store, 30000);
+    for (guint i = 0; i < 24; i++)
+        assert_put(store, i);
+    g_assert_cmpuint(count_packs(f), >, 3);
+    for (guint i = 0; i < 24; i++)
+        assert_record(store, i);
+}
+
+static guint8
+flip(const char *path, goffset offset, guint8 mask)
+{
+    int fd = g_open(path, O_RDWR, 0);
+    guint8 byte;
+
+    g_assert_cmpint(pread(fd, &byte, 1, offset), ==, 1);
+    byte ^= mask;
+    g_assert_cmpint(pwrite(fd, &byte, 1, offset), ==, 1);
+    close(fd);
+    return byte;
+}
+
+/* Every byte of a small pack (headers, payloads, padding), one bit each: always found, and found in
+ * the right place. */
+static void
+test_every_byte(Fixture *f, gconstpointer data)
+{
+    g_autoptr(PdKvStore) store = open_store(f);
+    g_autofree char *pack = pack_path(f, 1);
+    GStatBuf st;
+
+    for (guint i = 0; i < 5; i++)
+        assert_put(store, i);
+    g_assert_cmpint(g_stat(pack, &st), ==, 0);
+    for (goffset at = 0; at < st.st_size; at++) {
+        flip(pack, at, (guint8)(1u << (at % 8)));
+        g_assert_cmpuint(verify(store, FALSE).n_corrupt, ==, at < 512 ? 5 : 1);
+        flip(pack, at, (guint8)(1u << (at % 8)));
+    }
+    g_assert_cmpuint(verify(store, FALSE).n_corrupt, ==, 0);
+}
+
+static void
+test_each_page(Fixture *f, gconstpointer data)
+{
+    g_autoptr(PdKvStore) store = open_store(f);
+    g_autofree char *pack = pack_path(f, 1);
+    GStatBuf st;
+    g_autoptr(GRand) rand = g_rand_new_with_seed(11);
+
+    for (guint i = 0; i < 32; i++)
+        assert_put(store, i);
+    g_assert_cmpint(g_stat(pack, &st), ==, 0);
+    for (goffset page = 0; page < st.st_size; page += 4096) {
+        goffset at = page + g_rand_int_range(rand, 0, (gint32)MIN(4096, st.st_size - page));
+        guint8 mask = (guint8)(1u << g_rand_int_range(rand, 0, 8));
+        flip(pack, at, mask);
+        g_assert_cmpuint(verify(store, FALSE).n_corrupt, >=, 1);
+        flip(pack, at, mask);
+    }
+    g_assert_cmpuint(verify(store, FALSE).n_corrupt, ==, 0);
+}
+
+static void
+test_drop_and_put_again(Fixture *f, gconstpointer data)
+{
+    g_autofree char *pack = pack_path(f, 1);
+
+    for (guint round = 0; round < 2; round++) { /* in the same session and in a new one */
+        g_autoptr(PdKvStore) store = open_store(f);
+        g_autoptr(GError) error = NULL;
+        guint8 key[PD_KV_KEY_BYTES];
+
+        assert_put(store, 5);
+        assert_put(store, 6);
+        if (round == 0)
+            flip(pack, 512 + 512 + 100, 4);
+        else
+            continue;
+        assert_get_fails(store, 5, PD_ENGINE_ERROR_CORRUPT);
+        assert_record(store, 6);
+        make_key(5, key);
+        g_assert_true(pd_kv_store_drop(store, key, &error));
+        g_assert_false(has(store, 5));
+        assert_put(store, 5);
+        assert_record(store, 5);
+    }
+    {
+        g_autoptr(PdKvStore) store = open_store(f);
+        PdKvStats stats;
+        flip(pack, 600, 1); /* of a record that no row points at any more */
+        stats = verify(store, TRUE);
+        g_assert_cmpuint(stats.n_corrupt, ==, 0);
+        flip(pack, 100, 1); /* the pack's header takes every record with it */
+        stats = verify(store, TRUE);
+        g_assert_cmpuint(stats.n_corrupt, ==, 2);
+        g_assert_cmpuint(stats.n_records, ==, 0);
+        assert_put(store, 5);
+        assert_record(store, 5);
+        g_assert_cmpuint(verify(store, FALSE).n_corrupt, ==, 0);
+    }
+}
+
+static void
+test_missing_and_cut_packs(Fixture *f, gconstpointer data)
+{
+    g_autofree char *pack = pack_path(f, 1);
+    GStatBuf st;
+
+    {
+        g_autoptr(PdKvStore) store = open_store(f);
+        assert_put(store, 6);
+        assert_put(store, 7);
+        g_assert_cmpint(g_stat(pack, &st), ==, 0);
+        assert_record(store, 7); /* mapped before it is cut */
+        g_assert_cmpint(truncate(pack, st.st_size - 1), ==, 0);
+        assert_get_fails(store, 7, PD_ENGINE_ERROR_CORRUPT);
+        assert_record(store, 6);
+        g_assert_cmpint(truncate(pack, 0), ==, 0);
+        assert_get_fails(store, 6, PD_ENGINE_ERROR_CORRUPT);
+    }
+    g_unlink(pack);
+    {
+        g_autoptr(PdKvStore) store = open_store(f);
+        assert_get_fails(store, 6, PD_ENGINE_ERROR_CORRUPT);
+        g_assert_cmpuint(verify(store, TRUE).n_corrupt, ==, 2);
+        assert_put(store, 6);
+        assert_record(store, 6);
+    }
+}
+
+static void
+test_hostile_index(Fixture *f, gconstpointer data)
+{
+    static const char *const damages[] = {
+        "offset = -512",
+        "offset = 9223372036854775296",
+        "offset = 513",
+        "n_bytes = -1",
+        "n_bytes = 9223372036854775807",
+        "n_bytes = 1000000000",
+        "n_bytes = n_bytes-1",
+        "pack = 2",
+        "crc = crc + 1",
+    };
+    g_autoptr(PdKvStore) store = open_store(f);
+
+    assert_put(store, 5);
+    sqlite3_exec(
+        f->db, "INSERT INTO kv_pack VALUES (2, 512); CREATE TABLE good AS SELECT * FROM kv_record",
+        NULL, NULL, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(damages); i++) {
+        g_autofree char *sql = g_strdup_printf("UPDATE kv_record SET %s", damages[i]);
+        g_assert_cmpint(sqlite3_exec(f->db, sql, NULL, NULL, NULL), ==, SQLITE_OK);
+        assert_get_fails(store, 5, PD_ENGINE_ERROR_CORRUPT);
+        sqlite3_exec(f->db, "DELETE FROM kv_record; INSERT INTO kv_record SELECT * FROM good", NULL,
+                     NULL, NULL);
+        assert_record(store, 5);
+    }
+}
+
+static void
+test_read_only(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    guint8 key[PD_KV_KEY_BYTES];
+    sqlite3 *db;
+
+    sqlite3_exec(f->db, "CREATE TABLE other (x)", NULL, NULL, NULL);
+    db = open_db(f->db_path, SQLITE_OPEN_READONLY);
+    {
+        /* Nothing was stored yet: an empty store, and nothing is made. */
+        g_autoptr(PdKvStore) store = pd_kv_store_open(db, f->kv, TRUE, &error);
+        g_assert_no_error(error);
+        assert_get_fails(store, 1, PD_ENGINE_ERROR_NOT_FOUND);
+        g_assert_cmpuint(verify(store, FALSE).n_records, ==, 0);
+        g_assert_false(g_file_test(f->kv, G_FILE_TEST_EXISTS));
+    }
+    {
+        g_autoptr(PdKvStore) store = open_store(f);
+        assert_put(store, 1);
+    }
+    {
+        g_autoptr(PdKvStore) store = pd_kv_store_open(db, f->kv, TRUE, &error);
+        g_assert_no_error(error);
+        assert_record(store, 1);
+        g_assert_false(put(store, 2, &error));
+        g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO);
+        make_key(1, key);
+        g_assert_false(pd_kv_store_drop(store, key, NULL));
+        assert_record(store, 1);
+    }
+    sqlite3_close(db);
+}
+
+static void
+test_newer_layout(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    PdKvStore *store;
+
+    pd_kv_store_free(open_store(f));
+    sqlite3_exec(f->db, "UPDATE kv_meta SET value = 99 WHERE name = 'layout'", NULL, NULL, NULL);
+    store = pd_kv_store_open(f->db, f->kv, FALSE, &error);
+    g_assert_null(store);
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED);
+    g_assert_nonnull(strstr(error->message, "newer"));
+}
+
+/* Two stores over one database, each with its own connection, writing in turn: each has a pack of
+ * its own, both see everything, the same key is stored once. */
+static void
+test_two_writers(Fixture *f, gconstpointer data)
+{
+    sqlite3 *other_db = open_writable(f->db_path);
+
+    {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(PdKvStore) a = open_store(f);
+        g_autoptr(PdKvStore) b = pd_kv_store_open(other_db, f->kv, FALSE, &error);
+        g_assert_no_error(error);
+        for (guint i = 0; i < 30; i++) {
+            assert_put(i % 2 ? a : b, i);
+            assert_put(i % 2 ? b : a, i);
+        }
+        for (guint i = 0; i < 30; i++) {
+            assert_record(a, i);
+            assert_record(b, i);
+        }
+        g_assert_cmpuint(verify(a, FALSE).n_records, ==, 30);
+        g_assert_cmpuint(count_packs(f), ==, 2);
+    }
+    sqlite3_close(other_db);
+}
+
+static void
+test_rolled_back(Fixture *f, gconstpointer data)
+{
+    g_autoptr(PdKvStore) store = open_store(f);
+
+    assert_put(store, 1);
+    sqlite3_exec(f->db, "BEGIN", NULL, NULL, NULL);
+    assert_put(store, 2);
+    assert_record(store, 2);
+    sqlite3_exec(f->db, "ROLLBACK", NULL, NULL, NULL);
+    g_assert_false(has(store, 2));
+    assert_put(store, 3);
+    assert_put(store, 2);
+    for (guint i = 1; i <= 3; i++)
+        assert_record(store, i);
+    g_assert_cmpuint(verify(store, FALSE).n_corrupt, ==, 0);
+}
+
+/* ---- failing writes ---- */
+
+static guint n_io_calls; /* before the one that goes wrong */
+static enum { IO_SHORT, IO_FULL, IO_KILL } io_damage;
+
+static ssize_t
+faulty_pwrite(int fd, const void *bytes, size_t n, off_t offset)
+{
+    if (n_io_calls > 0 || (io_damage == IO_SHORT && n < 2)) {
+        n_io_calls -= n_io_calls > 0;
+        return pwrite(fd, bytes, n, offset);
+    }
+    if (n > 1 && pwrite(fd, bytes, n / 2, offset) < 0)
+        return -1;
+    if (io_damage == IO_KILL)
+        raise(SIGKILL);
+    if (io_damage == IO_SHORT) {
+        n_io_calls = G_MAXUINT;
+        return n / 2;
+    }
+    errno = ENOSPC;
+    return -1;
+}
+
+static int
+faulty_fdatasync(int fd)
+{
+    if (n_io_calls > 0 || io_damage == IO_SHORT) {
+        n_io_calls -= n_io_calls > 0;
+        return fdatasync(fd);
+    }
+    if (io_damage == IO_KILL) {
+        fdatasync(fd);
+        raise(SIGKILL);
+    }
+    errno = EIO;
+    return -1;
+}
+
+static const PdKvIo faulty_io = {faulty_pwrite, faulty_fdatasync};
+
+/* The disk is full at the k-th call, for every k: an error that names the pack, nothing committed,
+ * nothing left behind; with room again the same put succeeds. */
+static void
+test_disk_full(Fixture *f, gconstpointer data)
+{
+    for (guint k = 0; k < 12; k++) {
+        g_autoptr(PdKvStore) store = open_store(f);
+        g_autoptr(GError) error = NULL;
+        guint64 n_before, n_pack_bytes;
+        guint first = 100 * (k + 1) + 6;
+        PdKvStats stats;
+
+        stats = verify(store, FALSE);
+        n_before = stats.n_records;
+        n_pack_bytes = stats.n_pack_bytes;
+        pd_kv_store_set_io(store, &faulty_io);
+        io_damage = IO_FULL;
+        n_io_calls = k;
+        for (guint i = first;; i++) {
+            if (!put(store, i, &error))
+                break;
+            n_before++;
+            n_pack_bytes = verify(store, FALSE).n_pack_bytes;
+        }
+        g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO);
+        g_assert_nonnull(strstr(error->message, ".pack"));
+        stats = verify(store, FALSE);
+        g_assert_cmpuint(stats.n_records, ==, n_before);
+        g_assert_cmpuint(stats.n_corrupt, ==, 0);
+        g_assert_cmpuint(stats.n_pack_bytes, <=, n_pack_bytes + 512);
+        n_io_calls = G_MAXUINT;
+        for (guint i = first; i < first + 6; i++) {
+            assert_put(store, i);
+            assert_record(store, i);
+        }
+    }
+}
+
+static void
+test_short_writes(Fixture *f, gconstpointer data)
+{
+    g_autoptr(PdKvStore) store = open_store(f);
+
+    pd_kv_store_set_io(store, &faulty_io);
+    io_damage = IO_SHORT;
+    for (guint i = 0; i < 16; i++) {
+        n_io_calls = i % 4;
+        assert_put(store, i);
+        assert_record(store, i);
+    }
+}
+
+/* The real thing: the kernel refuses to let the file grow. */
+static void
+test_file_size_limit(Fixture *f, gconstpointer data)
+{
+    g_autoptr(PdKvStore) store = open_store(f);
+    g_autoptr(GError) error = NULL;
+    struct rlimit old, small;
+    gboolean ok;
+
+    assert_put(store, 5);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = old;
+    small.rlim_cur = 40000;
+    setrlimit(RLIMIT_FSIZE, &small);
+    ok = put(store, 6, &error);
+    setrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, SIG_DFL);
+
+    g_assert_false(ok);
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO);
+    g_assert_nonnull(strstr(error->message, "70656")); /* header + 70,000 rounded up to 512 */
+    assert_record(store, 5);
+    g_assert_cmpuint(verify(store, FALSE).n_records, ==, 1);
+    assert_put(store, 6);
+    assert_record(store, 6);
+}
+
+/* ---- killed ---- */
+
+static int
+kill_now(void *user_data)
+{
+    raise(SIGKILL);
+    return 0;
+}
+
+static int
+kill_after_commit(void *user_data, sqlite3 *db, const char *name, int n_pages)
+{
+    raise(SIGKILL);
+    return SQLITE_OK;
+}
+
+/* A child puts records until it kills itself: at its k-th call on the pack, in the middle of
+ * SQLite's commit, or right after it.  It says through a pipe which puts had returned. */
+static void
+run_child_until_killed(Fixture *f, guint first, guint k, guint kind)
+{
+    int fds[2], status;
+    pid_t pid;
+    guint done;
+
+    g_assert_cmpint(pipe(fds), ==, 0);
+    pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        sqlite3 *db = open_writable(f->db_path);
+        PdKvStore *store = pd_kv_store_open(db, f->kv, FALSE, NULL);
+        pd_kv_store_set_io(store, &faulty_io);
+        pd_kv_store_set_pack_cap(store, 100000);
+        io_damage = IO_KILL;
+        n_io_calls = kind == 0 ? k : G_MAXUINT;
+        for (guint i = first; i < first + 64; i++) {
+            if (kind == 1 && i == first + k)
+                sqlite3_commit_hook(db, kill_now, NULL);
+            if (kind == 2 && i == first + k)
+                sqlite3_wal_hook(db, kill_after_commit, NULL);
+            if (!put(store, i, NULL) || write(fds[1], &i, sizeof i) != sizeof i)
+                _exit(1);
+        }
+        _exit(2);
+    }
+    close(fds[1]);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+
+    {
+        g_autoptr(PdKvStore) store = open_store(f);
+        while (read(fds[0], &done, sizeof done) == sizeof done)
+            assert_record(store, done);
+        g_assert_cmpuint(verify(store, FALSE).n_corrupt, ==, 0);
+        for (guint i = first; i < first + 8; i++) {
+            assert_put(store, i);
+            assert_record(store, i);
+        }
+    }
+    close(fds[0]);
+}
+
+static gboolean
+integrity_ok(sqlite3 *db)
+{
+    sqlite3_stmt *stmt = NULL;
+    gboolean ok = sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &stmt, NULL) == SQLITE_OK &&
+                  sqlite3_step(stmt) == SQLITE_ROW &&
+                  g_str_equal((const char *)sqlite3_column_text(stmt, 0), "ok");
+
+    sqlite3_finalize(stmt);
+    return ok;
+}
+
+static void
+test_killed_anywhere(Fixture *f, gconstpointer data)
+{
+    guint first = 0;
+
+    for (guint kind = 0; kind < 3; kind++)
+        for (guint k = 0; k < (kind == 0 ? 24 : 4); k++) {
+            run_child_until_killed(f, first, k, kind);
+            g_assert_true(integrity_ok(f->db));
+            first += 64;
+        }
+    for (guint i = 0; i < first; i += 64)
+        for (guint j = 0; j < 8; j++) {
+            g_autoptr(PdKvStore) store = open_store(f);
+            assert_record(store, i + j);
+        }
+}
+
+/* What a killed writer left in a pack of its own is cleared away by the next writer. */
+static void
+test_orphans(Fixture *f, gconstpointer data)
+{
+    g_autofree char *orphan = pack_path(f, 41);
+
+    {
+        g_autoptr(PdKvStore) store = open_store(f);
+        assert_put(store, 1);
+        g_assert_true(g_file_set_contents(orphan, "half a header", -1, NULL));
+    }
+    {
+        g_autoptr(PdKvStore) store = open_store(f);
+        assert_record(store, 1);
+        g_assert_true(g_file_test(orphan, G_FILE_TEST_EXISTS));
+        assert_put(store, 2);
+        g_assert_false(g_file_test(orphan, G_FILE_TEST_EXISTS));
+        assert_record(store, 1);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/crc32c", test_crc32c);
+#define ADD(path, func) g_test_add(path, Fixture, NULL, set_up, func, tear_down)
+    ADD("/kv_store/reopen", test_reopen);
+    ADD("/kv_store/bytes_outlive_store", test_bytes_outlive_store);
+    ADD("/kv_store/pack_cap", test_pack_cap);
+    ADD("/kv_store/every_byte", test_every_byte);
+    ADD("/kv_store/each_page", test_each_page);
+    ADD("/kv_store/drop_and_put_again", test_drop_and_put_again);
+    ADD("/kv_store/missing_and_cut_packs", test_missing_and_cut_packs);
+    ADD("/kv_store/hostile_index", test_hostile_index);
+    ADD("/kv_store/read_only", test_read_only);
+    ADD("/kv_store/newer_layout", test_newer_layout);
+    ADD("/kv_store/two_writers", test_two_writers);
+    ADD("/kv_store/rolled_back", test_rolled_back);
+    ADD("/kv_store/disk_full", test_disk_full);
+    ADD("/kv_store/short_writes", test_short_writes);
+    ADD("/kv_store/file_size_limit", test_file_size_limit);
+    ADD("/kv_store/killed_anywhere", test_killed_anywhere);
+    ADD("/kv_store/orphans", test_orphans);
+    return g_test_run();
+}

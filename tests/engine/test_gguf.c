@@ -1,0 +1,455 @@
+/*
+ * GGUF reading: values of every kind come back, and every way in which a file can lie about itself
+ * is refused with a message that says where.  The files are written here, byte by byte, from the
+ * format's description; nothing of the reader is used to make them.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/error.h"
+#include "engine/gguf.h"
+
+enum { U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 };
+
+static void
+put(GByteArray *out, const void *p, gsize n)
+{
+    g_byte_array_append(out, p, n);
+}
+
+static void
+put_u32(GByteArray *out, guint32 v)
+{
+    v = GUINT32_TO_LE(v);
+    put(out, &v, 4);
+}
+
+static void
+put_u64(GByteArray *out, guint64 v)
+{
+    v = GUINT64_TO_LE(v);
+    put(out, &v, 8);
+}
+
+static void
+put_string(GByteArray *out, const char *s)
+{
+    put_u64(out, strlen(s));
+    put(out, s, strlen(s));
+}
+
+static void
+put_header(GByteArray *out, guint32 version, guint64 n_tensors, guint64 n_kv)
+{
+    put(out, "GGUF", 4);
+    put_u32(out, version);
+    put_u64(out, n_tensors);
+    put_u64(out, n_kv);
+}
+
+static void
+put_key(GByteArray *out, const char *key, guint32 type)
+{
+    put_string(out, key);
+    put_u32(out, type);
+}
+
+static void
+put_tensor(GByteArray *out, const char *name, int n_dims, const guint64 *dims, guint32 type,
+           guint64 offset)
+{
+    put_string(out, name);
+    put_u32(out, n_dims);
+    for (int d = 0; d < n_dims; d++)
+        put_u64(out, dims[d]);
+    put_u32(out, type);
+    put_u64(out, offset);
+}
+
+static void
+put_padding(GByteArray *out, guint alignment)
+{
+    while (out->len % alignment != 0)
+        put(out, "", 1);
+}
+
+static void
+put_zeros(GByteArray *out, gsize n)
+{
+    gsize at = out->len;
+    g_byte_array_set_size(out, at + n);
+    memset(out->data + at, 0, n);
+}
+
+static PdGguf *
+open_bytes(GByteArray *file, GError **error)
+{
+    /* An exact copy on the heap, so that a sanitizer sees a read past the end. */
+    g_autoptr(GBytes) bytes = g_bytes_new(file->data, file->len);
+    return pd_gguf_open_bytes(bytes, "model.gguf", error);
+}
+
+static void
+assert_refused(GByteArray *file, int code, const char *words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdGguf) g = open_bytes(file, &error);
+    g_assert_null(g);
+    g_assert_error(error, PD_ENGINE_ERROR, code);
+    g_test_message("%s", error->message);
+    g_assert_true(g_str_has_prefix(error->message, "model.gguf: "));
+    if (strstr(error->message, words) == NULL)
+        g_error("'%s' lacks '%s'", error->message, words);
+    g_assert_null(strchr(error->message, '\n'));
+}
+
+/* Two tensors and one key of each kind. */
+static GByteArray *
+whole_file(guint32 version)
+{
+    GByteArray *f = g_byte_array_new();
+    float f32 = 1.5f;
+    double f64 = -2.25;
+    put_header(f, version, 2, 15);
+    put_key(f, "u8", U8);
+    put(f, "\xfe", 1);
+    put_key(f, "i8", I8);
+    put(f, "\xfe", 1);
+    put_key(f, "u16", U16);
+    put(f, "\xfe\xff", 2);
+    put_key(f, "i16", I16);
+    put(f, "\x05\x00", 2);
+    put_key(f, "u32", U32);
+    put_u32(f, 4000000000u);
+    put_key(f, "i32", I32);
+    put_u32(f, 7);
+    put_key(f, "f32", F32);
+    put(f, &f32, 4);
+    put_key(f, "bool", BOOL);
+    put(f, "\1", 1);
+    put_key(f, "string", STRING);
+    put_string(f, "a name");
+    put_key(f, "u64", U64);
+    put_u64(f, G_MAXUINT64);
+    put_key(f, "i64", I64);
+    put_u64(f, 12);
+    put_key(f, "f64", F64);
+    put(f, &f64, 8);
+    put_key(f, "words", ARRAY);
+    put_u32(f, STRING);
+    put_u64(f, 3);
+    put_string(f, "one");
+    put_string(f, "");
+    put_string(f, "three");
+    put_key(f, "numbers", ARRAY);
+    put_u32(f, I32);
+    put_u64(f, 2);
+    put_u32(f, 5);
+    put_u32(f, (guint32)-6);
+    put_key(f, "general.alignment", U32);
+    put_u32(f, 64);
+    put_tensor(f, "a", 2, (guint64[]){4, 3}, 0, 0);
+    put_tensor(f, "b", 1, (guint64[]){512}, 12, 64);
+    put_padding(f, 64);
+    for (int i = 0; i < 12; i++) {
+        float v = i;
+        put(f, &v, 4);
+    }
+    put_padding(f, 64);
+    put_zeros(f, 2 * 144);
+    return f;
+}
+
+static void
+test_values(void)
+{
+    for (guint32 version = 2; version <= 3; version++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GByteArray) file = whole_file(version);
+        g_autoptr(PdGguf) g = open_bytes(file, &error);
+        g_assert_no_error(error);
+        guint64 u;
+        gint64 i;
+        double d;
+        gboolean b;
+        gsize len;
+
+        g_assert_true(pd_gguf_get_u64(g, "u8", &u) && u == 254);
+        g_assert_false(pd_gguf_get_u64(g, "i8", &u)); /* -2 does not fit */
+        g_assert_true(pd_gguf_get_u64(g, "u16", &u) && u == 65534);
+        g_assert_true(pd_gguf_get_u64(g, "i16", &u) && u == 5);
+        g_assert_true(pd_gguf_get_u64(g, "u32", &u) && u == 4000000000u);
+        g_assert_true(pd_gguf_get_u64(g, "i32", &u) && u == 7);
+        g_assert_true(pd_gguf_get_u64(g, "u64", &u) && u == G_MAXUINT64);
+        g_assert_true(pd_gguf_get_u64(g, "i64", &u) && u == 12);
+        g_assert_false(pd_gguf_get_u64(g, "f32", &u));
+        g_assert_false(pd_gguf_get_u64(g, "absent", &u));
+        g_assert_true(pd_gguf_get_f64(g, "f32", &d) && d == 1.5);
+        g_assert_true(pd_gguf_get_f64(g, "f64", &d) && d == -2.25);
+        g_assert_true(pd_gguf_get_bool(g, "bool", &b) && b);
+        g_assert_false(pd_gguf_get_bool(g, "u8", &b));
+        g_assert_cmpstr(pd_gguf_get_string(g, "string", &len), ==, "a name");
+        g_assert_cmpuint(len, ==, 6);
+        g_assert_null(pd_gguf_get_string(g, "words", NULL));
+
+        g_assert_cmpuint(pd_gguf_array_len(g, "words"), ==, 3);
+        const char *word = pd_gguf_array_string(g, "words", 2, &len);
+        g_assert_cmpmem(word, len, "three", 5);
+        g_assert_nonnull(pd_gguf_array_string(g, "words", 1, &len));
+        g_assert_cmpuint(len, ==, 0);
+        g_assert_null(pd_gguf_array_string(g, "words", 3, &len));
+        g_assert_null(pd_gguf_array_string(g, "numbers", 0, &len));
+        g_assert_true(pd_gguf_array_i64(g, "numbers", 1, &i) && i == -6);
+        g_assert_false(pd_gguf_array_i64(g, "numbers", 2, &i));
+        g_assert_false(pd_gguf_array_f64(g, "numbers", 0, &d));
+    }
+}
+
+static void
+test_tensors(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GByteArray) file = whole_file(3);
+    g_autoptr(PdGguf) g = open_bytes(file, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(pd_gguf_n_tensors(g), ==, 2);
+    const PdGgufTensor *a = pd_gguf_find_tensor(g, "a");
+    g_assert_true(a == pd_gguf_tensor(g, 0));
+    g_assert_cmpint(a->type, ==, PD_F32);
+    g_assert_cmpint(a->n_dims, ==, 2);
+    g_assert_cmpuint(a->dims[0], ==, 4);
+    g_assert_cmpuint(a->dims[1], ==, 3);
+    g_assert_cmpuint(a->dims[2], ==, 1);
+    g_assert_cmpuint(a->n_bytes, ==, 48);
+    float v;
+    memcpy(&v, (const char *)a->data + 44, 4);
+    g_assert_cmpfloat(v, ==, 11);
+    const PdGgufTensor *b = pd_gguf_find_tensor(g, "b");
+    g_assert_cmpint(b->type, ==, PD_Q4_K);
+    g_assert_cmpuint(b->n_bytes, ==, 288);
+    g_assert_null(pd_gguf_find_tensor(g, "c"));
+    g_assert_null(pd_gguf_tensor(g, 2));
+}
+
+/* Cut at every byte: never a crash, always one line. */
+static void
+test_truncated(void)
+{
+    g_autoptr(GByteArray) file = whole_file(3);
+    for (guint n = 4; n < file->len; n++) {
+        g_autoptr(GByteArray) part = g_byte_array_new();
+        put(part, file->data, n);
+        assert_refused(part, PD_ENGINE_ERROR_FORMAT, "the download is probably incomplete");
+    }
+    g_autoptr(GByteArray) part = g_byte_array_new();
+    put(part, file->data, file->len - 1);
+    assert_refused(part, PD_ENGINE_ERROR_FORMAT, "tensor 1 'b' ends at ");
+}
+
+/* Every single byte replaced by extremes: whatever opens must be readable in full. */
+static void
+test_flipped(void)
+{
+    g_autoptr(GByteArray) file = whole_file(3);
+    static const guint8 values[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
+    for (guint at = 0; at < file->len; at++) {
+        for (gsize k = 0; k < sizeof values; k++) {
+            guint8 keep = file->data[at];
+            file->data[at] = values[k];
+            g_autoptr(GError) error = NULL;
+            g_autoptr(PdGguf) g = open_bytes(file, &error);
+            file->data[at] = keep;
+            g_assert_true((g == NULL) == (error != NULL));
+            if (g == NULL)
+                continue;
+            gsize total;
+            const guint8 *base = pd_gguf_data(g, &total);
+            for (gsize i = 0; i < pd_gguf_n_tensors(g); i++) {
+                const PdGgufTensor *t = pd_gguf_tensor(g, i);
+                gsize start = (const guint8 *)t->data - base;
+                g_assert_cmpuint(start, <=, total);
+                g_assert_cmpuint(t->n_bytes, <=, total - start);
+            }
+        }
+    }
+}
+
+static void
+test_absurd_counts(void)
+{
+    static const guint64 counts[][2] = {
+        {G_GUINT64_CONSTANT(1) << 60, 0}, {0, G_GUINT64_CONSTANT(1) << 60}, {G_MAXUINT64, 1}};
+    for (gsize i = 0; i < G_N_ELEMENTS(counts); i++) {
+        g_autoptr(GByteArray) f = g_byte_array_new();
+        put_header(f, 3, counts[i][0], counts[i][1]);
+        put_zeros(f, 64);
+        assert_refused(f, PD_ENGINE_ERROR_FORMAT, "at most 65,536");
+    }
+
+    static const guint64 lengths[] = {1000, G_GUINT64_CONSTANT(1) << 61, G_MAXUINT64 - 7,
+                                      G_MAXUINT64};
+    for (gsize i = 0; i < G_N_ELEMENTS(lengths); i++) {
+        g_autoptr(GByteArray) array = g_byte_array_new();
+        put_header(array, 3, 0, 1);
+        put_key(array, "k", ARRAY);
+        put_u32(array, i % 2 == 0 ? STRING : F64);
+        put_u64(array, lengths[i]);
+        put_zeros(array, 64);
+        assert_refused(array, PD_ENGINE_ERROR_FORMAT, "metadata key 0 'k' claims ");
+
+        g_autoptr(GByteArray) string = g_byte_array_new();
+        put_header(string, 3, 0, 1);
+        put_key(string, "k", STRING);
+        put_u64(string, lengths[i]);
+        put_zeros(string, 64);
+        assert_refused(string, PD_ENGINE_ERROR_FORMAT, "metadata key 0 'k' ");
+    }
+}
+
+static void
+test_bad_metadata(void)
+{
+    g_autoptr(GByteArray) magic = g_byte_array_new();
+    put(magic, "GGML", 4);
+    put_zeros(magic, 60);
+    assert_refused(magic, PD_ENGINE_ERROR_FORMAT, "no GGUF model file");
+
+    g_autoptr(GByteArray) version = g_byte_array_new();
+    put_header(version, 4, 0, 0);
+    assert_refused(version, PD_ENGINE_ERROR_UNSUPPORTED, "versions 2 and 3");
+
+    g_autoptr(GByteArray) big = g_byte_array_new();
+    put_header(big, GUINT32_SWAP_LE_BE(3), 0, 0);
+    assert_refused(big, PD_ENGINE_ERROR_UNSUPPORTED, "big-endian");
+
+    g_autoptr(GByteArray) twice = g_byte_array_new();
+    put_header(twice, 3, 0, 2);
+    for (int i = 0; i < 2; i++) {
+        put_key(twice, "same", U32);
+        put_u32(twice, i);
+    }
+    assert_refused(twice, PD_ENGINE_ERROR_FORMAT, "metadata key 1 'same' appears twice");
+
+    g_autoptr(GByteArray) type = g_byte_array_new();
+    put_header(type, 3, 0, 1);
+    put_key(type, "k", 13);
+    put_zeros(type, 16);
+    assert_refused(type, PD_ENGINE_ERROR_FORMAT, "unknown type 13");
+
+    g_autoptr(GByteArray) nested = g_byte_array_new();
+    put_header(nested, 3, 0, 1);
+    put_key(nested, "k", ARRAY);
+    put_u32(nested, ARRAY);
+    put_u64(nested, 1);
+    put_zeros(nested, 32);
+    assert_refused(nested, PD_ENGINE_ERROR_FORMAT, "array of arrays");
+
+    static const guint32 alignments[] = {0, 4, 48, 1u << 21};
+    for (gsize i = 0; i < G_N_ELEMENTS(alignments); i++) {
+        g_autoptr(GByteArray) f = g_byte_array_new();
+        put_header(f, 3, 0, 1);
+        put_key(f, "general.alignment", U32);
+        put_u32(f, alignments[i]);
+        assert_refused(f, PD_ENGINE_ERROR_FORMAT, "power of two");
+    }
+
+    /* A terminal must never get the control characters of a name. */
+    g_autoptr(GByteArray) escape = g_byte_array_new();
+    put_header(escape, 3, 0, 1);
+    put_key(escape, "\033[2J", 77);
+    assert_refused(escape, PD_ENGINE_ERROR_FORMAT, "'\\033[2J'");
+}
+
+/* One tensor of the given description over 64 bytes of data. */
+static GByteArray *
+one_tensor(int n_dims, const guint64 *dims, guint32 type, guint64 offset)
+{
+    GByteArray *f = g_byte_array_new();
+    put_header(f, 3, 1, 0);
+    put_tensor(f, "blk.0.attn_q.weight", n_dims, dims, type, offset);
+    put_padding(f, 32);
+    put_zeros(f, 64);
+    return f;
+}
+
+static void
+test_bad_tensors(void)
+{
+    static const struct {
+        int n_dims;
+        guint64 dims[5];
+        guint32 type;
+        guint64 offset;
+        const char *words;
+    } cases[] = {
+        {0, {0}, 0, 0, "has 0 dimensions"},
+        {5, {1, 1, 1, 1, 1}, 0, 0, "has 5 dimensions"},
+        {2, {4, 0}, 0, 0, "dimension of 0"},
+        {1, {16}, 0, 16, "no multiple of the alignment"},
+        {1, {16}, 0, 32, "ends at "},
+        {1, {16}, 0, G_MAXUINT64 - 31, "claims "},
+        {1, {33}, 8, 0, "impossible dimensions"},
+        {1, {G_GUINT64_CONSTANT(1) << 62}, 0, 0, "impossible dimensions"},
+        {2, {G_GUINT64_CONSTANT(1) << 32, G_GUINT64_CONSTANT(1) << 32}, 0, 0, "impossible"},
+        {4, {65536, 65536, 65536, 65536}, 1, 0, "impossible dimensions"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GByteArray) f =
+            one_tensor(cases[i].n_dims, cases[i].dims, cases[i].type, cases[i].offset);
+        assert_refused(f, PD_ENGINE_ERROR_FORMAT, cases[i].words);
+    }
+    g_autoptr(GByteArray) q2 = one_tensor(1, (guint64[]){256}, 10, 0);
+    assert_refused(q2, PD_ENGINE_ERROR_UNSUPPORTED, "tensor 0 'blk.0.attn_q.weight' has type Q2_K");
+    g_autoptr(GByteArray) unknown = one_tensor(1, (guint64[]){256}, 4000000000u, 0);
+    assert_refused(unknown, PD_ENGINE_ERROR_UNSUPPORTED, "has type number 4000000000");
+    g_autoptr(GByteArray) fits = one_tensor(1, (guint64[]){16}, 0, 0);
+    g_autoptr(PdGguf) g = open_bytes(fits, NULL);
+    g_assert_nonnull(g);
+}
+
+static void
+test_pairs_of_tensors(void)
+{
+    static const struct {
+        const char *name;
+        guint64 offset;
+        const char *words;
+    } cases[] = {{"a", 64, "tensor 1 'a' appears twice"}, {"b", 32, "overlaps tensor 'a'"}};
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GByteArray) f = g_byte_array_new();
+        put_header(f, 3, 2, 0);
+        put_tensor(f, "a", 1, (guint64[]){16}, 0, 0);
+        put_tensor(f, cases[i].name, 1, (guint64[]){8}, 0, cases[i].offset);
+        put_padding(f, 32);
+        put_zeros(f, 96);
+        assert_refused(f, PD_ENGINE_ERROR_FORMAT, cases[i].words);
+    }
+}
+
+static void
+test_paths(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_null(pd_gguf_open("/no/such/model.gguf", &error));
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO);
+    g_assert_nonnull(strstr(error->message, "/no/such/model.gguf"));
+    g_clear_error(&error);
+    g_assert_null(pd_gguf_open("/", &error));
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/gguf/values", test_values);
+    g_test_add_func("/gguf/tensors", test_tensors);
+    g_test_add_func("/gguf/truncated", test_truncated);
+    g_test_add_func("/gguf/flipped", test_flipped);
+    g_test_add_func("/gguf/absurd-counts", test_absurd_counts);
+    g_test_add_func("/gguf/bad-metadata", test_bad_metadata);
+    g_test_add_func("/gguf/bad-tensors", test_bad_tensors);
+    g_test_add_func("/gguf/pairs-of-tensors", test_pairs_of_tensors);
+    g_test_add_func("/gguf/paths", test_paths);
+    return g_test_run();
+}

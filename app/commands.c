@@ -2,5 +2,6 @@
 #include "app/commands.h"
 
 const PdCommand pd_commands[] = {
+    {"model", "model files: fetch, list, describe", pd_cmd_model},
     {NULL, NULL, NULL},
 };

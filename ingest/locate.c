@@ -1,0 +1,379 @@
+/*
+ * From bytes of a part back to the place in its source, for people and for programs.
+ *
+ * Lines are counted in the stored text (from 1, a line ends after its LF), which is the file itself
+ * for repositories and plain text, and the canonical text for mails and web pages.  Boxes of a PDF
+ * are those of the words that the range touches, joined to one rectangle per line of text.
+ */
+#include <json-glib/json-glib.h>
+#include <string.h>
+#include "ingest/corpus_internal.h"
+
+typedef struct {
+    PdPartRow *part;
+    PdDocumentKind kind;
+    char *source;
+    char *key;
+    char *title;
+    char *author;
+    char *recipients;
+    gint64 date_utc;
+    char *native_id;
+    char *revision;
+    char *parent_key;
+    gint64 source_id;
+    guint line_first;
+    guint line_last;
+    gint64 page; /* from 1; 0: none */
+} Place;
+
+static void
+place_free(Place *place)
+{
+    pd_part_row_free(place->part);
+    g_free(place->source);
+    g_free(place->key);
+    g_free(place->title);
+    g_free(place->author);
+    g_free(place->recipients);
+    g_free(place->native_id);
+    g_free(place->revision);
+    g_free(place->parent_key);
+    g_free(place);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Place, place_free)
+
+#define PLACE_SQL                                                                                  \
+    "SELECT d.kind, s.alias, d.key, d.title, d.author, d.recipients, d.date_utc, d.native_id,"     \
+    " d.revision, d.parent_key, d.source_id FROM document d JOIN source s ON s.id = d.source_id "
+
+static gboolean
+fill_document(Place *place, PdCorpus *corpus, PdStmt *stmt, GError **error)
+{
+    int rc = pd_db_step(corpus, stmt, error);
+    if (rc == SQLITE_DONE)
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CORPUS,
+                    "%s: a part without its document; run: pandect verify", corpus->dir);
+    if (rc != SQLITE_ROW)
+        return FALSE;
+    place->kind = pd_document_kind_from_name((const char *)sqlite3_column_text(stmt, 0));
+    place->source = pd_db_text(stmt, 1);
+    place->key = pd_db_text(stmt, 2);
+    place->title = pd_db_text(stmt, 3);
+    place->author = pd_db_text(stmt, 4);
+    place->recipients = pd_db_text(stmt, 5);
+    place->date_utc =
+        sqlite3_column_type(stmt, 6) == SQLITE_NULL ? G_MININT64 : sqlite3_column_int64(stmt, 6);
+    place->native_id = pd_db_text(stmt, 7);
+    place->revision = pd_db_text(stmt, 8);
+    place->parent_key = pd_db_text(stmt, 9);
+    place->source_id = sqlite3_column_int64(stmt, 10);
+    return TRUE;
+}
+
+static guint
+count_lines(const char *text, gsize from, gsize to)
+{
+    guint n = 0;
+    for (const char *at = text + from, *end = text + to; (at = memchr(at, '\n', end - at)); at++)
+        n++;
+    return n;
+}
+
+static Place *
+find_place(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end, GError **error)
+{
+    g_autoptr(Place) place = g_new0(Place, 1);
+    place->part = pd_corpus_part(corpus, part_id, error);
+    if (!place->part)
+        return NULL;
+    if (start > end || end > place->part->n_bytes) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_NOT_FOUND,
+                    "part %" G_GINT64_FORMAT " has %" G_GSIZE_FORMAT
+                    " bytes; %u-%u is not inside it",
+                    part_id, place->part->n_bytes, start, end);
+        return NULL;
+    }
+    g_autoptr(PdStmt) stmt =
+        pd_db_query(corpus, error, PLACE_SQL "WHERE d.id = ?", "i", place->part->document_id);
+    if (!stmt || !fill_document(place, corpus, stmt, error))
+        return NULL;
+    place->line_first = 1 + count_lines(place->part->text, 0, start);
+    place->line_last = place->line_first;
+    if (end > start) /* the LF that ends the last line belongs to it */
+        place->line_last += count_lines(place->part->text, start, end - 1);
+    if (g_str_has_prefix(place->part->path, "page/"))
+        place->page = g_ascii_strtoll(place->part->path + strlen("page/"), NULL, 10);
+    return g_steal_pointer(&place);
+}
+
+/* --- for people ---------------------------------------------------------------------------- */
+
+static char *
+line_range(const Place *place)
+{
+    return place->line_first == place->line_last
+               ? g_strdup_printf("%u", place->line_first)
+               : g_strdup_printf("%u-%u", place->line_first, place->line_last);
+}
+
+/* A single file has no key: the source's name stands for it. */
+static const char *
+file_name(const Place *place)
+{
+    return place->key[0] ? place->key : place->source;
+}
+
+/* "Kay Smith" of "Kay Smith <kay@example.org>"; the address if there is no name. */
+static char *
+person(const char *address)
+{
+    const char *open = strchr(address, '<');
+    g_autofree char *name = open ? g_strndup(address, open - address) : g_strdup(address);
+    g_strstrip(name);
+    gsize n = strlen(name);
+    if (n >= 2 && name[0] == '"' && name[n - 1] == '"')
+        return g_strndup(name + 1, n - 2);
+    if (n > 0 || !open)
+        return g_strdup(name);
+    const char *close = strchr(open, '>');
+    return close ? g_strndup(open + 1, close - open - 1) : g_strdup(open + 1);
+}
+
+/* The first recipient, and how many more: commas in quoted names and in brackets do not count. */
+static char *
+people(const char *list)
+{
+    guint n = 0;
+    gboolean quoted = FALSE, bracket = FALSE;
+    gsize first_end = 0;
+    for (gsize i = 0;; i++) {
+        char c = list[i];
+        if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '<' || c == '>'))
+            bracket = c == '<';
+        else if (c == 0 || (c == ',' && !quoted && !bracket)) {
+            if (n++ == 0)
+                first_end = i;
+            if (c == 0)
+                break;
+        }
+    }
+    g_autofree char *first = g_strndup(list, first_end);
+    g_autofree char *name = person(first);
+    return n > 1 ? g_strdup_printf("%s and %u more", name, n - 1) : g_steal_pointer(&name);
+}
+
+static char *
+iso_date(gint64 date_utc)
+{
+    g_autoptr(GDateTime) when =
+        date_utc == G_MININT64 ? NULL : g_date_time_new_from_unix_utc(date_utc);
+    return when ? g_date_time_format(when, "%Y-%m-%d") : NULL;
+}
+
+/* "Kay to Lee, 2001-05-14, "Re: Q2"" */
+static char *
+mail_head(const Place *place)
+{
+    GString *out = g_string_new(NULL);
+    g_autofree char *from = person(place->author && place->author[0] ? place->author : "unknown");
+    g_autofree char *date = iso_date(place->date_utc);
+    g_string_append(out, from);
+    if (place->recipients && place->recipients[0]) {
+        g_autofree char *to = people(place->recipients);
+        g_string_append_printf(out, " to %s", to);
+    }
+    if (date)
+        g_string_append_printf(out, ", %s", date);
+    g_string_append_printf(out, ", \"%s\"", place->title);
+    return g_string_free(out, FALSE);
+}
+
+/* "<id@host>", however it is stored. */
+static char *
+message_id(const char *native_id)
+{
+    return native_id[0] == '<' ? g_strdup(native_id) : g_strdup_printf("<%s>", native_id);
+}
+
+static char *
+locate_mail(const Place *place)
+{
+    g_autofree char *head = mail_head(place);
+    g_autofree char *lines = line_range(place);
+    g_autofree char *id = place->native_id ? message_id(place->native_id) : NULL;
+    gboolean headers = g_str_equal(place->part->path, "headers");
+    return g_strdup_printf("%s, %s%s, l. %s%s%s", head, headers ? "" : "part ", place->part->path,
+                           lines, id ? " " : "", id ? id : "");
+}
+
+static char *
+locate_page(const Place *place)
+{
+    g_autofree char *base = g_path_get_basename(file_name(place));
+    g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, place->page);
+    const char *label = place->part->label;
+    if (!label || !label[0] || g_str_equal(label, number))
+        return g_strdup_printf("%s, p. %s", base, number);
+    return g_strdup_printf("%s, p. %s (PDF %s)", base, label, number);
+}
+
+static char *
+locate_lines(const Place *place)
+{
+    g_autofree char *lines = line_range(place);
+    const char *name = file_name(place);
+    if (place->kind == PD_KIND_HTML)
+        return g_strdup_printf("%s, l. %s of its text", name, lines);
+    if (place->kind == PD_KIND_GIT_FILE && place->revision)
+        return g_strdup_printf("%s:%s @ %.7s", name, lines, place->revision);
+    return g_strdup_printf("%s:%s", name, lines);
+}
+
+/* The mail that an attachment came with; NULL if there is none. */
+static char *
+locate_parent(PdCorpus *corpus, const Place *place)
+{
+    g_autoptr(Place) parent = g_new0(Place, 1);
+    g_autoptr(PdStmt) stmt =
+        pd_db_query(corpus, NULL,
+                    PLACE_SQL "WHERE d.source_id = ? AND d.key = ? AND d.kind = 'mail'"
+                              " ORDER BY d.state = 'live' DESC, d.id DESC LIMIT 1",
+                    "it", place->source_id, place->parent_key);
+    if (!stmt || !fill_document(parent, corpus, stmt, NULL))
+        return NULL;
+    g_autofree char *head = mail_head(parent);
+    g_autofree char *id = parent->native_id ? message_id(parent->native_id) : g_strdup("");
+    return g_strstrip(g_strdup_printf("%s %s", head, id));
+}
+
+char *
+pd_corpus_locate(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end, GError **error)
+{
+    g_autoptr(Place) place = find_place(corpus, part_id, start, end, error);
+    if (!place)
+        return NULL;
+    g_autofree char *own = place->kind == PD_KIND_MAIL ? locate_mail(place)
+                           : place->page > 0           ? locate_page(place)
+                                                       : locate_lines(place);
+    g_autofree char *parent = place->parent_key ? locate_parent(corpus, place) : NULL;
+    return parent ? g_strdup_printf("%s, attached to: %s", own, parent) : g_steal_pointer(&own);
+}
+
+/* --- for programs -------------------------------------------------------------------------- */
+
+/* Do two words stand on one line?  Their heights overlap by half of the smaller one. */
+static gboolean
+same_line(const PdBox *a, const PdBox *b)
+{
+    float overlap = MIN(a->y1, b->y1) - MAX(a->y0, b->y0);
+    return overlap > 0.5f * MIN(a->y1 - a->y0, b->y1 - b->y0);
+}
+
+static GArray *
+merge_boxes(const PdPartRow *part, guint32 start, guint32 end)
+{
+    GArray *lines = g_array_new(FALSE, FALSE, sizeof(PdBox));
+    for (guint i = 0; part->boxes && i < part->boxes->len; i++) {
+        PdBox box = g_array_index(part->boxes, PdBox, i);
+        if (box.end <= start || box.start >= end || box.end > part->n_bytes)
+            continue;
+        PdBox *last = lines->len ? &g_array_index(lines, PdBox, lines->len - 1) : NULL;
+        gboolean joined = last && box.start >= last->end && same_line(last, &box) &&
+                          !memchr(part->text + last->end, '\n', box.start - last->end);
+        if (!joined) {
+            g_array_append_val(lines, box);
+            continue;
+        }
+        last->end = box.end;
+        last->x0 = MIN(last->x0, box.x0);
+        last->y0 = MIN(last->y0, box.y0);
+        last->x1 = MAX(last->x1, box.x1);
+        last->y1 = MAX(last->y1, box.y1);
+    }
+    return lines;
+}
+
+static void
+add_string(JsonBuilder *json, const char *name, const char *value)
+{
+    json_builder_set_member_name(json, name);
+    if (!value) {
+        json_builder_add_null_value(json);
+        return;
+    }
+    /* Paths and keys come from outside and may be no UTF-8. */
+    g_autofree char *valid = g_utf8_make_valid(value, -1);
+    json_builder_add_string_value(json, valid);
+}
+
+static void
+add_int(JsonBuilder *json, const char *name, gint64 value)
+{
+    json_builder_set_member_name(json, name);
+    json_builder_add_int_value(json, value);
+}
+
+static void
+add_boxes(JsonBuilder *json, const Place *place, guint32 start, guint32 end)
+{
+    json_builder_set_member_name(json, "boxes");
+    if (!place->part->boxes) {
+        json_builder_add_null_value(json);
+        return;
+    }
+    g_autoptr(GArray) lines = merge_boxes(place->part, start, end);
+    json_builder_begin_array(json);
+    for (guint i = 0; i < lines->len; i++) {
+        const PdBox *box = &g_array_index(lines, PdBox, i);
+        json_builder_begin_array(json);
+        json_builder_add_double_value(json, (double)box->x0);
+        json_builder_add_double_value(json, (double)box->y0);
+        json_builder_add_double_value(json, (double)box->x1);
+        json_builder_add_double_value(json, (double)box->y1);
+        json_builder_end_array(json);
+    }
+    json_builder_end_array(json);
+}
+
+char *
+pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end, GError **error)
+{
+    g_autoptr(Place) place = find_place(corpus, part_id, start, end, error);
+    if (!place)
+        return NULL;
+    gboolean git = place->kind == PD_KIND_GIT_FILE, mail = place->kind == PD_KIND_MAIL;
+    g_autoptr(JsonBuilder) json = json_builder_new();
+    json_builder_begin_object(json);
+    add_string(json, "kind", pd_document_kind_name(place->kind));
+    add_string(json, "source", place->source);
+    add_int(json, "document", place->part->document_id);
+    add_int(json, "part", place->part->id);
+    add_string(json, "key", place->key);
+    add_string(json, "parent_key", place->parent_key);
+    add_string(json, "title", place->title);
+    add_string(json, "revision", place->revision);
+    add_string(json, "blob", git ? place->native_id : NULL);
+    add_int(json, "start", start);
+    add_int(json, "end", end);
+    json_builder_set_member_name(json, "lines");
+    json_builder_begin_array(json);
+    json_builder_add_int_value(json, place->line_first);
+    json_builder_add_int_value(json, place->line_last);
+    json_builder_end_array(json);
+    json_builder_set_member_name(json, "page");
+    if (place->page > 0)
+        json_builder_add_int_value(json, place->page);
+    else
+        json_builder_add_null_value(json);
+    add_string(json, "label", place->part->label);
+    add_boxes(json, place, start, end);
+    g_autofree char *id = mail && place->native_id ? message_id(place->native_id) : NULL;
+    add_string(json, "message_id", id);
+    add_string(json, "mime_part", mail ? place->part->path : NULL);
+    json_builder_end_object(json);
+    g_autoptr(JsonNode) root = json_builder_get_root(json);
+    return json_to_string(root, FALSE);
+}

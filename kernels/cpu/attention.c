@@ -75,7 +75,7 @@ static PdAttendState
 state_at(const AttentionJob *job, float *p)
 {
     size_t rows = (size_t)(job->tile_rows * job->group);
-    float *o = p + 2 * rows;
+    float *o = p + pd_pad16(2 * rows);
 
     return (PdAttendState){.o = o, .max2 = p, .sum = p + rows};
 }
@@ -263,7 +263,7 @@ plan(AttentionJob *job, PdCpu *cpu)
 
     int n_rows = job->tile_rows * job->group;
     job->kernel_floats = pd_pad16(pd_attend_work_floats(dim, n_rows));
-    job->state_floats = pd_pad16((size_t)n_rows * ((size_t)dim + 2));
+    job->state_floats = pd_pad16(2 * (size_t)n_rows) + pd_pad16((size_t)n_rows * (size_t)dim);
     job->thread_floats = job->kernel_floats + 2 * job->state_floats;
 
     size_t n_tiles = (size_t)job->n_tiles * (size_t)job->kv->n_kv_heads;

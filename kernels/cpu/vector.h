@@ -114,13 +114,10 @@ pd_attend_range(const PdAttendHead *head, int i, int *lo, int *hi)
     *lo = head->window > 0 && row >= head->window ? row - head->window + 1 : 0;
 }
 
+/* Those that a build lacks are never named: pd_vector_isa(). */
 extern const PdVectorIsa pd_vector_reference;
-#if defined(PD_VECTOR_SIMD)
 extern const PdVectorIsa pd_vector_avx2;
 extern const PdVectorIsa pd_vector_avx512;
-#endif
-#ifdef PD_SIMD_EMULATION
 extern const PdVectorIsa pd_vector_avx512_emulated;
-#endif
 
 #endif

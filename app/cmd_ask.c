@@ -1,0 +1,239 @@
+/* pandect ask: stream the answer, mark each sentence, print the quotes. */
+#include <stdio.h>
+#include <string.h>
+#include "app/commands.h"
+#include "app/open.h"
+#include "prompts/ask.h"
+
+static const char examples[] =
+    "Examples:\n"
+    "  pandect -C case ask \"What is the notice period?\"\n"
+    "  pandect -C case ask --json \"Who fixed the overflow?\" | jq .citations\n"
+    "  pandect -C case ask --why --top 8 \"Why was the default changed?\"\n"
+    "\n"
+    "What the question needs and the corpus folder does not hold yet is read first and kept;\n"
+    "`pandect warm` does that ahead of time.  The quote under an answer is cut from the stored\n"
+    "bytes.  When nothing supports an answer, it says so and exits with 0.";
+
+typedef struct {
+    PdModelFlags model;
+    gboolean json;
+    gboolean why;
+    int top;
+    int budget;
+    int max_tokens;
+    double temperature;
+    double top_p;
+    double min_p;
+    gint64 seed;
+    char *cite;
+} AskFlags;
+
+static void
+ask_flags_clear(AskFlags *flags)
+{
+    pd_model_flags_clear(&flags->model);
+    g_free(flags->cite);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AskFlags, ask_flags_clear)
+
+/* The terminal's side of a running answer. */
+typedef struct {
+    PdApp *app;
+    PdProgress *progress;
+    gboolean quiet; /* --json: only progress */
+} Show;
+
+static void
+on_stage(const char *stage, guint64 done, guint64 total, gpointer user_data)
+{
+    Show *show = user_data;
+
+    if (!show->progress)
+        show->progress = pd_progress_new(show->app, "tokens");
+    pd_progress_update(show->progress, stage, done, total);
+}
+
+static void
+on_text(const char *piece, gpointer user_data)
+{
+    Show *show = user_data;
+    g_autofree char *safe = NULL;
+
+    g_clear_pointer(&show->progress, pd_progress_free);
+    if (show->quiet)
+        return;
+    safe = pd_terminal_safe(piece, -1);
+    fputs(safe, stdout);
+    fflush(stdout);
+}
+
+static void
+on_sentence(const PdSentence *sentence, gpointer user_data)
+{
+    Show *show = user_data;
+
+    if (show->quiet || sentence->citation < 0)
+        return;
+    printf(show->app->color ? " \033[2m[%d]\033[0m" : " [%d]", sentence->citation + 1);
+    fflush(stdout);
+}
+
+/* The quote as lines under its place. */
+static void
+print_quote(const char *quote)
+{
+    g_autofree char *safe = pd_terminal_safe(quote, -1);
+    g_auto(GStrv) lines = g_strsplit(safe, "\n", -1);
+
+    for (int i = 0; lines[i]; i++)
+        printf("    | %s\n", lines[i]);
+}
+
+static gboolean
+print_citations(PdApp *app, PdContext *context, const PdAnswer *answer, GError **error)
+{
+    for (guint i = 0; i < answer->citations->len; i++) {
+        const PdCitation *citation = &g_array_index(answer->citations, PdCitation, i);
+        g_autofree char *where = pd_corpus_locate(context->corpus, citation->part_id,
+                                                  citation->start, citation->end, error);
+        g_autofree char *safe = NULL;
+
+        if (!where)
+            return FALSE;
+        safe = pd_terminal_safe(where, -1);
+        printf("[%u] %s\n", i + 1, safe);
+        print_quote(citation->quote);
+        printf("    show: pandect -C %s show --part %" G_GINT64_FORMAT ":%u-%u\n", app->corpus_dir,
+               citation->part_id, citation->start, citation->end);
+    }
+    return TRUE;
+}
+
+static void
+print_why(PdContext *context, const PdAnswer *answer, int top)
+{
+    printf("\nRead %u tokens in %u passages", answer->n_prompt_tokens, answer->passages->len);
+    if (!answer->blocks) {
+        printf(": the whole corpus.\n");
+        return;
+    }
+    printf("; best blocks of %u:\n", answer->blocks->len);
+    printf("  rank  score  head    rows        document\n");
+    for (guint i = 0; i < MIN(answer->blocks->len, (guint)MAX(top, 1)); i++) {
+        const PdBlock *block = &g_array_index(answer->blocks, PdBlock, i);
+        const PdContextSegment *segment =
+            &g_array_index(context->segments, PdContextSegment, block->segment);
+        const PdHead *head = &context->profile.retrieval[block->best_head];
+        g_autofree char *safe = pd_terminal_safe(segment->header, -1);
+
+        printf("  %4u  %5.2f  %2d.%-2d  %5u-%-5u  %s\n", i + 1, block->score, head->layer,
+               head->head, block->first_row, block->first_row + block->n_rows, safe);
+    }
+}
+
+static void
+print_timing(const PdAnswer *answer)
+{
+    fprintf(stderr,
+            "%" G_GUINT64_FORMAT " tokens read now, %" G_GUINT64_FORMAT
+            " from before; first token after %.1f s, %u tokens in %.1f s%s\n",
+            answer->warm.n_tokens_encoded, answer->warm.n_tokens_reused,
+            answer->first_token_seconds, answer->n_answer_tokens, answer->decode_seconds,
+            answer->truncated ? "; stopped at --max-tokens" : "");
+}
+
+static gboolean
+fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
+{
+    options->budget_tokens = flags->budget;
+    options->max_answer_tokens = flags->max_tokens;
+    options->sampler.temperature = (float)flags->temperature;
+    options->sampler.top_p = (float)flags->top_p;
+    options->sampler.min_p = (float)flags->min_p;
+    options->sampler.repetition_penalty = 1;
+    options->sampler.seed = (guint64)flags->seed;
+    options->cite = PD_CITE_ATTENTION;
+    if (g_strcmp0(flags->cite, "ids") == 0)
+        options->cite = PD_CITE_IDS;
+    else if (flags->cite && !g_str_equal(flags->cite, "attention"))
+        *exit_code = pd_usage("ask", "--cite is attention or ids, not '%s'", flags->cite);
+    if (flags->budget < 0 || flags->max_tokens < 0 || flags->top < 0)
+        *exit_code = pd_usage("ask", "--budget, --max-tokens and --top are positive numbers");
+    if (!(flags->temperature >= 0) || !(flags->top_p > 0 && flags->top_p <= 1) ||
+        !(flags->min_p >= 0 && flags->min_p < 1))
+        *exit_code = pd_usage("ask", "--temperature >= 0, 0 < --top-p <= 1, 0 <= --min-p < 1");
+    return *exit_code == PD_EXIT_OK;
+}
+
+static int
+run_ask(PdApp *app, const AskFlags *flags, const PdAskOptions *options, const char *question)
+{
+    g_auto(PdOpened) opened = {0};
+    g_autoptr(GError) error = NULL;
+    Show show = {.app = app, .quiet = flags->json};
+    PdAskEvents events = {on_stage, on_text, on_sentence, &show};
+    g_autoptr(PdAnswer) answer = NULL;
+
+    if (!pd_open_context(app, &flags->model, &opened, &error))
+        return pd_fail(error);
+    answer = pd_ask(opened.context, question, options, &events, app->cancellable, &error);
+    g_clear_pointer(&show.progress, pd_progress_free);
+    if (!answer) {
+        if (!flags->json)
+            fputc('\n', stdout);
+        return pd_fail(error);
+    }
+    if (flags->json) {
+        g_autofree char *json =
+            pd_answer_to_json(opened.context, question, answer, flags->why, &error);
+        if (!json)
+            return pd_fail(error);
+        puts(json);
+        return PD_EXIT_OK;
+    }
+    printf("\n\n");
+    if (!print_citations(app, opened.context, answer, &error))
+        return pd_fail(error);
+    if (flags->why)
+        print_why(opened.context, answer, flags->top ? flags->top : 16);
+    fflush(stdout);
+    print_timing(answer);
+    return PD_EXIT_OK;
+}
+
+int
+pd_cmd_ask(PdApp *app, int argc, char **argv)
+{
+    g_auto(AskFlags) flags = {.top_p = 1};
+    PdAskOptions options = {0};
+    int exit_code = PD_EXIT_OK;
+    const GOptionEntry entries[] = {
+        PD_MODEL_OPTION_ENTRIES(flags.model),
+        {"json", 0, 0, G_OPTION_ARG_NONE, &flags.json, "The answer as one JSON object", NULL},
+        {"why", 0, 0, G_OPTION_ARG_NONE, &flags.why, "Also which blocks won and their scores",
+         NULL},
+        {"top", 0, 0, G_OPTION_ARG_INT, &flags.top, "With --why: how many blocks (16)", "N"},
+        {"budget", 0, 0, G_OPTION_ARG_INT, &flags.budget, "Tokens of passages that are read (1536)",
+         "TOKENS"},
+        {"max-tokens", 0, 0, G_OPTION_ARG_INT, &flags.max_tokens, "Longest answer (256)", "TOKENS"},
+        {"cite", 0, 0, G_OPTION_ARG_STRING, &flags.cite,
+         "How a sentence's passage is chosen: attention (default) or ids", "HOW"},
+        {"temperature", 0, 0, G_OPTION_ARG_DOUBLE, &flags.temperature, "Sampling (0: greedy)", "T"},
+        {"top-p", 0, 0, G_OPTION_ARG_DOUBLE, &flags.top_p, "Nucleus sampling (1: off)", "P"},
+        {"min-p", 0, 0, G_OPTION_ARG_DOUBLE, &flags.min_p, "Smallest share of the best (0: off)",
+         "P"},
+        {"seed", 0, 0, G_OPTION_ARG_INT64, &flags.seed, "Seed of the sampling (0)", "N"},
+        G_OPTION_ENTRY_NULL};
+    g_autofree char *question = NULL;
+
+    if (!pd_parse_options(entries, "QUESTION",
+                          "Answer a question from the corpus, with citations cut from its bytes.",
+                          examples, &argc, &argv, &exit_code) ||
+        !fill_options(&flags, &options, &exit_code))
+        return exit_code;
+    question = g_strstrip(g_strjoinv(" ", argv + 1));
+    if (!*question)
+        return pd_usage("ask", "what is the question?");
+    return run_ask(app, &flags, &options, question);
+}

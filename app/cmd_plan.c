@@ -1,0 +1,92 @@
+/* pandect plan: what the work will cost, before it. */
+#include <stdio.h>
+#include "app/commands.h"
+#include "app/open.h"
+#include "prompts/plan.h"
+
+static const char examples[] =
+    "Examples:\n"
+    "  pandect -C case plan\n"
+    "  pandect plan --tokens 1000000 --model qwen2.5-coder-0.5b --json\n"
+    "\n"
+    "Times come from about a second of measuring two layers of the model on this machine.";
+
+static void
+print_plan(PdModel *model, const PdPlan *plan)
+{
+    g_autofree char *weights = g_format_size(plan->weight_bytes);
+    g_autofree char *session = g_format_size(plan->session_bytes);
+    g_autofree char *disk = g_format_size(plan->kv_disk_bytes);
+    g_autofree char *memory = g_format_size(plan->memory_bytes_available);
+
+    printf("model          %s\n", pd_model_name(model));
+    printf("tokens         %" G_GUINT64_FORMAT ", of them read already %" G_GUINT64_FORMAT "\n",
+           plan->n_tokens, plan->n_warm_tokens);
+    printf("reading        %s\n", plan->mode == PD_READ_WHOLE
+                                      ? "whole: the corpus fits the model's window"
+                                      : "swept: segments read alone, passages chosen by question");
+    printf("memory         %s weights (mapped) + %s KV and scratch; %s available\n", weights,
+           session, memory);
+    printf("disk           %s of KV when all is read\n", disk);
+    printf("warm           %.0f s\n", plan->warm_seconds);
+    printf("ask            first token after %.1f s, 100 tokens after %.1f s, once warm\n",
+           plan->first_token_seconds, plan->answer_seconds);
+    if (!plan->fits)
+        printf("This does not fit into memory; use a smaller model or --mode swept.\n");
+}
+
+static gboolean
+make_plan(PdApp *app, const PdModelFlags *flags, gint64 tokens, PdOpened *opened, PdPlan *plan,
+          GError **error)
+{
+    PdRates rates;
+    PdReadMode mode;
+
+    if (tokens <= 0)
+        return pd_open_context(app, flags, opened, error) &&
+               pd_measure_rates(opened->model, &rates, app->cancellable, error) &&
+               pd_plan_context(opened->context, &rates, plan, app->cancellable, error);
+    opened->model = pd_open_model(flags, error);
+    if (!opened->model || !pd_measure_rates(opened->model, &rates, app->cancellable, error))
+        return FALSE;
+    pd_parse_mode(flags->mode, &mode);
+    pd_plan_tokens(opened->model, (guint64)tokens, mode, &rates, plan);
+    return TRUE;
+}
+
+int
+pd_cmd_plan(PdApp *app, int argc, char **argv)
+{
+    g_auto(PdModelFlags) flags = {0};
+    gboolean json = FALSE;
+    gint64 tokens = 0;
+    int exit_code;
+    const GOptionEntry entries[] = {
+        PD_MODEL_OPTION_ENTRIES(flags),
+        {"tokens", 0, 0, G_OPTION_ARG_INT64, &tokens, "Plan for a corpus of N tokens", "N"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "The plan as one JSON object", NULL},
+        G_OPTION_ENTRY_NULL};
+    g_auto(PdOpened) opened = {0};
+    g_autoptr(GError) error = NULL;
+    PdReadMode mode;
+    PdPlan plan;
+
+    if (!pd_parse_options(entries, NULL, "Tokens, memory, disk and time before the work.", examples,
+                          &argc, &argv, &exit_code))
+        return exit_code;
+    if (argc > 1)
+        return pd_usage("plan", "unexpected argument '%s'", argv[1]);
+    if (tokens < 0 || tokens > G_MAXINT32)
+        return pd_usage("plan", "--tokens is a number from 1 to %d", G_MAXINT32);
+    if (!pd_parse_mode(flags.mode, &mode))
+        return pd_usage("plan", "--mode is auto, whole or swept, not '%s'", flags.mode);
+    if (!make_plan(app, &flags, tokens, &opened, &plan, &error))
+        return pd_fail(error);
+    if (json) {
+        g_autofree char *text = pd_plan_to_json(opened.model, &plan);
+        puts(text);
+    } else {
+        print_plan(opened.model, &plan);
+    }
+    return plan.fits ? PD_EXIT_OK : PD_EXIT_FAILED;
+}

@@ -1,0 +1,44 @@
+/* What several commands open: the model by name or path, and the corpus as that model sees it. */
+#ifndef PD_OPEN_H
+#define PD_OPEN_H
+
+#include "app/command.h"
+#include "prompts/context.h"
+
+/* Options that every command with a model takes; put PD_MODEL_OPTION_ENTRIES(o) into its entries.
+ */
+typedef struct {
+    char *model; /* NAME | FILE.gguf | DIR; NULL: the default */
+    char *mode;  /* "auto", "whole", "swept" */
+    int threads;
+} PdModelFlags;
+void pd_model_flags_clear(PdModelFlags *flags);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdModelFlags, pd_model_flags_clear)
+
+#define PD_MODEL_OPTION_ENTRIES(o)                                                                 \
+    {"model",    'm', 0, G_OPTION_ARG_FILENAME, &(o).model, "Model name, GGUF file or folder",     \
+     "NAME|FILE"},                                                                                 \
+        {"mode",    0,                                                                             \
+         0,         G_OPTION_ARG_STRING,                                                           \
+         &(o).mode, "How the corpus is read: auto (default), whole, swept",                        \
+         "MODE"},                                                                                  \
+    {                                                                                              \
+        "threads", 't', 0, G_OPTION_ARG_INT, &(o).threads, "Threads (default: one a core)", "N"    \
+    }
+
+PdModel *pd_open_model(const PdModelFlags *flags, GError **error);
+/* "auto" and so on; FALSE for an unknown word. */
+gboolean pd_parse_mode(const char *word, PdReadMode *mode);
+
+/* A corpus and its context.  Opened for writing, or for reading where that is not possible
+ * (read-only folder): then nothing new is kept. */
+typedef struct {
+    PdCorpus *corpus;
+    PdModel *model;
+    PdContext *context;
+} PdOpened;
+void pd_opened_clear(PdOpened *opened);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdOpened, pd_opened_clear)
+gboolean pd_open_context(PdApp *app, const PdModelFlags *flags, PdOpened *opened, GError **error);
+
+#endif

@@ -1,0 +1,193 @@
+/* An answer as JSON, schema pandect.answer/1.  Numbers of bytes are offsets in the part's stored
+ * text. */
+#include <json-glib/json-glib.h>
+#include "prompts/ask.h"
+
+static void
+add_location(JsonBuilder *json, PdContext *context, const PdCitation *citation, GError **error)
+{
+    g_autofree char *text = pd_corpus_locate_json(context->corpus, citation->part_id,
+                                                  citation->start, citation->end, error);
+    g_autoptr(JsonNode) node = text ? json_from_string(text, error) : NULL;
+
+    if (node) {
+        json_builder_set_member_name(json, "source");
+        json_builder_add_value(json, g_steal_pointer(&node));
+    }
+}
+
+static void
+add_string(JsonBuilder *json, const char *name, const char *value)
+{
+    json_builder_set_member_name(json, name);
+    json_builder_add_string_value(json, value);
+}
+
+static void
+add_int(JsonBuilder *json, const char *name, gint64 value)
+{
+    json_builder_set_member_name(json, name);
+    json_builder_add_int_value(json, value);
+}
+
+static void
+add_double(JsonBuilder *json, const char *name, double value)
+{
+    json_builder_set_member_name(json, name);
+    json_builder_add_double_value(json, value);
+}
+
+static gboolean
+add_citations(JsonBuilder *json, PdContext *context, const PdAnswer *answer, GError **error)
+{
+    json_builder_set_member_name(json, "citations");
+    json_builder_begin_array(json);
+    for (guint i = 0; i < answer->citations->len; i++) {
+        const PdCitation *citation = &g_array_index(answer->citations, PdCitation, i);
+        g_autofree char *quote = g_utf8_make_valid(citation->quote, -1);
+        g_autofree char *human = pd_corpus_locate(context->corpus, citation->part_id,
+                                                  citation->start, citation->end, error);
+        g_autoptr(GError) local = NULL;
+
+        if (!human)
+            return FALSE;
+        json_builder_begin_object(json);
+        add_int(json, "index", i);
+        add_int(json, "document", citation->document_id);
+        add_int(json, "part", citation->part_id);
+        add_int(json, "start", citation->start);
+        add_int(json, "end", citation->end);
+        add_string(json, "quote", quote);
+        add_string(json, "status", "exact");
+        add_double(json, "attention_share", citation->share);
+        add_double(json, "word_support", citation->support);
+        add_string(json, "human", human);
+        add_location(json, context, citation, &local);
+        json_builder_end_object(json);
+        if (local) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return FALSE;
+        }
+    }
+    json_builder_end_array(json);
+    return TRUE;
+}
+
+static void
+add_blocks(JsonBuilder *json, const PdAnswer *answer)
+{
+    json_builder_set_member_name(json, "blocks");
+    json_builder_begin_array(json);
+    for (guint i = 0; i < answer->sentences->len; i++) {
+        const PdSentence *sentence = &g_array_index(answer->sentences, PdSentence, i);
+        json_builder_begin_object(json);
+        add_string(json, "type", "text");
+        add_string(json, "text", sentence->text);
+        json_builder_set_member_name(json, "citations");
+        json_builder_begin_array(json);
+        if (sentence->citation >= 0)
+            json_builder_add_int_value(json, sentence->citation);
+        json_builder_end_array(json);
+        json_builder_end_object(json);
+    }
+    json_builder_end_array(json);
+}
+
+static void
+add_passages(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
+{
+    json_builder_set_member_name(json, "passages");
+    json_builder_begin_array(json);
+    for (guint i = 0; i < answer->passages->len; i++) {
+        const PdPassage *passage = &g_array_index(answer->passages, PdPassage, i);
+        const PdContextSegment *segment =
+            &g_array_index(context->segments, PdContextSegment, passage->segment);
+        guint32 start, end;
+
+        pd_segment_bytes(segment->row, passage->first_token, passage->n_tokens, &start, &end);
+        json_builder_begin_object(json);
+        add_int(json, "number", passage->number);
+        add_int(json, "document", segment->row->document_id);
+        add_int(json, "part", segment->row->part_id);
+        add_int(json, "start", start);
+        add_int(json, "end", end);
+        add_int(json, "tokens", passage->n_tokens);
+        add_double(json, "score", passage->score);
+        add_string(json, "header", segment->header);
+        json_builder_end_object(json);
+    }
+    json_builder_end_array(json);
+}
+
+static void
+add_why(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
+{
+    json_builder_set_member_name(json, "why");
+    json_builder_begin_array(json);
+    for (guint i = 0; answer->blocks && i < MIN(answer->blocks->len, 64); i++) {
+        const PdBlock *block = &g_array_index(answer->blocks, PdBlock, i);
+        const PdContextSegment *segment =
+            &g_array_index(context->segments, PdContextSegment, block->segment);
+        const PdHead *head = &context->profile.retrieval[block->best_head];
+
+        json_builder_begin_object(json);
+        add_int(json, "rank", i + 1);
+        add_double(json, "score", block->score);
+        add_int(json, "layer", head->layer);
+        add_int(json, "head", head->head);
+        add_double(json, "head_score", block->best_z);
+        add_int(json, "part", segment->row->part_id);
+        add_int(json, "first_row", block->first_row);
+        add_int(json, "rows", block->n_rows);
+        add_string(json, "header", segment->header);
+        json_builder_end_object(json);
+    }
+    json_builder_end_array(json);
+}
+
+static void
+add_usage(JsonBuilder *json, const PdAnswer *answer)
+{
+    json_builder_set_member_name(json, "usage");
+    json_builder_begin_object(json);
+    add_int(json, "corpus_tokens_encoded", (gint64)answer->warm.n_tokens_encoded);
+    add_int(json, "corpus_tokens_reused", (gint64)answer->warm.n_tokens_reused);
+    add_int(json, "prompt_tokens", answer->n_prompt_tokens);
+    add_int(json, "cached_tokens", answer->n_reused_tokens);
+    add_int(json, "completion_tokens", answer->n_answer_tokens);
+    add_double(json, "warm_seconds", answer->warm.seconds);
+    add_double(json, "sweep_seconds", answer->sweep_seconds);
+    add_double(json, "read_seconds", answer->read_seconds);
+    add_double(json, "first_token_seconds", answer->first_token_seconds);
+    add_double(json, "decode_seconds", answer->decode_seconds);
+    json_builder_end_object(json);
+}
+
+char *
+pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answer, gboolean why,
+                  GError **error)
+{
+    g_autoptr(JsonBuilder) json = json_builder_new();
+    g_autoptr(JsonNode) root = NULL;
+    g_autofree char *valid_question = g_utf8_make_valid(question, -1);
+
+    json_builder_begin_object(json);
+    add_string(json, "schema", "pandect.answer/1");
+    add_string(json, "status", answer->status == PD_ANSWERED ? "answered" : "not_found");
+    add_string(json, "question", valid_question);
+    add_string(json, "answer", answer->text->str);
+    add_string(json, "model", pd_model_name(context->model));
+    add_string(json, "mode", context->mode == PD_READ_WHOLE ? "whole" : "swept");
+    json_builder_set_member_name(json, "truncated");
+    json_builder_add_boolean_value(json, answer->truncated);
+    add_blocks(json, answer);
+    if (!add_citations(json, context, answer, error))
+        return NULL;
+    add_passages(json, context, answer);
+    if (why)
+        add_why(json, context, answer);
+    add_usage(json, answer);
+    json_builder_end_object(json);
+    root = json_builder_get_root(json);
+    return json_to_string(root, FALSE);
+}

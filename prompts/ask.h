@@ -1,0 +1,70 @@
+/*
+ * A question answered: choose what to read, read it, decode, cite.  The whole answer as data;
+ * printing is the front end's.
+ */
+#ifndef PD_ASK_H
+#define PD_ASK_H
+
+#include "engine/sampler.h"
+#include "prompts/cite.h"
+#include "prompts/context.h"
+#include "prompts/sweep.h"
+#include "prompts/warm.h"
+
+typedef struct {
+    int budget_tokens;     /* passages read when swept, in tokens; 0: default */
+    int max_answer_tokens; /* 0: default */
+    PdSamplerOptions sampler;
+    PdCiteMethod cite;
+} PdAskOptions;
+
+#define PD_ASK_BUDGET_TOKENS 1536
+#define PD_ASK_ANSWER_TOKENS 256
+
+/* A sentence of the answer and what it rests on. */
+typedef struct {
+    char *text;
+    int citation; /* index in `citations`, -1: none */
+} PdSentence;
+
+typedef enum { PD_ANSWERED, PD_NOT_FOUND } PdAnswerStatus;
+
+typedef struct {
+    PdAnswerStatus status;
+    GString *text;     /* as streamed, without markers */
+    GArray *sentences; /* PdSentence */
+    GArray *citations; /* PdCitation, each once */
+    GArray *passages;  /* PdPassage: what was read */
+    GArray *blocks;    /* PdBlock, best first; NULL when read whole */
+    PdWarmReport warm;
+    guint n_prompt_tokens;
+    guint n_reused_tokens; /* of the prompt: rows that came from the store */
+    guint n_answer_tokens;
+    double sweep_seconds;
+    double read_seconds;
+    double first_token_seconds; /* from the call to the first token, warming included */
+    double decode_seconds;
+    gboolean truncated; /* the answer hit its limit */
+} PdAnswer;
+
+void pd_answer_free(PdAnswer *answer);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdAnswer, pd_answer_free)
+
+/* What a front end may show while it lasts; every member may be NULL. */
+typedef struct {
+    void (*stage)(const char *stage, guint64 done, guint64 total, gpointer user_data);
+    void (*text)(const char *piece, gpointer user_data);              /* whole UTF-8 characters */
+    void (*sentence)(const PdSentence *sentence, gpointer user_data); /* after its last piece */
+    gpointer user_data;
+} PdAskEvents;
+
+/* What is missing in the store is read first.  Keeps everything finished when cancelled. */
+PdAnswer *pd_ask(PdContext *context, const char *question, const PdAskOptions *options,
+                 const PdAskEvents *events, GCancellable *cancellable, GError **error);
+
+/* The answer as one JSON object (schema pandect.answer/1).  `why`: with the scored blocks.  Free
+ * with g_free. */
+char *pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answer,
+                        gboolean why, GError **error);
+
+#endif

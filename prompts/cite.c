@@ -1,0 +1,325 @@
+/* See cite.h. */
+#include "prompts/cite.h"
+
+#include <string.h>
+#include "engine/sampler.h"
+#include "prompts/error.h"
+#include "prompts/layout.h"
+
+#define QUOTE_BYTES_MAX 400
+
+void
+pd_citation_clear(gpointer citation)
+{
+    g_clear_pointer(&((PdCitation *)citation)->quote, g_free);
+}
+
+static float
+passage_mass(const PdPassage *passage, const float *attention, int n_rows)
+{
+    double sum = 0;
+
+    for (guint i = 0; i < passage->n_tokens && passage->first_row + (int)i < n_rows; i++)
+        sum += attention[passage->first_row + i];
+    return (float)sum;
+}
+
+guint
+pd_cite_by_attention(GArray *passages, const float *attention, int n_rows, float *share)
+{
+    double total = 0;
+    float best = -1;
+    guint best_index = 0;
+
+    for (guint i = 0; i < passages->len; i++) {
+        float mass = passage_mass(&g_array_index(passages, PdPassage, i), attention, n_rows);
+        total += mass;
+        if (mass > best) {
+            best = mass;
+            best_index = i;
+        }
+    }
+    *share = total > 0 ? (float)(best / total) : 0;
+    return best_index;
+}
+
+/* --- by constrained decoding --- */
+
+/* The candidates' digits: tokens of "N]" for each passage, so that 1 and 12 end differently. */
+static GPtrArray *
+id_candidates(PdContext *context, GArray *passages)
+{
+    GPtrArray *candidates = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+
+    for (guint i = 0; i < passages->len; i++) {
+        GArray *ids = g_array_new(FALSE, FALSE, sizeof(gint32));
+        g_autofree char *text =
+            g_strdup_printf("%d]", g_array_index(passages, PdPassage, i).number);
+        pd_layout_text(context->model, text, ids);
+        g_ptr_array_add(candidates, ids);
+    }
+    return candidates;
+}
+
+/* The distinct tokens at place `depth` of the candidates still alive. */
+static GArray *
+next_allowed(GPtrArray *candidates, const gboolean *alive, guint depth)
+{
+    GArray *allowed = g_array_new(FALSE, FALSE, sizeof(gint32));
+
+    for (guint i = 0; i < candidates->len; i++) {
+        GArray *ids = g_ptr_array_index(candidates, i);
+        gboolean seen = FALSE;
+        if (!alive[i] || ids->len <= depth)
+            continue;
+        for (guint j = 0; j < allowed->len; j++)
+            seen |= g_array_index(allowed, gint32, j) == g_array_index(ids, gint32, depth);
+        if (!seen)
+            g_array_append_val(allowed, g_array_index(ids, gint32, depth));
+    }
+    return allowed;
+}
+
+gboolean
+pd_cite_by_id(PdContext *context, PdSession *session, GArray *passages, guint *passage,
+              GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GPtrArray) candidates = id_candidates(context, passages);
+    g_autofree gboolean *alive = g_new(gboolean, passages->len);
+    int n_vocab = pd_model_shape(context->model)->n_vocab;
+    g_autofree float *logits = g_new(float, n_vocab);
+    g_autoptr(GArray) next = g_array_new(FALSE, FALSE, sizeof(gint32));
+    int before = pd_session_n_tokens(session, 0);
+    guint n_alive = passages->len;
+
+    for (guint i = 0; i < passages->len; i++)
+        alive[i] = TRUE;
+    pd_layout_text(context->model, " [", next);
+    for (guint depth = 0; n_alive > 1; depth++) {
+        g_autoptr(GArray) allowed = next_allowed(candidates, alive, depth);
+        PdRun run = {
+            .tokens = (const gint32 *)next->data, .n_tokens = (int)next->len, .logits = logits};
+        gint32 picked;
+
+        if (allowed->len == 0)
+            break;
+        if (!pd_session_run(session, &run, 1, cancellable, NULL, NULL, error)) {
+            pd_session_truncate(session, 0, before);
+            return FALSE;
+        }
+        picked = pd_sampler_pick_of(logits, (const gint32 *)allowed->data, (int)allowed->len);
+        g_array_set_size(next, 0);
+        g_array_append_val(next, picked);
+        n_alive = 0;
+        for (guint i = 0; i < candidates->len; i++) {
+            GArray *ids = g_ptr_array_index(candidates, i);
+            alive[i] = alive[i] && ids->len > depth && g_array_index(ids, gint32, depth) == picked;
+            n_alive += alive[i];
+        }
+    }
+    pd_session_truncate(session, 0, before);
+    *passage = 0;
+    for (guint i = 0; i < candidates->len; i++)
+        if (alive[i]) {
+            *passage = i;
+            break;
+        }
+    return TRUE;
+}
+
+/* --- the quote --- */
+
+/* Distinct lower-case words that carry content: numbers, and words of three letters or more. */
+static GHashTable *
+content_words(const char *text, gsize n_bytes)
+{
+    GHashTable *words = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autofree char *valid = g_utf8_make_valid(text, (gssize)n_bytes);
+    g_autofree char *lower = g_utf8_strdown(valid, -1);
+    const char *p = lower;
+
+    while (*p) {
+        const char *start = p;
+        gboolean digit = FALSE;
+        glong n = 0;
+        for (; *p && (g_unichar_isalnum(g_utf8_get_char(p)) || *p == '_');
+             p = g_utf8_next_char(p)) {
+            digit |= g_ascii_isdigit(*p);
+            n++;
+        }
+        if (digit || n >= 3)
+            g_hash_table_add(words, g_strndup(start, (gsize)(p - start)));
+        if (*p && p == start)
+            p = g_utf8_next_char(p);
+        else if (*p && !(g_unichar_isalnum(g_utf8_get_char(p)) || *p == '_'))
+            p = g_utf8_next_char(p);
+    }
+    return words;
+}
+
+/* The share of `wanted` that stands in `words`. */
+static float
+overlap(GHashTable *wanted, GHashTable *words)
+{
+    GHashTableIter iter;
+    gpointer word;
+    guint found = 0;
+
+    if (g_hash_table_size(wanted) == 0)
+        return 0;
+    g_hash_table_iter_init(&iter, wanted);
+    while (g_hash_table_iter_next(&iter, &word, NULL))
+        found += g_hash_table_contains(words, word);
+    return (float)found / g_hash_table_size(wanted);
+}
+
+typedef struct {
+    guint32 start;
+    guint32 end;
+} Span;
+
+static gboolean
+is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
+}
+
+/* In code every line is a unit; in prose a unit ends at a blank line or after a full stop. */
+static gboolean
+ends_unit(const char *text, guint32 at, guint32 end, gboolean code)
+{
+    if (text[at] == '\n')
+        return code || at + 1 >= end || text[at + 1] == '\n' || text[at + 1] == '-' ||
+               text[at + 1] == '*' || text[at + 1] == '>' || text[at + 1] == '|';
+    return !code && strchr(".!?;", text[at]) && text[at] && at + 1 < end && is_space(text[at + 1]);
+}
+
+static void
+add_span(GArray *spans, const char *text, guint32 start, guint32 end)
+{
+    while (start < end && is_space(text[start]))
+        start++;
+    while (end > start && is_space(text[end - 1]))
+        end--;
+    while (end > start &&
+           end - start > QUOTE_BYTES_MAX) { /* a unit too long to print is cut at a space */
+        guint32 cut = start + QUOTE_BYTES_MAX;
+        Span span;
+        while (cut > start + QUOTE_BYTES_MAX / 2 && !is_space(text[cut]))
+            cut--;
+        while (cut > start && ((guchar)text[cut] & 0xc0) == 0x80)
+            cut--;
+        span = (Span){start, cut};
+        g_array_append_val(spans, span);
+        for (start = cut; start < end && is_space(text[start]);)
+            start++;
+    }
+    if (end > start) {
+        Span span = {start, end};
+        g_array_append_val(spans, span);
+    }
+}
+
+static GArray *
+split_units(const char *text, guint32 start, guint32 end, gboolean code)
+{
+    GArray *spans = g_array_new(FALSE, FALSE, sizeof(Span));
+    guint32 from = start;
+
+    for (guint32 at = start; at < end; at++)
+        if (ends_unit(text, at, end, code)) {
+            add_span(spans, text, from, at + 1);
+            from = at + 1;
+        }
+    add_span(spans, text, from, end);
+    return spans;
+}
+
+/* Attention on the tokens that start inside the span. */
+static float
+span_mass(const PdSegmentRow *row, const PdPassage *passage, const float *attention,
+          const Span *span)
+{
+    double sum = 0;
+
+    for (guint i = 0; i < passage->n_tokens; i++) {
+        guint32 offset = row->offsets[passage->first_token + i];
+        if (offset >= span->start && offset < span->end)
+            sum += attention[passage->first_row + i];
+    }
+    return (float)sum;
+}
+
+static gboolean
+is_code(const PdDocumentRow *document)
+{
+    static const char *const prose[] = {".md", ".txt", ".rst", ".adoc", NULL};
+
+    if (document->kind != PD_KIND_GIT_FILE || !document->key || document->key[0] == '(')
+        return FALSE;
+    for (int i = 0; prose[i]; i++)
+        if (g_str_has_suffix(document->key, prose[i]))
+            return FALSE;
+    return TRUE;
+}
+
+/* The best unit: half by the words it shares with the answer, a quarter by attention, a little by
+ * the question's words. */
+static Span
+best_unit(const PdContextSegment *segment, const PdPassage *passage, const float *attention,
+          const char *text, GArray *units, GHashTable *answer_words, GHashTable *question_words)
+{
+    float total = 1e-9f, best = -1;
+    Span chosen = g_array_index(units, Span, 0);
+
+    for (guint i = 0; i < units->len; i++)
+        total += span_mass(segment->row, passage, attention, &g_array_index(units, Span, i));
+    for (guint i = 0; i < units->len; i++) {
+        Span *unit = &g_array_index(units, Span, i);
+        g_autoptr(GHashTable) words = content_words(text + unit->start, unit->end - unit->start);
+        float score = span_mass(segment->row, passage, attention, unit) / total +
+                      overlap(answer_words, words) + 0.25f * overlap(question_words, words);
+        if (score > best) {
+            best = score;
+            chosen = *unit;
+        }
+    }
+    return chosen;
+}
+
+gboolean
+pd_cite_quote(PdContext *context, const PdPassage *passage, const float *attention,
+              const char *sentence, const char *question, PdCitation *citation, GError **error)
+{
+    PdContextSegment *segment =
+        &g_array_index(context->segments, PdContextSegment, passage->segment);
+    g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, segment->row->part_id, error);
+    g_autoptr(GHashTable) answer_words = content_words(sentence, strlen(sentence));
+    g_autoptr(GHashTable) question_words = content_words(question, strlen(question));
+    g_autoptr(GHashTable) passage_words = NULL;
+    g_autoptr(GArray) units = NULL;
+    guint32 start, end;
+    Span span;
+
+    if (!part)
+        return FALSE;
+    pd_segment_bytes(segment->row, passage->first_token, passage->n_tokens, &start, &end);
+    if (end > part->n_bytes || start > end) {
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_CORPUS,
+                    "segment %" G_GINT64_FORMAT " lies outside its part; run: pandect -C %s verify",
+                    segment->row->id, pd_corpus_dir(context->corpus));
+        return FALSE;
+    }
+    units = split_units(part->text, start, end, is_code(segment->document));
+    span = units->len ? best_unit(segment, passage, attention, part->text, units, answer_words,
+                                  question_words)
+                      : (Span){start, end};
+    passage_words = content_words(part->text + start, end - start);
+    citation->part_id = part->id;
+    citation->document_id = part->document_id;
+    citation->start = span.start;
+    citation->end = span.end;
+    citation->quote = g_strndup(part->text + span.start, span.end - span.start);
+    citation->support = overlap(answer_words, passage_words);
+    return TRUE;
+}

@@ -1,0 +1,138 @@
+/* See context.h. */
+#include "prompts/context.h"
+
+#include "prompts/error.h"
+#include "prompts/layout.h"
+
+static void
+clear_segment(gpointer data)
+{
+    PdContextSegment *segment = data;
+
+    g_free(segment->header);
+    g_clear_pointer(&segment->header_ids, g_array_unref);
+}
+
+static GHashTable *
+index_documents(GPtrArray *documents)
+{
+    GHashTable *by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
+
+    for (guint i = 0; i < documents->len; i++) {
+        PdDocumentRow *document = g_ptr_array_index(documents, i);
+        g_hash_table_insert(by_id, &document->id, document);
+    }
+    return by_id;
+}
+
+/* Join rows with their documents and write their headers; parts are read once each. */
+static gboolean
+add_segments(PdContext *context, GError **error)
+{
+    g_autoptr(GHashTable) by_id = index_documents(context->documents);
+    g_autofree char *header = NULL;
+    gint64 part_id = -1;
+
+    for (guint i = 0; i < context->rows->len; i++) {
+        PdSegmentRow *row = g_ptr_array_index(context->rows, i);
+        PdContextSegment segment = {.row = row,
+                                    .document = g_hash_table_lookup(by_id, &row->document_id)};
+
+        if (!segment.document || row->n_tokens == 0)
+            continue;
+        if (row->part_id != part_id) {
+            g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, row->part_id, error);
+            if (!part)
+                return FALSE;
+            g_free(header);
+            header = pd_layout_header_text(segment.document, part);
+            part_id = row->part_id;
+        }
+        segment.header = g_strdup(header);
+        segment.header_ids = pd_layout_header(context->model, header);
+        context->n_tokens += row->n_tokens + segment.header_ids->len;
+        g_array_append_val(context->segments, segment);
+    }
+    return TRUE;
+}
+
+static gboolean
+load(PdContext *context, GCancellable *cancellable, GError **error)
+{
+    PdTokenizer *tokenizer = pd_model_tokenizer(context->model);
+    g_autofree char *kv_dir = NULL;
+
+    if (!tokenizer) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NOT_FOUND,
+                    "%s has no tokenizer; put tokenizer.json beside its weights",
+                    pd_model_path(context->model));
+        return FALSE;
+    }
+    context->rows = pd_corpus_segments(context->corpus, tokenizer, cancellable, error);
+    if (!context->rows)
+        return FALSE;
+    context->documents = pd_corpus_documents(context->corpus, tokenizer, error);
+    if (!context->documents)
+        return FALSE;
+    if (!add_segments(context, error))
+        return FALSE;
+    if (context->segments->len == 0) {
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_EMPTY,
+                    "%s holds no text yet; add a source: pandect -C %s add FILE-OR-FOLDER",
+                    pd_corpus_dir(context->corpus), pd_corpus_dir(context->corpus));
+        return FALSE;
+    }
+    kv_dir = g_build_filename(pd_corpus_dir(context->corpus), "kv", NULL);
+    context->store =
+        pd_kv_store_open(pd_corpus_db(context->corpus), kv_dir,
+                         sqlite3_db_readonly(pd_corpus_db(context->corpus), "main") == 1, error);
+    return context->store != NULL;
+}
+
+static PdReadMode
+choose_mode(const PdContext *context, PdReadMode wanted)
+{
+    if (wanted != PD_READ_AUTO)
+        return wanted;
+    return context->n_tokens <= (guint64)context->profile.read_whole_tokens ? PD_READ_WHOLE
+                                                                            : PD_READ_SWEPT;
+}
+
+PdContext *
+pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode, GCancellable *cancellable,
+               GError **error)
+{
+    g_autoptr(PdContext) context = g_new0(PdContext, 1);
+    int window = pd_model_shape(model)->n_ctx_train;
+
+    context->corpus = corpus;
+    context->model = pd_model_ref(model);
+    context->profile = pd_profile_for(pd_model_shape(model));
+    context->segments = g_array_new(FALSE, FALSE, sizeof(PdContextSegment));
+    g_array_set_clear_func(context->segments, clear_segment);
+    if (!load(context, cancellable, error))
+        return NULL;
+    context->prefix = pd_layout_prefix(model);
+    context->mode = choose_mode(context, mode);
+    if (context->mode == PD_READ_WHOLE &&
+        context->n_tokens + PD_ANSWER_RESERVE_TOKENS > (guint64)window) {
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG,
+                    "the corpus has %" G_GUINT64_FORMAT
+                    " tokens, the model was trained on %d; use --mode swept",
+                    context->n_tokens, window);
+        return NULL;
+    }
+    return g_steal_pointer(&context);
+}
+
+void
+pd_context_free(PdContext *context)
+{
+    g_clear_pointer(&context->store, pd_kv_store_free);
+    g_clear_pointer(&context->segments, g_array_unref);
+    g_clear_pointer(&context->rows, g_ptr_array_unref);
+    g_clear_pointer(&context->documents, g_ptr_array_unref);
+    g_clear_pointer(&context->prefix, g_array_unref);
+    g_clear_pointer(&context->model, pd_model_unref);
+    g_free(context);
+}

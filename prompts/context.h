@@ -1,0 +1,54 @@
+/*
+ * A context: a corpus as one model sees it.
+ *
+ * The documents in corpus order, cut into segments of tokens, each with a short header that says
+ * where it comes from, and the key of its KV record.  Two ways of reading (hybrid-attention design,
+ * modes C and D): whole   the corpus fits the model's window: [prefix][header segment]... is one
+ * sequence, its 16-bit KV rows are kept in chunks, keyed by all tokens before and in them; swept
+ * each segment is encoded alone as [prefix][header][segment]; its keys before RoPE and values are
+ * kept at 8 bits; a question scores all of them and re-reads the best passages.
+ */
+#ifndef PD_CONTEXT_H
+#define PD_CONTEXT_H
+
+#include <gio/gio.h>
+#include "engine/error.h"
+#include "engine/kv_store.h"
+#include "engine/model.h"
+#include "engine/session.h"
+#include "ingest/corpus.h"
+#include "prompts/profile.h"
+
+typedef enum { PD_READ_AUTO, PD_READ_WHOLE, PD_READ_SWEPT } PdReadMode;
+
+/* A segment with all a prompt needs of it. */
+typedef struct {
+    const PdSegmentRow *row;
+    const PdDocumentRow *document;
+    char *header;       /* "mail.mbox, mail from A to B, 2024-05-14, Re: x" */
+    GArray *header_ids; /* gint32: the header line's tokens, newline included */
+} PdContextSegment;
+
+typedef struct {
+    PdCorpus *corpus;
+    PdModel *model;
+    PdKvStore *store;
+    PdProfile profile;
+    PdReadMode mode;      /* WHOLE or SWEPT, decided */
+    GPtrArray *documents; /* PdDocumentRow */
+    GPtrArray *rows;      /* PdSegmentRow */
+    GArray *segments;     /* PdContextSegment, in corpus order */
+    GArray *prefix;       /* gint32: system turn and the opening of the user turn */
+    guint64 n_tokens;     /* of all segments, headers included */
+} PdContext;
+
+/* The corpus must hold text.  References: corpus is borrowed, model is referenced. */
+PdContext *pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode,
+                          GCancellable *cancellable, GError **error);
+void pd_context_free(PdContext *context);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdContext, pd_context_free)
+
+/* How many tokens of question and answer are kept free at the end of a whole reading. */
+#define PD_ANSWER_RESERVE_TOKENS 1024
+
+#endif

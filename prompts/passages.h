@@ -1,0 +1,21 @@
+/* A passage: a run of stored bytes as it stands in a prompt, so that every row of the prompt walks
+ * back to its source. */
+#ifndef PD_PASSAGES_H
+#define PD_PASSAGES_H
+
+#include "prompts/context.h"
+
+typedef struct {
+    int number;        /* the [n] the model sees, from 1 */
+    guint segment;     /* index in context->segments */
+    guint first_token; /* of the segment's own tokens */
+    guint n_tokens;
+    int first_row; /* of the prompt: where the first of these tokens stands */
+    float score;   /* of the best block; 0 when read whole */
+} PdPassage;
+
+/* The bytes of the part that tokens [first, first+n) of a segment cover. */
+void pd_segment_bytes(const PdSegmentRow *row, guint first_token, guint n_tokens, guint32 *start,
+                      guint32 *end);
+
+#endif

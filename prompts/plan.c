@@ -1,0 +1,219 @@
+/* See plan.h. */
+#include "prompts/plan.h"
+
+#include <json-glib/json-glib.h>
+#include <stdio.h>
+#include <string.h>
+#include "prompts/ask.h"
+#include "prompts/segment_kv.h"
+
+#define MEASURED_LAYERS 2
+#define MEASURED_ROWS 2048
+#define MEASURED_CHUNK 512
+#define MEASURED_DECODES 4
+#define PLAN_SEGMENT_TOKENS 2048
+#define PLAN_ANSWER_TOKENS 100
+#define PLAN_QUESTION_TOKENS 96
+
+/* Time n rows appended to sequence 0. */
+static gboolean
+time_rows(PdSession *session, const gint32 *tokens, int n, double *seconds,
+          GCancellable *cancellable, GError **error)
+{
+    PdRun run = {.tokens = tokens, .n_tokens = n};
+    gint64 started_us = g_get_monotonic_time();
+
+    if (!pd_session_run(session, &run, 1, cancellable, NULL, NULL, error))
+        return FALSE;
+    *seconds = (g_get_monotonic_time() - started_us) / 1e6;
+    return TRUE;
+}
+
+gboolean
+pd_measure_rates(PdModel *model, PdRates *rates, GCancellable *cancellable, GError **error)
+{
+    const PdModelShape *shape = pd_model_shape(model);
+    int n_layers = MIN(MEASURED_LAYERS, shape->n_layers);
+    PdSessionOptions options = {.n_sequences = 1,
+                                .max_tokens = MEASURED_ROWS + MEASURED_DECODES,
+                                .kv_type = PD_F16,
+                                .n_layers = n_layers};
+    g_autoptr(PdSession) session = pd_session_new(model, &options, error);
+    g_autofree gint32 *tokens = g_new0(gint32, MEASURED_ROWS);
+    double scale = (double)shape->n_layers / n_layers;
+    double first = 0, last = 0, decode = 0, head_bytes, layer_bytes;
+
+    if (!session)
+        return FALSE;
+    for (int i = 0; i < MEASURED_ROWS; i++)
+        tokens[i] = (gint32)(1 + (i * 7919) % MIN(shape->n_vocab - 1, 20000));
+    for (int at = 0; at < MEASURED_ROWS; at += MEASURED_CHUNK) {
+        double seconds;
+        if (!time_rows(session, tokens + at, MEASURED_CHUNK, &seconds, cancellable, error))
+            return FALSE;
+        if (at == MEASURED_CHUNK) /* the first chunk pays for page faults */
+            first = seconds / MEASURED_CHUNK;
+        last = seconds / MEASURED_CHUNK;
+    }
+    for (int i = 0; i < MEASURED_DECODES; i++) {
+        double seconds;
+        if (!time_rows(session, tokens, 1, &seconds, cancellable, error))
+            return FALSE;
+        decode = i == 0 ? seconds : MIN(decode, seconds);
+    }
+    rates->position_seconds = MAX(0, (last - first) / (MEASURED_ROWS - 2 * MEASURED_CHUNK)) * scale;
+    rates->row_seconds = MAX(first * scale - rates->position_seconds * 1.5 * MEASURED_CHUNK, 1e-9);
+    /* The output matrix is read once a token, at the rate of the layers' weights. */
+    head_bytes = (double)shape->n_vocab * shape->n_embd * 0.6;
+    layer_bytes = (double)pd_model_weight_bytes(model) - head_bytes;
+    rates->decode_seconds = decode * scale * (1 + MAX(0, head_bytes / MAX(layer_bytes, 1)));
+    rates->disk_bytes_per_second = 1.5e9;
+    return TRUE;
+}
+
+static guint64
+available_memory(void)
+{
+    g_autofree char *text = NULL;
+    const char *at;
+    guint64 kib = 0;
+
+    if (!g_file_get_contents("/proc/meminfo", &text, NULL, NULL))
+        return 0;
+    at = strstr(text, "MemAvailable:");
+    if (at)
+        sscanf(at, "MemAvailable: %" G_GUINT64_FORMAT, &kib);
+    return kib * 1024;
+}
+
+/* Bytes of a whole reading's rows: 16-bit K and V of every layer. */
+static guint64
+whole_row_bytes(const PdModelShape *shape)
+{
+    return 2 * pd_row_bytes(PD_F16, (gsize)shape->head_dim) * shape->n_kv_heads * shape->n_layers;
+}
+
+static void
+plan_whole(PdModel *model, const PdRates *rates, PdPlan *plan)
+{
+    double n = plan->n_tokens, warm = plan->n_warm_tokens;
+    PdSessionOptions options = {.n_sequences = 1,
+                                .max_tokens = (int)plan->n_tokens + PD_ANSWER_RESERVE_TOKENS,
+                                .kv_type = PD_F16};
+
+    plan->kv_disk_bytes = plan->n_tokens * whole_row_bytes(pd_model_shape(model));
+    plan->session_bytes = pd_session_bytes(model, &options);
+    plan->warm_seconds =
+        (n - warm) * rates->row_seconds + rates->position_seconds * (n * n - warm * warm) / 2;
+    plan->first_token_seconds =
+        plan->kv_disk_bytes / rates->disk_bytes_per_second +
+        PLAN_QUESTION_TOKENS * (rates->row_seconds + rates->position_seconds * n) +
+        rates->decode_seconds;
+    plan->answer_seconds =
+        plan->first_token_seconds +
+        PLAN_ANSWER_TOKENS * (rates->decode_seconds + rates->position_seconds * n);
+}
+
+static void
+plan_swept(PdModel *model, guint64 n_segments, const PdRates *rates, PdPlan *plan)
+{
+    const PdModelShape *shape = pd_model_shape(model);
+    double missing = plan->n_tokens - plan->n_warm_tokens;
+    double length = n_segments ? (double)plan->n_tokens / n_segments : 0;
+    double read = MIN(plan->n_tokens, PD_ASK_BUDGET_TOKENS) + PLAN_QUESTION_TOKENS;
+    PdSessionOptions options = {
+        .n_sequences = 8, .max_tokens = PLAN_SEGMENT_TOKENS + 128, .kv_type = PD_F16};
+
+    plan->kv_disk_bytes =
+        plan->n_tokens * (pd_segment_kv_bytes(shape, 1) - pd_segment_kv_bytes(shape, 0));
+    plan->session_bytes = pd_session_bytes(model, &options);
+    plan->warm_seconds = missing * (rates->row_seconds + rates->position_seconds * length / 2);
+    plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
+                                (PLAN_QUESTION_TOKENS + read) * rates->row_seconds +
+                                rates->position_seconds * read * read / 2 + rates->decode_seconds;
+    plan->answer_seconds =
+        plan->first_token_seconds +
+        PLAN_ANSWER_TOKENS * (rates->decode_seconds + rates->position_seconds * read);
+}
+
+static void
+fill(PdModel *model, guint64 n_segments, const PdRates *rates, PdPlan *plan)
+{
+    plan->weight_bytes = pd_model_weight_bytes(model);
+    plan->memory_bytes_available = available_memory();
+    if (plan->mode == PD_READ_WHOLE)
+        plan_whole(model, rates, plan);
+    else
+        plan_swept(model, n_segments, rates, plan);
+    plan->fits = plan->memory_bytes_available == 0 ||
+                 plan->session_bytes + plan->weight_bytes < plan->memory_bytes_available;
+}
+
+void
+pd_plan_tokens(PdModel *model, guint64 n_tokens, PdReadMode mode, const PdRates *rates,
+               PdPlan *plan)
+{
+    PdProfile profile = pd_profile_for(pd_model_shape(model));
+
+    memset(plan, 0, sizeof *plan);
+    plan->n_tokens = n_tokens;
+    plan->mode = mode;
+    if (mode == PD_READ_AUTO)
+        plan->mode = n_tokens <= (guint64)profile.read_whole_tokens ? PD_READ_WHOLE : PD_READ_SWEPT;
+    fill(model, n_tokens / PLAN_SEGMENT_TOKENS + 1, rates, plan);
+}
+
+gboolean
+pd_plan_context(PdContext *context, const PdRates *rates, PdPlan *plan, GCancellable *cancellable,
+                GError **error)
+{
+    memset(plan, 0, sizeof *plan);
+    plan->n_tokens = context->n_tokens;
+    plan->mode = context->mode;
+    if (!pd_context_count_warm(context, &plan->n_warm_tokens, cancellable, error))
+        return FALSE;
+    plan->n_warm_tokens = MIN(plan->n_warm_tokens, plan->n_tokens);
+    fill(context->model, context->segments->len, rates, plan);
+    return TRUE;
+}
+
+static void
+add_number(JsonBuilder *json, const char *name, guint64 value)
+{
+    json_builder_set_member_name(json, name);
+    json_builder_add_int_value(json, (gint64)value);
+}
+
+static void
+add_seconds(JsonBuilder *json, const char *name, double value)
+{
+    json_builder_set_member_name(json, name);
+    json_builder_add_double_value(json, value);
+}
+
+char *
+pd_plan_to_json(PdModel *model, const PdPlan *plan)
+{
+    g_autoptr(JsonBuilder) json = json_builder_new();
+    g_autoptr(JsonNode) root = NULL;
+
+    json_builder_begin_object(json);
+    json_builder_set_member_name(json, "model");
+    json_builder_add_string_value(json, pd_model_name(model));
+    json_builder_set_member_name(json, "mode");
+    json_builder_add_string_value(json, plan->mode == PD_READ_WHOLE ? "whole" : "swept");
+    add_number(json, "tokens", plan->n_tokens);
+    add_number(json, "warm_tokens", plan->n_warm_tokens);
+    add_number(json, "weight_bytes", plan->weight_bytes);
+    add_number(json, "session_bytes", plan->session_bytes);
+    add_number(json, "kv_disk_bytes", plan->kv_disk_bytes);
+    add_number(json, "memory_available_bytes", plan->memory_bytes_available);
+    json_builder_set_member_name(json, "fits");
+    json_builder_add_boolean_value(json, plan->fits);
+    add_seconds(json, "warm_seconds", plan->warm_seconds);
+    add_seconds(json, "first_token_seconds", plan->first_token_seconds);
+    add_seconds(json, "answer_seconds", plan->answer_seconds);
+    json_builder_end_object(json);
+    root = json_builder_get_root(json);
+    return json_to_string(root, FALSE);
+}

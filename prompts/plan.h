@@ -1,0 +1,45 @@
+/*
+ * The plan: tokens, bytes and time before the work, from formulas and a short measurement of this
+ * machine (two layers of the model over 2,048 rows: about a second).
+ */
+#ifndef PD_PLAN_H
+#define PD_PLAN_H
+
+#include "prompts/context.h"
+
+/* Seconds of one row at position p through all layers: row + position * p; and of one decoded token
+ * without attention. */
+typedef struct {
+    double row_seconds;
+    double position_seconds;
+    double decode_seconds;
+    double disk_bytes_per_second; /* assumed for reading KV back from the page cache */
+} PdRates;
+
+gboolean pd_measure_rates(PdModel *model, PdRates *rates, GCancellable *cancellable,
+                          GError **error);
+
+typedef struct {
+    guint64 n_tokens;      /* of the corpus, headers included */
+    guint64 n_warm_tokens; /* of them already kept */
+    PdReadMode mode;
+    guint64 weight_bytes;
+    guint64 session_bytes;      /* KV and scratch in memory while warming or asking, the larger */
+    guint64 kv_disk_bytes;      /* when everything is warm */
+    double warm_seconds;        /* for what is missing */
+    double first_token_seconds; /* of a question, warm */
+    double answer_seconds;      /* 100 tokens, warm, first token included */
+    guint64 memory_bytes_available; /* of this machine now; 0: unknown */
+    gboolean fits;
+} PdPlan;
+
+/* For a corpus that is not there yet: segments of 2,048 tokens are assumed. */
+void pd_plan_tokens(PdModel *model, guint64 n_tokens, PdReadMode mode, const PdRates *rates,
+                    PdPlan *plan);
+gboolean pd_plan_context(PdContext *context, const PdRates *rates, PdPlan *plan,
+                         GCancellable *cancellable, GError **error);
+
+/* One JSON object.  Free with g_free. */
+char *pd_plan_to_json(PdModel *model, const PdPlan *plan);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * Retrieval heads by model.  The rows were measured with tests/bench/calibrate.c; a model without a
+ * row gets the heads of its middle layers, where retrieval heads were found in every model measured
+ * (hybrid-attention design, sections 2.6 and 8).
+ */
+#include "prompts/profile.h"
+
+#include <string.h>
+
+typedef struct {
+    const char *arch;
+    int n_layers;
+    int n_embd;
+    PdHead retrieval[PD_PROFILE_HEADS_MAX];
+    int n_retrieval;
+} ProfileRow;
+
+static const ProfileRow rows[] = {
+    /* Qwen2.5-Coder-0.5B: hybrid-attention design, section 8. */
+    {"qwen2", 24, 896, {{6, 0}, {11, 1}, {11, 2}, {13, 2}}, 4},
+};
+
+static void
+use_middle_layers(PdProfile *profile, const PdModelShape *shape)
+{
+    int first = shape->n_layers * 2 / 5;
+    int last = shape->n_layers * 3 / 5;
+
+    for (int layer = first; layer <= last && profile->n_retrieval < 8; layer++) {
+        profile->retrieval[profile->n_retrieval++] = (PdHead){layer, 0};
+        if (shape->n_heads > 1)
+            profile->retrieval[profile->n_retrieval++] = (PdHead){layer, shape->n_heads / 2};
+    }
+}
+
+PdProfile
+pd_profile_for(const PdModelShape *shape)
+{
+    PdProfile profile = {0};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const ProfileRow *row = &rows[i];
+        if (strcmp(row->arch, shape->arch) != 0 || row->n_layers != shape->n_layers ||
+            row->n_embd != shape->n_embd)
+            continue;
+        profile.calibrated = TRUE;
+        profile.n_retrieval = row->n_retrieval;
+        memcpy(profile.retrieval, row->retrieval, sizeof profile.retrieval);
+    }
+    if (!profile.calibrated)
+        use_middle_layers(&profile, shape);
+    memcpy(profile.citation, profile.retrieval, sizeof profile.citation);
+    profile.n_citation = profile.n_retrieval;
+    profile.read_whole_tokens = MAX(shape->n_ctx_train / 2, 2048);
+    return profile;
+}

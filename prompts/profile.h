@@ -1,0 +1,30 @@
+/*
+ * What is known of a model beyond its file: which attention heads find things, how long a context
+ * it can really use.  Data, not code: a row per model, measured by tests/bench/calibrate.c.
+ */
+#ifndef PD_PROFILE_H
+#define PD_PROFILE_H
+
+#include <glib.h>
+#include "engine/model.h"
+
+typedef struct {
+    int layer;
+    int head;
+} PdHead;
+
+#define PD_PROFILE_HEADS_MAX 16
+
+typedef struct {
+    gboolean calibrated;
+    PdHead retrieval[PD_PROFILE_HEADS_MAX]; /* score the blocks of the corpus */
+    int n_retrieval;
+    PdHead citation[PD_PROFILE_HEADS_MAX]; /* say which passage a sentence leans on */
+    int n_citation;
+    int read_whole_tokens; /* a corpus up to this size is read whole (mode D) */
+} PdProfile;
+
+/* The row of this model, or a default made from its shape: heads of the middle layers. */
+PdProfile pd_profile_for(const PdModelShape *shape);
+
+#endif

@@ -1,0 +1,344 @@
+/* See sweep.h. */
+#include "prompts/sweep.h"
+
+#include <math.h>
+#include <string.h>
+#include "prompts/error.h"
+#include "prompts/layout.h"
+#include "prompts/segment_kv.h"
+
+/* The queries of the question at the layers that are scored. */
+typedef struct {
+    PdContext *context;
+    int first_row; /* of the question's own words, in the sequence */
+    int n_queries;
+    const PdHead *heads;
+    int n_heads;
+    float *queries; /* (n_heads, n_queries, head_dim), before RoPE with bias */
+} Queries;
+
+static void
+keep_queries(const PdLayerRows *rows, gpointer user_data)
+{
+    Queries *queries = user_data;
+    const PdModelShape *shape = pd_model_shape(queries->context->model);
+    int d = shape->head_dim;
+
+    for (int h = 0; h < queries->n_heads; h++) {
+        if (queries->heads[h].layer != rows->layer)
+            continue;
+        for (int r = 0; r < rows->n_rows; r++) {
+            int at = rows->first_row + r - queries->first_row;
+            if (at < 0 || at >= queries->n_queries)
+                continue;
+            memcpy(queries->queries + ((gsize)h * queries->n_queries + at) * d,
+                   rows->q + ((gsize)r * shape->n_heads + queries->heads[h].head) * d,
+                   d * sizeof(float));
+        }
+    }
+}
+
+/* Turn a query by a fixed distance: the rotation RoPE gives it against a key at position 0. */
+static void
+rotate(float *q, const PdModelShape *shape, const PdLayer *layer, int distance)
+{
+    int d = shape->head_dim;
+    double theta = layer->local ? shape->rope_theta_local : shape->rope_theta;
+
+    for (int i = 0; i < d / 2; i++) {
+        double angle = distance * pow(theta, -2.0 * i / d);
+        int a = shape->rope_kind == PD_ROPE_NEOX ? i : 2 * i;
+        int b = shape->rope_kind == PD_ROPE_NEOX ? i + d / 2 : 2 * i + 1;
+        float x = q[a], y = q[b];
+        q[a] = (float)(x * cos(angle) - y * sin(angle));
+        q[b] = (float)(x * sin(angle) + y * cos(angle));
+    }
+}
+
+/* Run prefix and question through the layers that are needed, keeping the queries. */
+static gboolean
+run_question(Queries *queries, const char *question, GCancellable *cancellable, GError **error)
+{
+    PdContext *context = queries->context;
+    const PdModelShape *shape = pd_model_shape(context->model);
+    g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(gint32));
+    g_autoptr(PdSession) session = NULL;
+    g_autofree gboolean *mask = g_new0(gboolean, shape->n_layers);
+    PdSessionOptions options = {.n_sequences = 1, .kv_type = PD_F16};
+    PdRun run = {0};
+
+    g_array_append_vals(tokens, context->prefix->data, context->prefix->len);
+    pd_layout_text(context->model, "Question: ", tokens);
+    queries->first_row = (int)tokens->len;
+    pd_layout_text(context->model, question, tokens);
+    queries->n_queries = (int)tokens->len - queries->first_row;
+    if (queries->n_queries <= 0 || tokens->len > (guint)shape->n_ctx_train) {
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG,
+                    "the question has %d tokens; it must have 1 to %d", queries->n_queries,
+                    shape->n_ctx_train - queries->first_row);
+        return FALSE;
+    }
+    queries->queries =
+        g_new0(float, (gsize)queries->n_heads * queries->n_queries * shape->head_dim);
+    for (int h = 0; h < queries->n_heads; h++) {
+        mask[queries->heads[h].layer] = TRUE;
+        options.n_layers = MAX(options.n_layers, queries->heads[h].layer + 1);
+    }
+    options.max_tokens = (int)tokens->len;
+    session = pd_session_new(context->model, &options, error);
+    if (!session)
+        return FALSE;
+    pd_session_set_tap(session, keep_queries, mask, queries);
+    run.tokens = (const gint32 *)tokens->data;
+    run.n_tokens = (int)tokens->len;
+    if (!pd_session_run(session, &run, 1, cancellable, NULL, NULL, error))
+        return FALSE;
+    for (int h = 0; h < queries->n_heads; h++)
+        for (int i = 0; i < queries->n_queries; i++)
+            rotate(queries->queries + ((gsize)h * queries->n_queries + i) * shape->head_dim, shape,
+                   pd_model_layer(context->model, queries->heads[h].layer), PD_SWEEP_DISTANCE);
+    return TRUE;
+}
+
+/* Words that ask, not what is asked for: they match everything. */
+static gboolean
+is_content_token(PdTokenizer *tokenizer, gint32 id)
+{
+    static const char *const stop_words[] = {
+        "a",    "an",   "and",  "are",  "as",    "at",   "be",   "by",    "did",   "do",
+        "does", "for",  "from", "had",  "has",   "have", "how",  "in",    "is",    "it",
+        "its",  "many", "much", "of",   "on",    "or",   "that", "the",   "their", "there",
+        "they", "this", "to",   "was",  "were",  "what", "when", "where", "which", "who",
+        "whom", "why",  "will", "with", "would", NULL};
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree char *lower = NULL;
+    gboolean has_letter = FALSE;
+
+    pd_tokenizer_decode(tokenizer, (guint32)id, FALSE, text);
+    lower = g_ascii_strdown(text->str, -1);
+    g_strstrip(lower);
+    for (const char *p = lower; *p; p++)
+        has_letter |= g_ascii_isalnum(*p) || (guchar)*p >= 0x80;
+    return has_letter && !g_strv_contains(stop_words, lower);
+}
+
+/* Keep the content words of the question; all of them if there are none. */
+static void
+drop_empty_words(Queries *queries, const char *question)
+{
+    PdContext *context = queries->context;
+    int d = pd_model_shape(context->model)->head_dim;
+    g_autoptr(GArray) tokens = g_array_new(FALSE, FALSE, sizeof(gint32));
+    g_autofree int *kept = g_new(int, queries->n_queries);
+    int n = 0;
+
+    pd_layout_text(context->model, question, tokens);
+    for (int i = 0; i < queries->n_queries; i++)
+        if (is_content_token(pd_model_tokenizer(context->model), g_array_index(tokens, gint32, i)))
+            kept[n++] = i;
+    if (n == 0)
+        return;
+    for (int h = 0; h < queries->n_heads; h++)
+        for (int i = 0; i < n; i++)
+            memmove(queries->queries + ((gsize)h * n + i) * d,
+                    queries->queries + ((gsize)h * queries->n_queries + kept[i]) * d,
+                    d * sizeof(float));
+    queries->n_queries = n;
+}
+
+/* Scratch on the device for one segment's scores. */
+typedef struct {
+    PdDevice *device;
+    PdBuffer *q;
+    PdBuffer *out;
+    PdBuffer *lse;
+    float *host_out;
+    float *host_lse;
+} Scratch;
+
+static void
+scratch_clear(Scratch *scratch)
+{
+    const PdDeviceOps *ops = scratch->device->ops;
+
+    if (scratch->q)
+        ops->buffer_free(scratch->device, scratch->q);
+    if (scratch->out)
+        ops->buffer_free(scratch->device, scratch->out);
+    if (scratch->lse)
+        ops->buffer_free(scratch->device, scratch->lse);
+    g_free(scratch->host_out);
+    g_free(scratch->host_lse);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Scratch, scratch_clear)
+
+static gboolean
+scratch_init(Scratch *scratch, const Queries *queries, guint n_blocks_max, GError **error)
+{
+    PdModel *model = queries->context->model;
+    gsize n_queries = queries->n_queries;
+    gsize q_bytes = sizeof(float) * queries->n_heads * n_queries * pd_model_shape(model)->head_dim;
+
+    scratch->device = pd_model_device(model);
+    scratch->q = scratch->device->ops->buffer_new(scratch->device, q_bytes);
+    scratch->out =
+        scratch->device->ops->buffer_new(scratch->device, sizeof(float) * n_queries * n_blocks_max);
+    scratch->lse = scratch->device->ops->buffer_new(scratch->device, sizeof(float) * n_queries);
+    scratch->host_out = g_try_new(float, n_queries *n_blocks_max);
+    scratch->host_lse = g_try_new(float, n_queries);
+    if (!scratch->q || !scratch->out || !scratch->lse || !scratch->host_out || !scratch->host_lse) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for the sweep");
+        return FALSE;
+    }
+    scratch->device->ops->write(scratch->device, (PdMem){scratch->q, 0}, queries->queries, q_bytes);
+    return TRUE;
+}
+
+/* best[b] = max over query tokens of (scaled score - the segment's log-sum-exp for that token) */
+static void
+score_segment(const Queries *queries, Scratch *scratch, int head, guint8 *record, guint n_rows,
+              float *best)
+{
+    const PdModelShape *shape = pd_model_shape(queries->context->model);
+    const PdDeviceOps *ops = scratch->device->ops;
+    guint n_blocks = (n_rows + PD_SWEEP_BLOCK_ROWS - 1) / PD_SWEEP_BLOCK_ROWS;
+    gsize n_queries = queries->n_queries;
+    int group = shape->n_heads / shape->n_kv_heads;
+    guint8 *keys = pd_segment_kv_stream(record, queries->heads[head].layer, FALSE,
+                                        queries->heads[head].head / group);
+    PdBuffer *buffer =
+        ops->buffer_wrap(scratch->device, keys, n_rows * pd_row_bytes(PD_Q8_0, shape->head_dim));
+    gsize q_offset = sizeof(float) * head * n_queries * shape->head_dim;
+
+    ops->score_blocks(scratch->device, (PdMem){scratch->out, 0}, (PdMem){scratch->lse, 0},
+                      (PdMem){buffer, 0}, (int)n_rows, shape->head_dim,
+                      (PdMem){scratch->q, q_offset}, (int)n_queries, shape->attn_scale);
+    ops->read(scratch->device, scratch->host_out, (PdMem){scratch->out, 0},
+              sizeof(float) * n_queries * n_blocks);
+    ops->read(scratch->device, scratch->host_lse, (PdMem){scratch->lse, 0},
+              sizeof(float) * n_queries);
+    ops->buffer_free(scratch->device, buffer);
+    for (guint b = 0; b < n_blocks; b++) {
+        best[b] = -INFINITY;
+        for (gsize i = 0; i < n_queries; i++)
+            best[b] = MAX(best[b], scratch->host_out[i * n_blocks + b] * shape->attn_scale -
+                                       scratch->host_lse[i]);
+    }
+}
+
+static void
+standardise(float *scores, guint n)
+{
+    double sum = 0, squares = 0, mean, deviation;
+
+    for (guint i = 0; i < n; i++)
+        sum += scores[i];
+    mean = sum / n;
+    for (guint i = 0; i < n; i++)
+        squares += (scores[i] - mean) * (scores[i] - mean);
+    deviation = sqrt(squares / n);
+    for (guint i = 0; i < n; i++)
+        scores[i] = deviation > 0 ? (float)((scores[i] - mean) / deviation) : 0;
+}
+
+static GArray *
+list_blocks(PdContext *context, guint *n_blocks_max)
+{
+    GArray *blocks = g_array_new(FALSE, FALSE, sizeof(PdBlock));
+
+    *n_blocks_max = 1;
+    for (guint s = 0; s < context->segments->len; s++) {
+        PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
+        guint n_rows = segment->header_ids->len + segment->row->n_tokens;
+        for (guint at = 0; at < n_rows; at += PD_SWEEP_BLOCK_ROWS) {
+            PdBlock block = {.segment = s,
+                             .first_row = at,
+                             .n_rows = MIN(PD_SWEEP_BLOCK_ROWS, n_rows - at),
+                             .best_z = -INFINITY};
+            g_array_append_val(blocks, block);
+        }
+        *n_blocks_max = MAX(*n_blocks_max, n_rows / PD_SWEEP_BLOCK_ROWS + 1);
+    }
+    return blocks;
+}
+
+/* scores: (n_heads, n_blocks), one pass over the records. */
+static gboolean
+score_all(const Queries *queries, guint n_blocks, guint n_blocks_max, float *scores,
+          GCancellable *cancellable, GError **error)
+{
+    PdContext *context = queries->context;
+    g_auto(Scratch) scratch = {0};
+    guint at = 0;
+
+    if (!scratch_init(&scratch, queries, n_blocks_max, error))
+        return FALSE;
+    for (guint s = 0; s < context->segments->len; s++) {
+        PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
+        guint n_rows = segment->header_ids->len + segment->row->n_tokens;
+        guint8 key[PD_KV_KEY_BYTES];
+        g_autoptr(GBytes) record = NULL;
+
+        if (g_cancellable_set_error_if_cancelled(cancellable, error) ||
+            !pd_segment_kv_key(context, segment, key, cancellable, error))
+            return FALSE;
+        record = pd_kv_store_get(context->store, key, error);
+        if (!record || !pd_segment_kv_check(context, segment, record, error))
+            return FALSE;
+        for (int h = 0; h < queries->n_heads; h++)
+            score_segment(queries, &scratch, h, (guint8 *)g_bytes_get_data(record, NULL), n_rows,
+                          scores + (gsize)h * n_blocks + at);
+        at += (n_rows + PD_SWEEP_BLOCK_ROWS - 1) / PD_SWEEP_BLOCK_ROWS;
+    }
+    g_assert(at == n_blocks);
+    return TRUE;
+}
+
+static int
+compare_blocks(gconstpointer a, gconstpointer b)
+{
+    const PdBlock *x = a, *y = b;
+
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
+    if (x->segment != y->segment)
+        return x->segment < y->segment ? -1 : 1;
+    return x->first_row < y->first_row ? -1 : x->first_row > y->first_row;
+}
+
+GArray *
+pd_sweep(PdContext *context, const char *question, const PdHead *heads, int n_heads, GArray *scores,
+         GCancellable *cancellable, GError **error)
+{
+    guint n_blocks_max;
+    g_autoptr(GArray) blocks = list_blocks(context, &n_blocks_max);
+    Queries queries = {.context = context, .heads = heads, .n_heads = n_heads};
+    g_autofree float *z = g_try_new(float, (gsize)n_heads * blocks->len);
+    gboolean ok = z && run_question(&queries, question, cancellable, error);
+
+    if (ok) {
+        drop_empty_words(&queries, question);
+        ok = score_all(&queries, blocks->len, n_blocks_max, z, cancellable, error);
+    } else if (!z) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for the sweep");
+    }
+    g_free(queries.queries);
+    if (!ok)
+        return NULL;
+    for (int h = 0; h < n_heads; h++) {
+        standardise(z + (gsize)h * blocks->len, blocks->len);
+        for (guint b = 0; b < blocks->len; b++) {
+            PdBlock *block = &g_array_index(blocks, PdBlock, b);
+            float score = z[(gsize)h * blocks->len + b];
+            block->score += score / n_heads;
+            if (score > block->best_z) {
+                block->best_z = score;
+                block->best_head = h;
+            }
+        }
+    }
+    if (scores)
+        g_array_append_vals(scores, z, (guint)n_heads * blocks->len);
+    g_array_sort(blocks, compare_blocks);
+    return g_steal_pointer(&blocks);
+}

@@ -1,0 +1,25 @@
+/* Reading ahead of the question: every KV record that the context needs and does not have. */
+#ifndef PD_WARM_H
+#define PD_WARM_H
+
+#include "prompts/context.h"
+
+typedef struct {
+    guint64 n_tokens_reused;
+    guint64 n_tokens_encoded;
+    guint64 n_bytes_written;
+    double seconds;
+} PdWarmReport;
+
+/* done and total count tokens, reused ones included. */
+typedef void (*PdWarmProgress)(guint64 done, guint64 total, gpointer user_data);
+
+/* What is finished is kept, also on cancellation. report may be NULL. */
+gboolean pd_context_warm(PdContext *context, PdWarmReport *report, PdWarmProgress progress,
+                         gpointer user_data, GCancellable *cancellable, GError **error);
+
+/* How many tokens of the context already have their record. */
+gboolean pd_context_count_warm(PdContext *context, guint64 *n_tokens, GCancellable *cancellable,
+                               GError **error);
+
+#endif

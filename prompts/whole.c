@@ -1,0 +1,169 @@
+/* See whole.h. */
+#include "prompts/whole.h"
+
+#include <string.h>
+#include "prompts/error.h"
+#include "prompts/layout.h"
+#include "prompts/segment_kv.h"
+
+GArray *
+pd_whole_tokens(PdContext *context, GArray *passages)
+{
+    GArray *tokens = g_array_new(FALSE, FALSE, sizeof(gint32));
+
+    g_array_append_vals(tokens, context->prefix->data, context->prefix->len);
+    for (guint i = 0; i < context->segments->len; i++) {
+        PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, i);
+        PdPassage passage = {
+            .number = (int)i + 1, .segment = i, .n_tokens = segment->row->n_tokens};
+
+        pd_layout_number(context->model, passage.number, tokens);
+        g_array_append_vals(tokens, segment->header_ids->data, segment->header_ids->len);
+        passage.first_row = (int)tokens->len;
+        g_array_append_vals(tokens, segment->row->ids, segment->row->n_tokens);
+        if (passages)
+            g_array_append_val(passages, passage);
+    }
+    return tokens;
+}
+
+/* The keys of all chunks of `tokens`, in order: 32 bytes each.  The last chunk may be short. */
+static GByteArray *
+chunk_keys(PdContext *context, GArray *tokens, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GChecksum) sum = pd_kv_key_begin(context, "whole kv 1", cancellable, error);
+    GByteArray *keys;
+
+    if (!sum)
+        return NULL;
+    keys = g_byte_array_new();
+    for (guint at = 0; at < tokens->len; at += PD_WHOLE_CHUNK_TOKENS) {
+        guint n = MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - at);
+        g_autoptr(GChecksum) so_far = NULL;
+        guint8 key[PD_KV_KEY_BYTES];
+        gsize n_bytes = sizeof key;
+
+        pd_kv_key_tokens(sum, &g_array_index(tokens, gint32, at), n);
+        so_far = g_checksum_copy(sum);
+        g_checksum_get_digest(so_far, key, &n_bytes);
+        g_byte_array_append(keys, key, sizeof key);
+    }
+    return keys;
+}
+
+gboolean
+pd_whole_count(PdContext *context, GArray *tokens, guint64 *n_tokens, GCancellable *cancellable,
+               GError **error)
+{
+    g_autoptr(GByteArray) keys = chunk_keys(context, tokens, cancellable, error);
+
+    if (!keys)
+        return FALSE;
+    *n_tokens = 0;
+    for (guint i = 0; i < keys->len / PD_KV_KEY_BYTES; i++) {
+        if (!pd_kv_store_has(context->store, keys->data + i * PD_KV_KEY_BYTES))
+            break;
+        *n_tokens += MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - i * PD_WHOLE_CHUNK_TOKENS);
+    }
+    return TRUE;
+}
+
+/* Load kept chunks from the start; *n_rows rows are in the session afterwards.  A damaged record is
+ * dropped and ends the loading: what follows is computed again. */
+static gboolean
+load_chunks(PdContext *context, PdSession *session, GArray *tokens, GByteArray *keys, guint *n_rows,
+            GError **error)
+{
+    *n_rows = 0;
+    while (*n_rows < tokens->len) {
+        guint n = MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - *n_rows);
+        const guint8 *key = keys->data + *n_rows / PD_WHOLE_CHUNK_TOKENS * PD_KV_KEY_BYTES;
+        g_autoptr(GError) local = NULL;
+        g_autoptr(GBytes) rows = NULL;
+
+        if (!pd_kv_store_has(context->store, key))
+            return TRUE;
+        rows = pd_kv_store_get(context->store, key, &local);
+        if (!rows) {
+            g_message("%s; reading those documents again", local->message);
+            pd_kv_store_drop(context->store, key, NULL);
+            return TRUE;
+        }
+        if (!pd_session_load_rows(session, 0, (int)*n_rows, (int)n,
+                                  &g_array_index(tokens, gint32, *n_rows),
+                                  g_bytes_get_data(rows, NULL), g_bytes_get_size(rows), error))
+            return FALSE;
+        *n_rows += n;
+    }
+    return TRUE;
+}
+
+typedef struct {
+    PdWarmProgress progress;
+    gpointer user_data;
+    guint64 base;
+    guint64 total;
+} Forward;
+
+static gboolean
+forward_progress(guint64 done, guint64 total, gpointer user_data)
+{
+    Forward *forward = user_data;
+
+    if (forward->progress)
+        forward->progress(forward->base + done, forward->total, forward->user_data);
+    return TRUE;
+}
+
+/* Run one chunk and keep its rows. */
+static gboolean
+read_chunk(PdContext *context, PdSession *session, GArray *tokens, guint first, const guint8 *key,
+           Forward *forward, PdWarmReport *report, GCancellable *cancellable, GError **error)
+{
+    guint n = MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - first);
+    gsize n_bytes = pd_session_row_bytes(session) * n;
+    PdRun run = {.tokens = &g_array_index(tokens, gint32, first), .n_tokens = (int)n};
+    g_autofree guint8 *rows = NULL;
+
+    forward->base = first;
+    if (!pd_session_run(session, &run, 1, cancellable, forward_progress, forward, error))
+        return FALSE;
+    report->n_tokens_encoded += n;
+    if (sqlite3_db_readonly(pd_corpus_db(context->corpus), "main") == 1)
+        return TRUE;
+    rows = g_try_malloc(n_bytes);
+    if (!rows) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
+                    "no memory for %" G_GSIZE_FORMAT " bytes of KV rows", n_bytes);
+        return FALSE;
+    }
+    pd_session_save_rows(session, 0, (int)first, (int)n, rows);
+    report->n_bytes_written += n_bytes;
+    return pd_kv_store_put(context->store, key, "whole", rows, n_bytes, error);
+}
+
+gboolean
+pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmReport *report,
+              PdWarmProgress progress, gpointer user_data, GCancellable *cancellable,
+              GError **error)
+{
+    g_autoptr(GByteArray) keys = chunk_keys(context, tokens, cancellable, error);
+    Forward forward = {.progress = progress, .user_data = user_data, .total = tokens->len};
+    PdWarmReport unused = {0};
+    guint n_rows;
+
+    if (!keys)
+        return FALSE;
+    if (!report)
+        report = &unused;
+    pd_session_truncate(session, 0, 0);
+    if (!load_chunks(context, session, tokens, keys, &n_rows, error))
+        return FALSE;
+    report->n_tokens_reused += n_rows;
+    for (; n_rows < tokens->len; n_rows = MIN(n_rows + PD_WHOLE_CHUNK_TOKENS, tokens->len))
+        if (!read_chunk(context, session, tokens, n_rows,
+                        keys->data + n_rows / PD_WHOLE_CHUNK_TOKENS * PD_KV_KEY_BYTES, &forward,
+                        report, cancellable, error))
+            return FALSE;
+    return TRUE;
+}

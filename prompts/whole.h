@@ -1,0 +1,30 @@
+/*
+ * Reading whole (mode D): prefix, then every segment with its numbered header, as one sequence.
+ *
+ * The sequence's 16-bit rows are kept in chunks of PD_WHOLE_CHUNK_TOKENS.  The key of a chunk
+ * hashes every token up to its end, so a document added at the end of the corpus reuses all chunks
+ * before it, and a restored sequence continues bit for bit.
+ */
+#ifndef PD_WHOLE_H
+#define PD_WHOLE_H
+
+#include "prompts/context.h"
+#include "prompts/passages.h"
+#include "prompts/warm.h"
+
+#define PD_WHOLE_CHUNK_TOKENS 1024
+
+/* The tokens of the whole reading; `passages` (may be NULL) gets one PdPassage per segment. */
+GArray *pd_whole_tokens(PdContext *context, GArray *passages);
+
+/* Bring sequence 0 of `session` to exactly these tokens: load the chunks that are kept, run the
+ * rest, keep new chunks (when the corpus is open for writing). */
+gboolean pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmReport *report,
+                       PdWarmProgress progress, gpointer user_data, GCancellable *cancellable,
+                       GError **error);
+
+/* How many of the tokens are kept. */
+gboolean pd_whole_count(PdContext *context, GArray *tokens, guint64 *n_tokens,
+                        GCancellable *cancellable, GError **error);
+
+#endif

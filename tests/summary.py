@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Count the TAP results in meson's test logs; list what failed and what was skipped, with reasons.
+
+usage: summary.py testlog.json...      the last line is "N passed, N failed"
+"""
+import json
+import re
+import sys
+
+TAP = re.compile(r"^(not )?ok\b\s*\d*\s*-?\s*(.*?)(?:\s*#\s*(SKIP|TODO)\b\s*(.*))?$", re.I)
+
+
+def results(entry):
+    """(name, outcome, reason) of every TAP line of one test program, and of the program itself."""
+    seen = False
+    for line in entry.get("stdout", "").splitlines():
+        match = TAP.match(line)
+        if not match:
+            continue
+        seen = True
+        outcome = "skip" if (match[3] or "").upper() == "SKIP" else "fail" if match[1] else "pass"
+        yield f"{entry['name']} {match[2]}", outcome, match[4] or ""
+    if entry["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
+        yield entry["name"], "fail", entry["result"]
+    elif not seen:
+        yield entry["name"], "skip" if entry["result"] == "SKIP" else "pass", ""
+
+
+def main():
+    counts = {"pass": 0, "fail": 0, "skip": 0}
+    for path in sys.argv[1:]:
+        with open(path, encoding="utf-8") as log:
+            for line in log:
+                for name, outcome, reason in results(json.loads(line)):
+                    counts[outcome] += 1
+                    if outcome != "pass":
+                        print(f"{'FAILED ' if outcome == 'fail' else 'skipped'} {name}: {reason}")
+    print(f"{counts['skip']} skipped")
+    print(f"{counts['pass']} passed, {counts['fail']} failed")
+    return 1 if counts["fail"] or not counts["pass"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,15 +17,20 @@
 
 typedef struct PdKvStore PdKvStore;
 
-/* `dir`: the corpus's kv/ folder (created unless read_only).  The handle is borrowed; the store's
- * own tables are created in it if missing.  Bytes after the last committed record of a pack are
- * ignored and overwritten by nobody: a new writer starts a new pack. */
+/* `dir`: the corpus's kv/ folder (created unless read_only).  The handle is borrowed (free the
+ * store before closing it); the store's own tables are created in it if missing.  Bytes after the
+ * last committed record of a pack are ignored and overwritten by nobody: a new writer starts a new
+ * pack. */
 PdKvStore *pd_kv_store_open(sqlite3 *db, const char *dir, gboolean read_only, GError **error);
 void pd_kv_store_free(PdKvStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdKvStore, pd_kv_store_free)
 
 gboolean pd_kv_store_has(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES]);
-/* Write once; a key that is there already is left as it is. kind: one word for listings ("segment",
+/* Any function may be called from any thread.  put returns when the record and its row are on the
+ * disk, or, inside a transaction of the caller, when the record is; the row follows with the
+ * transaction.  A failed write leaves no trace and names the pack and the bytes it needed.
+ *
+ * Write once; a key that is there already is left as it is. kind: one word for listings ("segment",
  * "prefix"). */
 gboolean pd_kv_store_put(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], const char *kind,
                          const void *data, gsize n_bytes, GError **error);

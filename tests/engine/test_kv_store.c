@@ -516,6 +516,33 @@ test_two_writers(Fixture *f, gconstpointer data)
     sqlite3_close(other_db);
 }
 
+static gpointer
+read_all(gpointer store)
+{
+    for (guint round = 0; round < 20; round++)
+        for (guint i = 0; i < 16; i++)
+            assert_record(store, i);
+    return NULL;
+}
+
+static void
+test_threads(Fixture *f, gconstpointer data)
+{
+    g_autoptr(PdKvStore) store = open_store(f);
+    GThread *threads[4];
+
+    pd_kv_store_set_pack_cap(store, 100000);
+    for (guint i = 0; i < 16; i++)
+        assert_put(store, i);
+    for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+        threads[i] = g_thread_new("reader", read_all, store);
+    for (guint i = 16; i < 64; i++)
+        assert_put(store, i);
+    for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+        g_thread_join(threads[i]);
+    g_assert_cmpuint(verify(store, FALSE).n_records, ==, 64);
+}
+
 static void
 test_rolled_back(Fixture *f, gconstpointer data)
 {
@@ -785,6 +812,7 @@ main(int argc, char **argv)
     ADD("/kv_store/read_only", test_read_only);
     ADD("/kv_store/newer_layout", test_newer_layout);
     ADD("/kv_store/two_writers", test_two_writers);
+    ADD("/kv_store/threads", test_threads);
     ADD("/kv_store/rolled_back", test_rolled_back);
     ADD("/kv_store/disk_full", test_disk_full);
     ADD("/kv_store/short_writes", test_short_writes);

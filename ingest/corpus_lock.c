@@ -75,6 +75,9 @@ pd_corpus_unlock(PdCorpus *corpus)
     if (corpus->db) {
         pd_db_rollback(corpus);
         pd_db_run(corpus, NULL, "DELETE FROM writer WHERE pid = ?", "i", (gint64)getpid());
+        /* So that corpus.db alone is the corpus, even while somebody reads; without waiting. */
+        sqlite3_busy_timeout(corpus->db, 0);
+        sqlite3_wal_checkpoint_v2(corpus->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     }
     /* Closed by pd_corpus_free after the database, so that the last checkpoint is inside. */
 }

@@ -1,0 +1,309 @@
+/* Where bytes lie, for people and for programs, and the order of documents. */
+#include <json-glib/json-glib.h>
+#include <string.h>
+#include "corpus_fixture.h"
+
+typedef struct {
+    char *dir;
+    PdCorpus *corpus;
+} Fixture;
+
+/* --- a source of one document of each kind --------------------------------------------------- */
+
+static const char code[] = "int a;\n\nint\nmain(void)\n{\n    return 0;\n}\n";
+static const char page[] = "Rent is due\non the first";
+static const char body[] = "Hello Lee,\n\nthe rent is 900.\n";
+
+static void
+add_box(PdPart *part, guint32 start, guint32 end, float x0, float y0, float x1, float y1)
+{
+    PdBox box = {start, end, x0, y0, x1, y1};
+    if (!part->boxes)
+        part->boxes = g_array_new(FALSE, FALSE, sizeof(PdBox));
+    g_array_append_val(part->boxes, box);
+}
+
+static gboolean
+send(PdDocument *document, const PdReadSink *sink, GError **error)
+{
+    return sink->document(document, sink->user_data, error);
+}
+
+static PdDocument *
+lease(const char *key, const char *parent)
+{
+    PdDocument *pdf = pd_document_new(PD_KIND_PDF, key);
+    pdf->title = g_strdup("Lease of 12 High Street");
+    pdf->parent_key = g_strdup(parent);
+    PdPart *part = pd_document_add_part(pdf, "page/6", "iv");
+    g_string_append(part->text, page);
+    add_box(part, 0, 4, 10, 100, 30, 112);
+    add_box(part, 5, 7, 35, 101, 45, 113);
+    add_box(part, 8, 11, 50, 100, 70, 112);
+    add_box(part, 12, 14, 10, 120, 20, 132);
+    add_box(part, 15, 18, 25, 120, 40, 132);
+    add_box(part, 19, 24, 45, 120, 70, 132);
+    return pdf;
+}
+
+static PdDocument *
+mail(void)
+{
+    PdDocument *document = pd_document_new(PD_KIND_MAIL, "<q2@host>");
+    document->title = g_strdup("Re: Q2");
+    document->author = g_strdup("Kay <kay@example.org>");
+    document->recipients = g_strdup("\"Lee, Ann\" <lee@example.org>, bob@example.org");
+    document->date_utc = 989840096; /* 2001-05-14 */
+    document->native_id = g_strdup("<q2@host>");
+    g_string_append(pd_document_add_part(document, "headers", NULL)->text,
+                    "From: Kay <kay@example.org>\nSubject: Re: Q2\n");
+    g_string_append(pd_document_add_part(document, "1", "text/plain")->text, body);
+    return document;
+}
+
+static gboolean
+read_kinds(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
+           const PdReadSink *sink, GCancellable *cancellable, GError **error)
+{
+    PdDocument *git = pd_document_new(PD_KIND_GIT_FILE, "src/a.c");
+    git->title = g_strdup("src/a.c");
+    git->native_id = g_strdup("ce013625030ba8dba906f756967f9e9ca394464a");
+    git->revision = g_strdup("3f2c1ab9d5a1c8e6b7f8091a2b3c4d5e6f708192");
+    g_string_append(pd_document_add_part(git, "", NULL)->text, code);
+    PdDocument *html = pd_document_new(PD_KIND_HTML, "index.html");
+    g_string_append(pd_document_add_part(html, "", NULL)->text, "one\ntwo\nthree\n");
+    PdDocument *notes = pd_document_new(PD_KIND_MARKDOWN, "notes.md");
+    g_string_append(pd_document_add_part(notes, "", NULL)->text, "one\ntwo\nthree");
+    return send(git, sink, error) && send(lease("doc/Lease.pdf", NULL), sink, error) &&
+           send(mail(), sink, error) && send(lease("<q2@host>/2", "<q2@host>"), sink, error) &&
+           send(html, sink, error) && send(notes, sink, error);
+}
+
+static const char *
+detect_any(const char *path, GError **error)
+{
+    return "folder";
+}
+
+static void
+set_up(Fixture *fixture, gconstpointer data)
+{
+    static const PdCorpusReader reader = {detect_any, read_kinds};
+    g_autoptr(GError) error = NULL;
+    fixture->dir = make_folder();
+    g_autofree char *path = g_build_filename(fixture->dir, "c", NULL);
+    fixture->corpus = open_corpus(path, PD_CORPUS_CREATE);
+    pd_corpus_add_with_reader(fixture->corpus, &reader, "/case/files", NULL, NULL, NULL, NULL,
+                              &error);
+    g_assert_no_error(error);
+}
+
+static void
+tear_down(Fixture *fixture, gconstpointer data)
+{
+    pd_corpus_free(fixture->corpus);
+    remove_folder(fixture->dir);
+}
+
+static gint64
+part_of(Fixture *fixture, const char *key, const char *path)
+{
+    gint64 id = 0;
+    pd_db_int(fixture->corpus, 0, &id, NULL,
+              "SELECT p.id FROM part p JOIN document d ON d.id = p.document_id"
+              " WHERE d.key = ? AND p.path = ?",
+              "tt", key, path);
+    g_assert_cmpint(id, >, 0);
+    return id;
+}
+
+/* The place of `quote` in `text`. */
+static void
+assert_located(Fixture *fixture, const char *key, const char *path, const char *text,
+               const char *quote, const char *expected)
+{
+    g_autoptr(GError) error = NULL;
+    guint32 start = (guint32)(strstr(text, quote) - text);
+    g_autofree char *where = pd_corpus_locate(fixture->corpus, part_of(fixture, key, path), start,
+                                              start + (guint32)strlen(quote), &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(where, ==, expected);
+}
+
+static void
+test_people(Fixture *fixture, gconstpointer data)
+{
+    assert_located(fixture, "src/a.c", "", code, "int a;", "src/a.c:1 @ 3f2c1ab");
+    assert_located(fixture, "src/a.c", "", code, "int a;\n", "src/a.c:1 @ 3f2c1ab");
+    assert_located(fixture, "src/a.c", "", code, "main(void)\n{\n    return",
+                   "src/a.c:4-6 @ 3f2c1ab");
+    assert_located(fixture, "doc/Lease.pdf", "page/6", page, "first", "Lease.pdf, p. iv (PDF 6)");
+    assert_located(fixture, "<q2@host>", "1", body, "the rent",
+                   "Kay to Lee, Ann and 1 more, 2001-05-14, \"Re: Q2\", part 1, l. 3 <q2@host>");
+    assert_located(fixture, "<q2@host>", "headers", "From:", "From:",
+                   "Kay to Lee, Ann and 1 more, 2001-05-14, \"Re: Q2\", headers, l. 1 <q2@host>");
+    assert_located(fixture, "<q2@host>/2", "page/6", page, "Rent",
+                   "2, p. iv (PDF 6), attached to: Kay to Lee, Ann and 1 more, 2001-05-14, "
+                   "\"Re: Q2\" <q2@host>");
+    assert_located(fixture, "notes.md", "", "one\ntwo\nthree", "two\nthree", "notes.md:2-3");
+    assert_located(fixture, "index.html", "", "one\ntwo", "two", "index.html, l. 2 of its text");
+}
+
+static JsonObject *
+located(Fixture *fixture, JsonParser *parser, const char *key, const char *path, guint32 start,
+        guint32 end)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *json =
+        pd_corpus_locate_json(fixture->corpus, part_of(fixture, key, path), start, end, &error);
+    g_assert_no_error(error);
+    g_assert_true(json_parser_load_from_data(parser, json, -1, NULL));
+    JsonObject *object = json_node_get_object(json_parser_get_root(parser));
+    static const char *const members[] = {
+        "kind",  "source", "document", "part", "key",   "title", "revision",   "blob",
+        "start", "end",    "lines",    "page", "label", "boxes", "message_id", "mime_part"};
+    for (gsize i = 0; i < G_N_ELEMENTS(members); i++)
+        g_assert_true(json_object_has_member(object, members[i]));
+    return object;
+}
+
+static void
+assert_box(JsonArray *boxes, guint i, double x0, double y0, double x1, double y1)
+{
+    JsonArray *box = json_array_get_array_element(boxes, i);
+    g_assert_cmpfloat(json_array_get_double_element(box, 0), ==, x0);
+    g_assert_cmpfloat(json_array_get_double_element(box, 1), ==, y0);
+    g_assert_cmpfloat(json_array_get_double_element(box, 2), ==, x1);
+    g_assert_cmpfloat(json_array_get_double_element(box, 3), ==, y1);
+}
+
+static void
+test_programs(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(JsonParser) parser = json_parser_new();
+    JsonObject *git = located(fixture, parser, "src/a.c", "", 8, 25);
+    g_assert_cmpstr(json_object_get_string_member(git, "kind"), ==, "git");
+    g_assert_cmpstr(json_object_get_string_member(git, "source"), ==, "files");
+    g_assert_cmpstr(json_object_get_string_member(git, "blob"), ==,
+                    "ce013625030ba8dba906f756967f9e9ca394464a");
+    g_assert_cmpint(json_array_get_int_element(json_object_get_array_member(git, "lines"), 0), ==,
+                    3);
+    g_assert_true(json_object_get_null_member(git, "boxes"));
+    g_assert_true(json_object_get_null_member(git, "message_id"));
+    /* "is due\non the": the boxes of two lines, "Rent" and "first" left out. */
+    JsonObject *pdf = located(fixture, parser, "doc/Lease.pdf", "page/6", 5, 18);
+    g_assert_cmpint(json_object_get_int_member(pdf, "page"), ==, 6);
+    g_assert_cmpstr(json_object_get_string_member(pdf, "label"), ==, "iv");
+    JsonArray *boxes = json_object_get_array_member(pdf, "boxes");
+    g_assert_cmpuint(json_array_get_length(boxes), ==, 2);
+    assert_box(boxes, 0, 35, 100, 70, 113);
+    assert_box(boxes, 1, 10, 120, 40, 132);
+    JsonObject *message = located(fixture, parser, "<q2@host>", "1", 0, 5);
+    g_assert_cmpstr(json_object_get_string_member(message, "message_id"), ==, "<q2@host>");
+    g_assert_cmpstr(json_object_get_string_member(message, "mime_part"), ==, "1");
+    g_assert_true(json_object_get_null_member(message, "page"));
+}
+
+static void
+test_outside(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    gint64 part = part_of(fixture, "notes.md", "");
+    g_assert_null(pd_corpus_locate(fixture->corpus, part, 0, 1000, &error));
+    g_assert_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_NOT_FOUND);
+    g_clear_error(&error);
+    g_assert_null(pd_corpus_locate_json(fixture->corpus, part, 5, 4, &error));
+    g_assert_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_NOT_FOUND);
+    g_clear_error(&error);
+    g_assert_null(pd_corpus_locate(fixture->corpus, 999, 0, 1, &error));
+    g_assert_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_NOT_FOUND);
+}
+
+/* --- order --------------------------------------------------------------------------------- */
+
+static void
+test_ranks(void)
+{
+    static const char *const in_order[] = {"README.md",     "sub/Makefile", "doc/guide.md",
+                                           "include/lib.h", "src/a.c",      "data/table.csv",
+                                           "tests/a.c"};
+    for (gsize i = 0; i < G_N_ELEMENTS(in_order); i++)
+        g_assert_cmpint(pd_order_path_rank(in_order[i]), ==, (int)i);
+    g_assert_cmpint(pd_order_path_rank("src/queue_test.go"), ==, 6);
+    g_assert_cmpint(pd_order_path_rank("src/contest.c"), ==, 4);
+}
+
+static void
+assert_order(PdCorpus *corpus, const char *const *keys)
+{
+    g_autoptr(GPtrArray) rows = pd_corpus_documents(corpus, NULL, NULL);
+    g_autoptr(GString) got = g_string_new(NULL);
+    for (guint i = 0; i < rows->len; i++)
+        g_string_append_printf(got, "%s%s", i ? " " : "",
+                               ((PdDocumentRow *)g_ptr_array_index(rows, i))->key);
+    g_autofree char *expected = g_strjoinv(" ", (char **)keys);
+    g_assert_cmpstr(got->str, ==, expected);
+}
+
+static gboolean
+read_thread(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
+            const PdReadSink *sink, GCancellable *cancellable, GError **error)
+{
+    static const struct {
+        const char *id, *in_reply_to;
+        gint64 date;
+        const char *parent;
+    } mails[] = {
+        {"b2", "<b1@x>", 400, NULL}, /* stored out of order */
+        {"a3", "<a2@x>", 500, NULL}, {"a1", NULL, 100, NULL},       {"b1", NULL, 200, NULL},
+        {"a2", "a1@x", 300, NULL},   {"c9", "<gone@x>", 150, NULL}, {"c8", "<gone@x>", 600, NULL},
+        {"a1/2", NULL, 0, "a1"},     {"l1", "<l2@x>", 700, NULL},   {"l2", "<l1@x>", 700, NULL},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(mails); i++) {
+        PdDocument *document =
+            pd_document_new(mails[i].parent ? PD_KIND_TEXT : PD_KIND_MAIL, mails[i].id);
+        document->parent_key = g_strdup(mails[i].parent);
+        document->in_reply_to = g_strdup(mails[i].in_reply_to);
+        document->native_id = g_strdup_printf("<%s@x>", mails[i].id);
+        document->date_utc = mails[i].date;
+        g_string_append(pd_document_add_part(document, "1", NULL)->text, mails[i].id);
+        if (!sink->document(document, sink->user_data, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void
+test_order(void)
+{
+    static const PdCorpusReader reader = {detect_any, read_thread};
+    static const char *const mails[] = {"a1", "a1/2", "a2", "a3", "c9", "c8",
+                                        "b1", "b2",   "l2", "l1", NULL};
+    static const char *const both[] = {"a1",  "a1/2", "a2",  "a3",       "c9",     "c8",
+                                       "b1",  "b2",   "l2",  "l1",       "README", "Makefile",
+                                       "z.h", "a.c",  "b.c", "test_a.c", NULL};
+    FakeDocument files[] = {{PD_KIND_TEXT, "test_a.c", "6"}, {PD_KIND_TEXT, "b.c", "5"},
+                            {PD_KIND_TEXT, "z.h", "3"},      {PD_KIND_TEXT, "a.c", "4"},
+                            {PD_KIND_TEXT, "README", "1"},   {PD_KIND_TEXT, "Makefile", "2"}};
+    char *dir = make_folder();
+    g_autofree char *path = g_build_filename(dir, "c", NULL);
+    g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
+    g_assert_true(pd_corpus_add_with_reader(corpus, &reader, "/m", NULL, NULL, NULL, NULL, NULL));
+    assert_order(corpus, mails);
+    fake_source = (FakeSource){.documents = files, .n_documents = 6, .at = G_MAXSIZE};
+    add_fake(corpus, "/a");
+    assert_order(corpus, both);
+    remove_folder(dir);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add("/locate/people", Fixture, NULL, set_up, test_people, tear_down);
+    g_test_add("/locate/programs", Fixture, NULL, set_up, test_programs, tear_down);
+    g_test_add("/locate/outside", Fixture, NULL, set_up, test_outside, tear_down);
+    g_test_add_func("/order/ranks", test_ranks);
+    g_test_add_func("/order/documents", test_order);
+    return g_test_run();
+}

@@ -1,0 +1,141 @@
+/*
+ * out[t][r] = sum_c x[t][c] W[r][c] + bias[r] for several W and the same x.
+ *
+ * The activations are rounded to 8 bits once for all jobs (when one of them has a block type), then
+ * threads draw panels of weight rows from a common counter until none is left: with a counter a
+ * thread that was held up does not hold up the others for long.  A panel is multiplied with all
+ * tokens, so each weight is read from memory once per operation.
+ */
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/matmul.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+typedef struct {
+    const PdMatmulIsa *isa;
+    const PdProduct *products;
+    int n_products;
+    PdActBlock *acts;
+    uint8_t *workspaces; /* (n_threads, workspace_bytes) */
+    size_t workspace_bytes;
+    atomic_int next_panel;
+} Run;
+
+static int
+n_panels(const PdMatmulIsa *isa, const PdProduct *p)
+{
+    return (p->n_rows + isa->panel_rows - 1) / isa->panel_rows;
+}
+
+static void
+quantize_task(void *arg, int thread, int n_threads)
+{
+    Run *run = arg;
+    const PdProduct *p = &run->products[0];
+    size_t n_cols = (size_t)p->n_cols, n_blocks = n_cols / PD_ACT_BLOCK;
+    int first, last;
+
+    pd_share(p->n_tokens, 1, thread, n_threads, &first, &last);
+    for (size_t t = (size_t)first; t < (size_t)last; t++)
+        run->isa->quantize(run->acts + t * n_blocks, p->x + t * n_cols, p->n_cols);
+}
+
+static void
+multiply_task(void *arg, int thread, int n_threads)
+{
+    Run *run = arg;
+    void *workspace = run->workspaces + (size_t)thread * run->workspace_bytes;
+    int job = 0, first_panel = 0; /* of job */
+
+    for (;;) {
+        int panel = atomic_fetch_add_explicit(&run->next_panel, 1, memory_order_relaxed);
+        while (panel - first_panel >= n_panels(run->isa, &run->products[job])) {
+            first_panel += n_panels(run->isa, &run->products[job]);
+            if (++job == run->n_products)
+                return;
+        }
+        const PdProduct *p = &run->products[job];
+        int first_row = (panel - first_panel) * run->isa->panel_rows;
+        int left = p->n_rows - first_row;
+        int n_rows = left < run->isa->panel_rows ? left : run->isa->panel_rows;
+        run->isa->multiply_rows(p, first_row, n_rows, workspace);
+    }
+}
+
+static PdProduct
+product_of(const PdMatmulJob *job, PdMem x, int n_tokens)
+{
+    const PdWeight *w = &job->weight;
+    assert(w->n_rows > 0 && w->n_cols > 0 && w->n_cols % pd_dtype_info[w->type].block_elems == 0);
+    assert(job->bias.mem.buffer == NULL ||
+           (job->bias.type == PD_F32 && job->bias.n_cols * job->bias.n_rows == w->n_rows));
+    return (PdProduct){
+        .weight = pd_cpu_ptr(w->mem),
+        .bias = pd_cpu_ptr(job->bias.mem),
+        .x = pd_cpu_ptr(x),
+        .out = pd_cpu_ptr(job->out),
+        .type = w->type,
+        .n_rows = w->n_rows,
+        .n_cols = w->n_cols,
+        .n_tokens = n_tokens,
+    };
+}
+
+static size_t
+round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+#define MAX_JOBS 16
+
+int
+pd_cpu_matmul(PdDevice *dev, PdMem x, int n_tokens, const PdMatmulJob *jobs, int n_jobs)
+{
+    PdCpu *cpu = (PdCpu *)dev;
+    PdProduct products[MAX_JOBS];
+    bool any_block_type = false;
+
+    assert(n_jobs > 0 && n_jobs <= MAX_JOBS && n_tokens >= 0);
+    if (n_tokens == 0)
+        return PD_KERNEL_OK;
+    for (int i = 0; i < n_jobs; i++) {
+        assert(jobs[i].weight.n_cols == jobs[0].weight.n_cols);
+        products[i] = product_of(&jobs[i], x, n_tokens);
+        any_block_type |= !pd_is_float_type(products[i].type);
+    }
+
+    int n_cols = products[0].n_cols, n_threads = pd_pool_n_threads(cpu->pool);
+    size_t n_act_blocks = any_block_type ? (size_t)n_tokens * (size_t)n_cols / PD_ACT_BLOCK : 0;
+    size_t act_bytes = round_up(n_act_blocks * sizeof(PdActBlock), 64);
+    Run run = {
+        .isa = cpu->matmul,
+        .products = products,
+        .n_products = n_jobs,
+        .workspace_bytes = round_up(cpu->matmul->workspace_bytes(n_cols), 64),
+    };
+    uint8_t *scratch = pd_cpu_scratch(cpu, act_bytes + (size_t)n_threads * run.workspace_bytes);
+    if (scratch == NULL)
+        return PD_KERNEL_ENOMEM;
+    run.acts = (PdActBlock *)scratch;
+    run.workspaces = scratch + act_bytes;
+    for (int i = 0; i < n_jobs; i++)
+        products[i].acts = run.acts;
+
+    if (n_act_blocks > 0 && n_tokens < n_threads)
+        quantize_task(&run, 0, 1); /* shorter than waking the others */
+    else if (n_act_blocks > 0)
+        pd_pool_run(cpu->pool, quantize_task, &run);
+    pd_pool_run(cpu->pool, multiply_task, &run);
+    return PD_KERNEL_OK;
+}
+
+const PdMatmulIsa *
+pd_matmul_isa(const char *isa)
+{
+    if (strcmp(isa, "reference") == 0)
+        return &pd_matmul_reference;
+    return NULL;
+}

@@ -1,0 +1,62 @@
+/*
+ * What matmul.c, which cuts a product into panels of weight rows and hands them to threads, and the
+ * instruction sets, which multiply a panel with all tokens, know of each other.
+ *
+ * Weights of float types are multiplied in float32 with float32 activations.  Block types are
+ * multiplied as integers: each 32 activations of a token are rounded to 8 bits with a scale of
+ * their own (PdActBlock), whatever the weight's block size, because a few outliers among the
+ * activations would drown the others under a wider scale.
+ *
+ * Every instruction set keeps one promise: the number at (token, row) comes from the same
+ * operations in the same order whatever n_tokens, the panel's size and the thread are.
+ */
+#ifndef PD_MATMUL_H
+#define PD_MATMUL_H
+
+#include "kernels/cpu/cpu.h"
+
+#define PD_ACT_BLOCK 32
+
+/* 32 activations of one token, x[i] ~ d q[i]. */
+typedef struct {
+    int8_t q[PD_ACT_BLOCK]; /* -127..127 */
+    float d;
+    float sum; /* d * sum q */
+} PdActBlock;
+
+/* One job of pd_matmul with its operands as host memory. */
+typedef struct {
+    const uint8_t *weight;  /* (n_rows, n_cols) in `type` */
+    const float *bias;      /* (n_rows), or NULL */
+    const float *x;         /* (n_tokens, n_cols) */
+    const PdActBlock *acts; /* (n_tokens, n_cols / 32); of block types only */
+    float *out;             /* (n_tokens, n_rows) */
+    PdDtype type;
+    int n_rows;
+    int n_cols;
+    int n_tokens;
+} PdProduct;
+
+struct PdMatmulIsa {
+    const char *name;
+    int panel_rows; /* rows that multiply_rows likes to get at once */
+
+    /* n_cols activations (a multiple of 32) of one token */
+    void (*quantize)(PdActBlock *dst, const float *x, int n_cols);
+
+    /* Scratch of one thread for a product of n_cols. */
+    size_t (*workspace_bytes)(int n_cols);
+
+    /* out[t][r] for first_row <= r < first_row + n_rows, n_rows <= panel_rows, and every token. */
+    void (*multiply_rows)(const PdProduct *p, int first_row, int n_rows, void *workspace);
+};
+
+extern const PdMatmulIsa pd_matmul_reference;
+
+static inline bool
+pd_is_float_type(PdDtype type)
+{
+    return pd_dtype_info[type].block_elems == 1;
+}
+
+#endif

@@ -41,6 +41,9 @@ gboolean pd_tokenizer_adds_bos(const PdTokenizer *tok);
 gboolean pd_tokenizer_is_control(const PdTokenizer *tok, guint32 id);
 /* Ends a generation: EOS, EOT and the family's end-of-turn tokens. */
 gboolean pd_tokenizer_is_end(const PdTokenizer *tok, guint32 id);
+/* FALSE: the vocabulary has no token for some bytes (SmolLM2: seven control characters and some
+ * that occur in no assigned character); encode leaves those out, as the reference does. */
+gboolean pd_tokenizer_is_lossless(const PdTokenizer *tok);
 /* Hex SHA-256 over vocabulary, merges or scores, pre-tokenizer and special tokens. */
 const char *pd_tokenizer_id(const PdTokenizer *tok);
 const char *pd_tokenizer_describe(const PdTokenizer *tok); /* "bpe qwen2, 151936 tokens" */

@@ -61,4 +61,8 @@ const char *pd_detect_kind(const char *path, GError **error);
 gboolean pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
                         const PdReadSink *sink, GCancellable *cancellable, GError **error);
 
+/* Where the reader programs are, if not beside the running program, in its build tree or where they
+ * were installed.  For tests; call before threads start. */
+void pd_reader_set_dir(const char *dir);
+
 #endif

@@ -1,0 +1,16 @@
+/*
+ * The default limits of reading, in one place.  Each one that is hit is said in the ledger.
+ */
+#include "ingest/reader.h"
+
+const PdReadLimits pd_read_limits_default = {
+    .file_bytes_max = 256ull << 20,
+    .git_file_bytes_max = 1ull << 20,
+    .text_bytes_max = 64ull << 20,
+    .depth_max = 8,
+    .mime_parts_max = 10000,
+    .pdf_pages_max = 50000,
+    .html_depth_max = 2000,
+    .document_seconds_max = 120,
+    .worker_bytes_max = 1ull << 30,
+};

@@ -1,0 +1,458 @@
+/*
+ * Reading one source: starts readers, walks folders, hands attachments to the reader of their kind.
+ *
+ * Keys are made here, so that they are unique within the source: "folder/file", "folder/box!/id",
+ * "id!/attachment".  Inside a source nothing is fatal: what cannot be read becomes a ledger line
+ * and the next file follows.  Only the sink, the user, or the failure of the source itself stop it.
+ */
+#include "ingest/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ingest/error.h"
+#include "ingest/readers/sniff.h"
+
+#define FOLDER_DEPTH_MAX 100
+/* A stream that kills its reader over and over is given up. */
+#define RESTARTS_MAX 50
+
+typedef struct {
+    const PdReadRequest *request;
+    const PdReadLimits *limits;
+    const PdReadSink *sink;
+    GCancellable *cancellable;
+    GHashTable *keys; /* key -> raw hash (GBytes) of the documents sent so far */
+    gboolean stop;    /* the sink or the user said so: the error is not to be caught */
+    guint64 n_done;   /* files of a folder */
+} Reading;
+
+/* One run of one reader. */
+typedef struct {
+    Reading *reading;
+    const char *kind;
+    const char *prefix;     /* of keys; "" for a source that is one file */
+    const char *parent_key; /* attachments: their message */
+    guint depth;
+    char *document_key; /* as sent last; NULL: it was dropped, and its attachments with it */
+    guint64 item;       /* what the reader began last */
+    guint64 offset;
+    char *item_key;
+    gboolean began;
+} Run;
+
+static gboolean read_one(Reading *reading, const char *kind, const char *name, const char *prefix,
+                         const char *parent_key, const char *path, int fd, guint depth,
+                         GError **error);
+
+static char *
+join_key(const char *prefix, const char *key)
+{
+    if (!*prefix || !*key)
+        return g_strdup(*prefix ? prefix : key);
+    return g_strconcat(prefix, "!/", key, NULL);
+}
+
+static gboolean
+say(Reading *reading, const char *level, const char *key, const char *reason, gint64 n_bytes,
+    GError **error)
+{
+    PdLedgerLine line = {level, key, reason, n_bytes};
+    if (reading->sink->ledger(&line, reading->sink->user_data, error))
+        return TRUE;
+    reading->stop = TRUE;
+    return FALSE;
+}
+
+/* A failure inside the source becomes a ledger line; FALSE if it must stop everything. */
+static gboolean
+catch_error(Reading *reading, const char *key, GError *problem, GError **error)
+{
+    if (reading->stop || g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED)) {
+        reading->stop = TRUE;
+        g_propagate_error(error, problem);
+        return FALSE;
+    }
+    gboolean skipped = g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED) ||
+                       g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_ENCRYPTED) ||
+                       g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT);
+    gboolean ok = say(reading, skipped ? "skipped" : "failed", key, problem->message, -1, error);
+    g_error_free(problem);
+    return ok;
+}
+
+/* --- what comes out of a reader --------------------------------------------------------------- */
+
+static gboolean
+on_begin(guint64 item, guint64 offset, const char *key, gpointer user_data)
+{
+    Run *run = user_data;
+    run->item = item;
+    run->offset = offset;
+    run->began = TRUE;
+    g_free(run->item_key);
+    run->item_key = join_key(run->prefix, key);
+    return TRUE;
+}
+
+/* Give the document a key of its own; FALSE: it is the same message again. */
+static gboolean
+claim_key(Reading *reading, PdDocument *document, gboolean *clash)
+{
+    g_autoptr(GBytes) hash = g_bytes_new(document->raw_sha256, sizeof document->raw_sha256);
+    GBytes *before = g_hash_table_lookup(reading->keys, document->key);
+    *clash = before != NULL;
+    if (before && document->raw_bytes && g_bytes_equal(before, hash))
+        return FALSE;
+    g_autofree char *base = g_strdup(document->key);
+    for (guint i = 2; g_hash_table_contains(reading->keys, document->key); i++) {
+        g_free(document->key);
+        document->key = g_strdup_printf("%s~%u", base, i);
+    }
+    g_hash_table_insert(reading->keys, g_strdup(document->key), g_steal_pointer(&hash));
+    return TRUE;
+}
+
+static gboolean
+on_document(PdDocument *document, gpointer user_data, GError **error)
+{
+    Run *run = user_data;
+    Reading *reading = run->reading;
+    g_autoptr(PdDocument) owned = document;
+    g_autofree char *old_key = document->key;
+    gboolean clash;
+    g_clear_pointer(&run->document_key, g_free);
+    document->key = join_key(run->prefix, old_key);
+    g_free(document->parent_key);
+    document->parent_key = g_strdup(run->parent_key);
+    if (!claim_key(reading, document, &clash))
+        return say(reading, "note", document->key, "the same message again: read once",
+                   document->raw_bytes, error);
+    if (clash) {
+        g_autofree char *reason =
+            g_strdup_printf("duplicate: another document has the key %s; both are kept", old_key);
+        if (!say(reading, "note", document->key, reason, document->raw_bytes, error))
+            return FALSE;
+    }
+    run->document_key = g_strdup(document->key);
+    if (reading->sink->document(g_steal_pointer(&owned), reading->sink->user_data, error))
+        return TRUE;
+    reading->stop = TRUE;
+    return FALSE;
+}
+
+static gboolean
+on_ledger(const PdLedgerLine *line, gpointer user_data, GError **error)
+{
+    Run *run = user_data;
+    g_autofree char *key = join_key(run->prefix, line->key);
+    return say(run->reading, line->level, key, line->reason, line->n_bytes, error);
+}
+
+static void
+on_progress(guint64 done, guint64 total, gpointer user_data)
+{
+    Run *run = user_data;
+    const PdReadSink *sink = run->reading->sink;
+    /* In a folder the files are what is counted. */
+    if (sink->progress && !*run->prefix)
+        sink->progress(done, total, sink->user_data);
+}
+
+/* A file in memory that a reader can be given. */
+static int
+memory_file(const GByteArray *bytes, GError **error)
+{
+    int fd = memfd_create("pandect-attachment", MFD_CLOEXEC);
+    gsize at = 0;
+    while (fd >= 0 && at < bytes->len) {
+        ssize_t n = write(fd, bytes->data + at, bytes->len - at);
+        if (n < 0 && errno != EINTR)
+            break;
+        at += (gsize)MAX(n, 0);
+    }
+    if (fd >= 0 && at == bytes->len)
+        return fd;
+    g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_IO, "cannot hand over an attachment: %s",
+                g_strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static gboolean
+on_attachment(const char *name, const char *media_type, GByteArray *bytes, gpointer user_data,
+              GError **error)
+{
+    Run *run = user_data;
+    Reading *reading = run->reading;
+    g_autoptr(GError) problem = NULL;
+    if (!run->document_key)
+        return TRUE;
+    g_autofree char *key = join_key(run->document_key, name);
+    g_autofree char *parent_key = g_strdup(run->document_key);
+    if (run->depth >= reading->limits->depth_max) {
+        g_autofree char *reason =
+            g_strdup_printf("attachment deeper than the limit of %u", reading->limits->depth_max);
+        return say(reading, "skipped", key, reason, bytes->len, error);
+    }
+    int fd = memory_file(bytes, &problem);
+    const char *kind = fd >= 0 ? pd_detect_fd(fd, name, &problem) : NULL;
+    if (media_type && strcmp(media_type, "message/rfc822") == 0)
+        kind = "eml";
+    if (kind) {
+        g_clear_error(&problem);
+        read_one(reading, kind, name, key, parent_key, NULL, fd, run->depth + 1, &problem);
+    }
+    if (fd >= 0)
+        close(fd);
+    return !problem || catch_error(reading, key, g_steal_pointer(&problem), error);
+}
+
+/* --- one file --------------------------------------------------------------------------------- */
+
+/* The reader died.  Keep the document that was under way, say so, and decide whether to go on with
+ * the next item of the stream. */
+static gboolean
+after_crash(Run *run, PdDocument *unfinished, GError *problem, gboolean *again, GError **error)
+{
+    gboolean stream = run->began && !unfinished;
+    g_autofree char *reason = g_strdup(problem->message);
+    g_autofree char *key = g_strdup(stream ? run->item_key : run->prefix);
+    *again = stream;
+    if (unfinished) {
+        g_autofree char *partial = g_strdup_printf(
+            "incomplete: read up to %s, then %s",
+            ((PdPart *)g_ptr_array_index(unfinished->parts, unfinished->parts->len - 1))->path,
+            reason);
+        g_error_free(problem);
+        *again = run->began;
+        return on_document(unfinished, run, error) &&
+               say(run->reading, "partial", run->document_key ? run->document_key : key, partial,
+                   -1, error);
+    }
+    if (!stream) {
+        g_propagate_error(error, problem);
+        return FALSE;
+    }
+    g_error_free(problem);
+    return say(run->reading, "failed", key, reason, -1, error);
+}
+
+static void
+remove_tree(const char *path)
+{
+    struct stat status;
+    if (lstat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+        const char *name;
+        while (dir && (name = g_dir_read_name(dir)) != NULL) {
+            g_autofree char *child = g_build_filename(path, name, NULL);
+            remove_tree(child);
+        }
+        rmdir(path);
+    } else {
+        unlink(path);
+    }
+}
+
+static gboolean
+run_reader(Run *run, PdWorkerRequest *request, int fd, GError **error)
+{
+    const PdAssemblerSink sink = {on_begin,    on_document,   on_ledger,
+                                  on_progress, on_attachment, run};
+    for (guint n_restarts = 0;; n_restarts++) {
+        gboolean crashed;
+        gboolean again = FALSE;
+        PdDocument *unfinished;
+        GError *problem = NULL;
+        run->began = FALSE;
+        if (pd_worker_run(request, fd, &sink, &crashed, &unfinished, run->reading->cancellable,
+                          &problem))
+            return TRUE;
+        if (!crashed) {
+            pd_document_free(unfinished);
+            g_propagate_error(error, problem);
+            return FALSE;
+        }
+        if (!after_crash(run, unfinished, problem, &again, error))
+            return FALSE;
+        if (!again)
+            return TRUE;
+        if (n_restarts >= RESTARTS_MAX)
+            return say(run->reading, "failed", run->prefix,
+                       "the reader process died too often: the rest was not read", -1, error);
+        request->resume_item = run->item + 1;
+        request->resume_offset = run->offset;
+    }
+}
+
+/* Read one file (`fd`) or repository or Maildir (`path`). */
+static gboolean
+read_one(Reading *reading, const char *kind, const char *name, const char *prefix,
+         const char *parent_key, const char *path, int fd, guint depth, GError **error)
+{
+    g_autoptr(PdWorkerRequest) request = g_new0(PdWorkerRequest, 1);
+    Run run = {.reading = reading,
+               .kind = kind,
+               .prefix = prefix,
+               .parent_key = parent_key,
+               .depth = depth};
+    gboolean is_git = strcmp(kind, "git") == 0;
+    request->kind = g_strdup(kind);
+    request->name = g_utf8_make_valid(name, -1);
+    request->path = path ? g_canonicalize_filename(path, NULL) : NULL;
+    request->git_revision = is_git ? g_strdup(reading->request->git_revision) : NULL;
+    request->work_tree = is_git && path && reading->request->work_tree;
+    request->insecure = reading->request->insecure;
+    request->limits = *reading->limits;
+    if (is_git && reading->request->known)
+        request->known = g_hash_table_ref(reading->request->known);
+    if (is_git && !path) {
+        request->temp_dir = g_dir_make_tmp("pandect-bundle-XXXXXX", error);
+        if (!request->temp_dir)
+            return FALSE;
+    }
+    gboolean ok = run_reader(&run, request, fd, error);
+    if (request->temp_dir)
+        remove_tree(request->temp_dir);
+    g_free(run.document_key);
+    g_free(run.item_key);
+    return ok;
+}
+
+/* --- folders ---------------------------------------------------------------------------------- */
+
+static int
+compare_names(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static gboolean walk_folder(Reading *reading, const char *path, const char *prefix, guint depth,
+                            GError **error);
+
+static gboolean
+read_folder_file(Reading *reading, const char *path, const char *key, GError **error)
+{
+    GError *problem = NULL;
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        const char *reason = fd < 0 ? g_strerror(errno) : "not a regular file";
+        if (fd >= 0)
+            close(fd);
+        return say(reading, "skipped", key, reason, -1, error);
+    }
+    const char *kind = pd_detect_fd(fd, key, &problem);
+    if (kind)
+        read_one(reading, kind, key, key, NULL, NULL, fd, 0, &problem);
+    close(fd);
+    return !problem || catch_error(reading, key, problem, error);
+}
+
+static gboolean
+read_folder_entry(Reading *reading, const char *path, const char *key, guint depth, GError **error)
+{
+    struct stat status;
+    if (g_cancellable_is_cancelled(reading->cancellable)) {
+        reading->stop = TRUE;
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
+        return FALSE;
+    }
+    if (lstat(path, &status) != 0)
+        return say(reading, "skipped", key, g_strerror(errno), -1, error);
+    if (S_ISLNK(status.st_mode))
+        return say(reading, "skipped", key, "symbolic link, not followed", -1, error);
+    if (!S_ISDIR(status.st_mode)) {
+        reading->n_done++;
+        if (reading->sink->progress)
+            reading->sink->progress(reading->n_done, 0, reading->sink->user_data);
+        return read_folder_file(reading, path, key, error);
+    }
+    const char *kind = pd_detect_folder(path);
+    if (strcmp(kind, "folder") == 0)
+        return walk_folder(reading, path, key, depth + 1, error);
+    GError *problem = NULL;
+    return read_one(reading, kind, key, key, NULL, path, -1, 0, &problem) ||
+           catch_error(reading, key, problem, error);
+}
+
+static gboolean
+walk_folder(Reading *reading, const char *path, const char *prefix, guint depth, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GDir) dir = depth <= FOLDER_DEPTH_MAX ? g_dir_open(path, 0, &problem) : NULL;
+    const char *name;
+    if (!dir)
+        return say(reading, "skipped", prefix,
+                   problem ? problem->message : "folders nested too deep", -1, error);
+    while ((name = g_dir_read_name(dir)) != NULL)
+        g_ptr_array_add(names, g_strdup(name));
+    g_ptr_array_sort(names, compare_names);
+    for (guint i = 0; i < names->len; i++) {
+        const char *child_name = g_ptr_array_index(names, i);
+        g_autofree char *child = g_build_filename(path, child_name, NULL);
+        g_autofree char *shown = g_utf8_validate(child_name, -1, NULL)
+                                     ? g_strdup(child_name)
+                                     : g_strescape(child_name, NULL);
+        g_autofree char *key = g_strconcat(prefix, *prefix ? "/" : "", shown, NULL);
+        if (!read_folder_entry(reading, child, key, depth, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* --- a source --------------------------------------------------------------------------------- */
+
+static gboolean
+read_file_source(Reading *reading, const char *kind, GError **error)
+{
+    const char *path = reading->request->path;
+    g_autofree char *name = g_path_get_basename(path);
+    g_autofree char *shown = g_filename_display_name(name);
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        g_set_error(error, PD_INGEST_ERROR,
+                    errno == ENOENT ? PD_INGEST_ERROR_NOT_FOUND : PD_INGEST_ERROR_IO, "%s: %s",
+                    shown, g_strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return FALSE;
+    }
+    gboolean folder = S_ISDIR(status.st_mode);
+    gboolean ok =
+        read_one(reading, kind, shown, "", NULL, folder ? path : NULL, folder ? -1 : fd, 0, error);
+    close(fd);
+    return ok;
+}
+
+static void
+free_bytes(gpointer data)
+{
+    g_bytes_unref(data);
+}
+
+gboolean
+pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
+               const PdReadSink *sink, GCancellable *cancellable, GError **error)
+{
+    g_return_val_if_fail(kind && request && request->path && sink, FALSE);
+    g_autoptr(GHashTable) keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_bytes);
+    Reading reading = {
+        .request = request,
+        .limits = limits ? limits : &pd_read_limits_default,
+        .sink = sink,
+        .cancellable = cancellable,
+        .keys = keys,
+    };
+    if (strcmp(kind, "folder") == 0)
+        return walk_folder(&reading, request->path, "", 0, error);
+    return read_file_source(&reading, kind, error);
+}

@@ -1,0 +1,235 @@
+/*
+ * Rules of recognition.  Order matters: signatures first, then the shapes of mail (RFC 4155 and RFC
+ * 5322), then names, then "it is text".
+ */
+#include "ingest/readers/sniff.h"
+
+#include <string.h>
+
+#include "ingest/readers/charset.h"
+
+/* As git decides (buffer_is_binary): a NUL in the first 8,000 bytes is no text. */
+#define NUL_TEST_BYTES 8000
+
+gboolean
+pd_is_header_line(const char *line, gsize n)
+{
+    gsize i = 0;
+    while (i < n && line[i] > 0x20 && line[i] < 0x7f && line[i] != ':')
+        i++;
+    return i > 0 && i < n && line[i] == ':' && i < 128;
+}
+
+gboolean
+pd_is_mail_header_line(const char *line, gsize n)
+{
+    static const char *const fields[] = {
+        "From",         "To",
+        "Cc",           "Date",
+        "Subject",      "Received",
+        "Return-Path",  "Message-ID",
+        "MIME-Version", "Delivered-To",
+        "Reply-To",     "Sender",
+        "In-Reply-To",  "References",
+        "Content-Type", "Content-Transfer-Encoding",
+        "Status",       "X-Mozilla-Status",
+    };
+    if (!pd_is_header_line(line, n))
+        return FALSE;
+    gsize n_name = (gsize)((const char *)memchr(line, ':', n) - line);
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
+        if (strlen(fields[i]) == n_name && g_ascii_strncasecmp(line, fields[i], n_name) == 0)
+            return TRUE;
+    }
+    /* Headers of transports and lists that open many a message. */
+    static const char *const prefixes[] = {"X-", "DKIM-", "ARC-", "List-", "Resent-", "Envelope-"};
+    for (gsize i = 0; i < G_N_ELEMENTS(prefixes); i++) {
+        gsize n_prefix = strlen(prefixes[i]);
+        if (n_name > n_prefix && g_ascii_strncasecmp(line, prefixes[i], n_prefix) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
+is_one_of(const char *word, gsize n, const char *list)
+{
+    for (const char *at = list; *at; at += 3) {
+        if (n == 3 && g_ascii_strncasecmp(word, at, 3) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+gboolean
+pd_is_envelope_line(const char *line, gsize n)
+{
+    if (n < 10 || memcmp(line, "From ", 5) != 0 || n > 1000)
+        return FALSE;
+    gboolean day = FALSE;
+    gboolean month = FALSE;
+    gboolean clock = FALSE;
+    gboolean year = FALSE;
+    gsize i = 5;
+    while (i < n) {
+        while (i < n && g_ascii_isspace(line[i]))
+            i++;
+        gsize start = i;
+        while (i < n && !g_ascii_isspace(line[i]))
+            i++;
+        const char *word = line + start;
+        gsize n_word = i - start;
+        if (n_word && word[n_word - 1] == ',')
+            n_word--;
+        if (is_one_of(word, n_word, "MonTueWedThuFriSatSun"))
+            day = TRUE;
+        else if (is_one_of(word, n_word, "JanFebMarAprMayJunJulAugSepOctNovDec"))
+            month = TRUE;
+        else if (n_word >= 4 && g_ascii_isdigit(word[0]) && memchr(word, ':', n_word))
+            clock = TRUE;
+        else if (n_word == 4 && g_ascii_isdigit(word[0]) && g_ascii_isdigit(word[1]) &&
+                 g_ascii_isdigit(word[2]) && g_ascii_isdigit(word[3]))
+            year = TRUE;
+    }
+    return day && month && clock && year;
+}
+
+static gsize
+line_length(const char *at, gsize n)
+{
+    const char *end = memchr(at, '\n', n);
+    gsize length = end ? (gsize)(end - at) : n;
+    return length && at[length - 1] == '\r' ? length - 1 : length;
+}
+
+static const char *
+next_line(const char *at, const char *end)
+{
+    const char *newline = memchr(at, '\n', (gsize)(end - at));
+    return newline ? newline + 1 : end;
+}
+
+static gboolean
+looks_like_mbox(const char *at, const char *end)
+{
+    if (end - at < 6 || memcmp(at, "From ", 5) != 0)
+        return FALSE;
+    gboolean envelope = pd_is_envelope_line(at, line_length(at, (gsize)(end - at)));
+    const char *second = next_line(at, end);
+    if (second < end && *second == '>')
+        second = next_line(second, end);
+    gsize n_second = line_length(second, (gsize)(end - second));
+    return envelope ? second >= end || pd_is_header_line(second, n_second)
+                    : pd_is_mail_header_line(second, n_second);
+}
+
+/* A header block with at least two fields of mail, of which one is not also found on top of notes
+ * and Markdown files. */
+static gboolean
+looks_like_mail(const char *at, const char *end, gboolean named_so)
+{
+    guint n_fields = 0;
+    guint n_sure = 0;
+    for (const char *line = at; line < end; line = next_line(line, end)) {
+        gsize n = line_length(line, (gsize)(end - line));
+        if (n == 0)
+            break;
+        if (line > at && (*line == ' ' || *line == '\t'))
+            continue;
+        if (!pd_is_header_line(line, n))
+            return named_so && n_fields > 0;
+        if (pd_is_mail_header_line(line, n)) {
+            n_fields++;
+            static const char *const sure[] = {
+                "Received:",     "Return-Path:",  "Message-ID:",  "From:",
+                "MIME-Version:", "Delivered-To:", "Content-Type:"};
+            for (gsize i = 0; i < G_N_ELEMENTS(sure); i++)
+                n_sure +=
+                    n > strlen(sure[i]) && g_ascii_strncasecmp(line, sure[i], strlen(sure[i])) == 0;
+        }
+    }
+    return n_fields >= (named_so ? 1 : 2) && (named_so || n_sure > 0);
+}
+
+/* ISO 32000 puts the header first; readers accept it within the first 1,024 bytes, at a line. */
+static gboolean
+looks_like_pdf(const char *at, gsize n)
+{
+    static const char mark[] = {'%', 'P', 'D', 'F', '-'};
+    for (gsize i = 0; i + sizeof mark < n; i++) {
+        if (memcmp(at + i, mark, sizeof mark) == 0 && g_ascii_isdigit(at[i + sizeof mark]) &&
+            (i == 0 || at[i - 1] == '\n' || at[i - 1] == '\r' || at[i - 1] == '\0'))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
+has_suffix(const char *name, const char *const *suffixes)
+{
+    const char *dot = name ? strrchr(name, '.') : NULL;
+    for (; dot && *suffixes; suffixes++) {
+        if (g_ascii_strcasecmp(dot + 1, *suffixes) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
+starts_with_tag(const char *at, const char *end)
+{
+    static const char *const tags[] = {"<!doctype html", "<html", "<head>", "<body"};
+    while (at < end && g_ascii_isspace(*at))
+        at++;
+    for (gsize i = 0; i < G_N_ELEMENTS(tags); i++) {
+        gsize n = strlen(tags[i]);
+        if ((gsize)(end - at) >= n && g_ascii_strncasecmp(at, tags[i], n) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
+is_text(const guint8 *bytes, gsize n)
+{
+    const char *marked;
+    if (pd_charset_mark(bytes, n, &marked))
+        return TRUE;
+    if (memchr(bytes, 0, MIN(n, NUL_TEST_BYTES)))
+        return FALSE;
+    if (n >= 5 && memcmp(bytes, "{\\rtf", 5) == 0)
+        return FALSE;
+    /* Controls that no text has: formats without NULs in their first kilobytes are rare. */
+    gsize n_controls = 0;
+    for (gsize i = 0; i < n; i++)
+        n_controls += bytes[i] < 0x20 && !strchr("\t\n\r\f\v\b\033", bytes[i]);
+    return n_controls * 20 <= n;
+}
+
+const char *
+pd_sniff(const guint8 *bytes, gsize n, const char *name)
+{
+    static const char *const html[] = {"html", "htm", "xhtml", NULL};
+    static const char *const markdown[] = {"md", "markdown", "mdown", "mkd", NULL};
+    static const char *const mail[] = {"eml", NULL};
+    const char *at = (const char *)bytes;
+    const char *end = at + n;
+    if (!n)
+        return NULL;
+    if (looks_like_pdf(at, MIN(n, 1024)))
+        return "pdf";
+    if (n > 16 &&
+        (memcmp(at, "# v2 git bundle\n", 16) == 0 || memcmp(at, "# v3 git bundle\n", 16) == 0))
+        return "git";
+    if (looks_like_mbox(at, end))
+        return "mbox";
+    if (looks_like_mail(at, end, has_suffix(name, mail)))
+        return "eml";
+    if (!is_text(bytes, n))
+        return NULL;
+    if (has_suffix(name, html) || starts_with_tag(at, end))
+        return "html";
+    if (has_suffix(name, markdown))
+        return "markdown";
+    return "text";
+}

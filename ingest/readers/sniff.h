@@ -1,0 +1,23 @@
+/*
+ * What a file is, by its first bytes and its name: our own rules, few and safe enough to run on
+ * untrusted bytes anywhere.
+ */
+#ifndef PD_SNIFF_H
+#define PD_SNIFF_H
+
+#include <glib.h>
+
+#define PD_SNIFF_BYTES 8192
+
+/* "git" (a bundle), "pdf", "mbox", "eml", "html", "markdown", "text"; NULL: none of these.
+ * `bytes`: the start of the file, PD_SNIFF_BYTES of it if there are so many; `name` may be NULL. */
+const char *pd_sniff(const guint8 *bytes, gsize n, const char *name);
+
+/* A line that can stand in a mail's header block: a field name and a colon. */
+gboolean pd_is_header_line(const char *line, gsize n);
+/* The same, and one of the fields that real mails have. */
+gboolean pd_is_mail_header_line(const char *line, gsize n);
+/* "From someone Thu Jan  1 00:00:00 1970": the line an mbox writes before a message. */
+gboolean pd_is_envelope_line(const char *line, gsize n);
+
+#endif

@@ -1,0 +1,136 @@
+/* See collect.h. */
+#include "collect.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+static gboolean
+on_document(PdDocument *document, gpointer user_data, GError **error)
+{
+    g_ptr_array_add(((Collected *)user_data)->documents, document);
+    return TRUE;
+}
+
+static gboolean
+on_ledger(const PdLedgerLine *line, gpointer user_data, GError **error)
+{
+    g_assert_null(strchr(line->reason, '\n'));
+    g_ptr_array_add(((Collected *)user_data)->lines,
+                    g_strdup_printf("%s %s: %s", line->level, line->key, line->reason));
+    return TRUE;
+}
+
+static void
+free_document(gpointer data)
+{
+    pd_document_free(data);
+}
+
+Collected *
+collect(const char *path, const PdReadRequest *options, const PdReadLimits *limits)
+{
+    Collected *collected = g_new0(Collected, 1);
+    collected->documents = g_ptr_array_new_with_free_func(free_document);
+    collected->lines = g_ptr_array_new_with_free_func(g_free);
+    PdReadRequest request = {0};
+    if (options)
+        request = *options;
+    request.path = path;
+    const PdReadSink sink = {on_document, on_ledger, NULL, collected};
+    const char *kind = pd_detect_kind(path, &collected->error);
+    if (kind)
+        pd_read_source(kind, &request, limits, &sink, NULL, &collected->error);
+    return collected;
+}
+
+void
+collected_free(Collected *collected)
+{
+    g_ptr_array_unref(collected->documents);
+    g_ptr_array_unref(collected->lines);
+    g_clear_error(&collected->error);
+    g_free(collected);
+}
+
+PdDocument *
+collected_find(const Collected *collected, const char *key)
+{
+    for (guint i = 0; i < collected->documents->len; i++) {
+        PdDocument *document = g_ptr_array_index(collected->documents, i);
+        if (strcmp(document->key, key) == 0)
+            return document;
+    }
+    return NULL;
+}
+
+char *
+collected_text(const Collected *collected)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < collected->documents->len; i++) {
+        const PdDocument *document = g_ptr_array_index(collected->documents, i);
+        for (guint k = 0; k < document->parts->len; k++) {
+            const PdPart *part = g_ptr_array_index(document->parts, k);
+            for (gsize c = 0; c < part->text->len; c++)
+                g_string_append_c(text, part->text->str[c] ? part->text->str[c] : ' ');
+            g_string_append_c(text, '\n');
+        }
+    }
+    return g_string_free(text, FALSE);
+}
+
+static gboolean
+contains(const char *text, const char *word)
+{
+    g_autofree char *a = g_ascii_strdown(text, -1);
+    g_autofree char *b = g_ascii_strdown(word, -1);
+    return strstr(a, b) != NULL;
+}
+
+gboolean
+collected_says(const Collected *collected, const char *a, const char *b)
+{
+    for (guint i = 0; i < collected->lines->len; i++) {
+        const char *line = g_ptr_array_index(collected->lines, i);
+        if (contains(line, a) && contains(line, b))
+            return TRUE;
+    }
+    return collected->error && contains(collected->error->message, a) &&
+           contains(collected->error->message, b);
+}
+
+char *
+shared_data(const char *name)
+{
+    g_autofree char *path = g_build_filename(PD_SOURCE_ROOT, "..", "shared", "data", name, NULL);
+    if (g_file_test(path, G_FILE_TEST_EXISTS))
+        return g_steal_pointer(&path);
+    g_autofree char *reason = g_strdup_printf("test data is not here: %s", path);
+    g_test_skip(reason);
+    return NULL;
+}
+
+char *
+run_program(const char *folder, const char *const *argv, gsize *n)
+{
+    g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
+        G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_SILENCE);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) output = NULL;
+    g_subprocess_launcher_set_cwd(launcher, folder);
+    g_autoptr(GSubprocess) process = g_subprocess_launcher_spawnv(launcher, argv, &error);
+    if (!process || !g_subprocess_communicate(process, NULL, NULL, &output, NULL, &error) ||
+        !g_subprocess_get_successful(process))
+        return NULL;
+    gsize size = g_bytes_get_size(output);
+    if (n)
+        *n = size;
+    return size ? g_strndup(g_bytes_get_data(output, NULL), size) : g_strdup("");
+}
+
+void
+remove_folder(const char *path)
+{
+    const char *const argv[] = {"rm", "-rf", path, NULL};
+    g_free(run_program("/", argv, NULL));
+}

@@ -8,6 +8,9 @@
  */
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/matmul.h"
+#ifdef PD_VECTOR_SIMD
+#include "kernels/cpu/panel.h"
+#endif
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -132,10 +135,24 @@ pd_cpu_matmul(PdDevice *dev, PdMem x, int n_tokens, const PdMatmulJob *jobs, int
     return PD_KERNEL_OK;
 }
 
+#ifdef PD_VECTOR_SIMD
+static bool
+cpu_has_avx2(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+#endif
+
 const PdMatmulIsa *
 pd_matmul_isa(const char *isa)
 {
     if (strcmp(isa, "reference") == 0)
         return &pd_matmul_reference;
+#ifdef PD_VECTOR_SIMD
+    if (strcmp(isa, "avx2") == 0 && cpu_has_avx2())
+        return &pd_matmul_avx2;
+#endif
     return NULL;
 }

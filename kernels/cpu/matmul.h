@@ -16,12 +16,18 @@
 #include "kernels/cpu/cpu.h"
 
 #define PD_ACT_BLOCK 32
+#define PD_ACT_TINY 0x1p-118f /* a block whose values are all below this counts as zero */
 
 /* 32 activations of one token, x[i] ~ d q[i]. */
 typedef struct {
     int8_t q[PD_ACT_BLOCK]; /* -127..127 */
     float d;
     float sum; /* d * sum q */
+    /* Where an instruction set's integer sums start so that codes stored as v + zero count as v
+     * (panel.h): -zero * sum q, in the form that its kernels add up in; unused by the reference. */
+    int32_t start_16;        /* zero 16, all 32 values */
+    int32_t start_128;       /* zero 128, all 32 values */
+    int32_t start_32_sub[2]; /* zero 32, 16 values each */
 } PdActBlock;
 
 /* One job of pd_matmul with its operands as host memory. */

@@ -8,19 +8,27 @@
 #include <math.h>
 #include <string.h>
 
-/* d = max|x| / 127; q = x / d to the nearest, ties away from zero. */
+/* To the nearest, ties to even; anything else than a number in range goes to its edge. */
+static int8_t
+round_to_byte(float v)
+{
+    v = rintf(v);
+    return v >= 127 ? 127 : v > -127 ? (int8_t)v : -127;
+}
+
+/* d = max|x| / 127, q = x (127 / max). */
 static void
 quantize_block(PdActBlock *dst, const float *x)
 {
     float max = 0;
     for (int i = 0; i < PD_ACT_BLOCK; i++)
         max = fmaxf(max, fabsf(x[i]));
-    /* Below this, 127 / max overflows; such a block is zero to float32 sums. */
-    float inverse = max > 0x1p-118f ? 127 / max : 0;
-    dst->d = inverse > 0 ? max / 127 : 0;
+    /* With a smaller max 127 / max would overflow; such a block counts as zero. */
+    float inverse = max > PD_ACT_TINY ? 127 / max : 0;
+    *dst = (PdActBlock){.d = max > PD_ACT_TINY ? max / 127 : 0};
     int sum = 0;
     for (int i = 0; i < PD_ACT_BLOCK; i++) {
-        dst->q[i] = (int8_t)roundf(x[i] * inverse);
+        dst->q[i] = round_to_byte(x[i] * inverse);
         sum += dst->q[i];
     }
     dst->sum = dst->d * (float)sum;

@@ -2,6 +2,11 @@
 #include "app/commands.h"
 
 const PdCommand pd_commands[] = {
+    {"add", "read repositories, PDFs, mail and texts into the corpus", pd_cmd_add},
+    {"ls", "the documents of the corpus, or what was left out", pd_cmd_ls},
+    {"show", "the stored bytes of a document, a part or a range", pd_cmd_show},
+    {"rm", "take sources or documents out of the corpus", pd_cmd_rm},
+    {"verify", "check everything that is stored", pd_cmd_verify},
     {"model", "model files: fetch, list, describe", pd_cmd_model},
     {NULL, NULL, NULL},
 };

@@ -74,7 +74,9 @@ void pd_document_row_free(PdDocumentRow *row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdDocumentRow, pd_document_row_free)
 
 /* All live documents in corpus order (sources as added; inside: README and build files, headers
- * before sources, tests last; mails by thread and date).  Free with g_ptr_array_unref. */
+ * before sources, tests last; mails by thread and date).  Tokens are counted for the tokenizer, or
+ * with NULL for the one that most of the corpus was tokenized with.  Free with g_ptr_array_unref.
+ */
 GPtrArray *pd_corpus_documents(PdCorpus *corpus, PdTokenizer *tokenizer, GError **error);
 
 typedef struct {
@@ -104,7 +106,9 @@ typedef struct {
 } PdSegmentRow;
 void pd_segment_row_free(PdSegmentRow *row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdSegmentRow, pd_segment_row_free)
-/* All segments of live documents in corpus order.  Texts not yet tokenized with this tokenizer are
+/* All segments of live documents in corpus order; a text that several parts share comes once for
+ * each, with the same id.  In a corpus open for reading, segments that are not stored have negative
+ * ids.  Texts not yet tokenized with this tokenizer are
  * tokenized first (and stored, if the corpus is open for writing). */
 GPtrArray *pd_corpus_segments(PdCorpus *corpus, PdTokenizer *tokenizer, GCancellable *cancellable,
                               GError **error);
@@ -122,7 +126,15 @@ char *pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, gui
  * deleted. */
 gboolean pd_corpus_remove(PdCorpus *corpus, const char *what, guint64 *n_removed, GError **error);
 
-/* BM25 over segments' texts (FTS5): segment row ids best first; the honest baseline. */
+/* Is there a source of this alias?  If not, the error names those that there are. */
+gboolean pd_corpus_has_source(PdCorpus *corpus, const char *alias, GError **error);
+
+/* What the last run over each source (or the one of this alias) left out or remarked on. */
+gboolean pd_corpus_ledger(PdCorpus *corpus, const char *alias,
+                          void (*line)(const char *source, const PdLedgerLine *line,
+                                       gpointer user_data),
+                          gpointer user_data, GError **error);
+
 /* integrity_check, foreign keys, every text's SHA-256, every segment's decode(ids) = its bytes.
  * Findings: one line each. */
 gboolean pd_corpus_verify(PdCorpus *corpus, PdTokenizer *tokenizer, GPtrArray *findings,

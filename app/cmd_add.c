@@ -1,0 +1,285 @@
+/* pandect add: read sources into the corpus, and account for everything that was met. */
+#include <stdio.h>
+#include <string.h>
+#include "app/commands.h"
+#include "app/json_out.h"
+#include "app/load_tokenizer.h"
+#include "ingest/corpus.h"
+
+static const char examples[] =
+    "Examples:\n"
+    "  pandect -C case add ~/src/lua                     a repository, at HEAD\n"
+    "  pandect -C case add lua.bundle lease.pdf mail.mbox\n"
+    "  pandect -C case add ~/src/lua --rev v5.4.6        at another commit\n"
+    "  pandect -C case add papers/ --json | jq .\n"
+    "\n"
+    "Adding a source again brings it up to date: only what changed is read and stored.  What was\n"
+    "left out, and why, is told here and by `pandect ls --skipped`.  Ctrl-C keeps what is done.";
+
+/* Lines of one kind that are printed one by one; the rest is counted. */
+#define LINES_SHOWN_MAX 20
+
+typedef struct {
+    char *level;
+    char *key;
+    char *reason;
+    gint64 n_bytes;
+} Line;
+
+static void
+line_free(gpointer data)
+{
+    Line *line = data;
+    g_free(line->level);
+    g_free(line->key);
+    g_free(line->reason);
+    g_free(line);
+}
+
+typedef struct {
+    char *revision;
+    char *model;
+    char **sources;
+    gboolean work_tree;
+    gboolean insecure;
+    gboolean json;
+    gboolean verbose;
+} AddFlags;
+
+static void
+add_flags_clear(AddFlags *flags)
+{
+    g_free(flags->revision);
+    g_free(flags->model);
+    g_strfreev(flags->sources);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AddFlags, add_flags_clear)
+
+typedef struct {
+    PdApp *app;
+    PdProgress *progress;
+    GPtrArray *lines; /* Line */
+} Watch;
+
+static void
+on_progress(const char *source, guint64 done, guint64 total, guint64 n_documents,
+            gpointer user_data)
+{
+    Watch *watch = user_data;
+    /* Where the reader cannot tell how much there is, documents are what can be counted. */
+    if (total == 0)
+        done = n_documents;
+    pd_progress_update(watch->progress, source, done, total);
+}
+
+static void
+on_ledger(const PdLedgerLine *line, gpointer user_data)
+{
+    Watch *watch = user_data;
+    Line *copy = g_new0(Line, 1);
+    copy->level = g_strdup(line->level);
+    copy->key = g_strdup(line->key);
+    copy->reason = g_strdup(line->reason);
+    copy->n_bytes = line->n_bytes;
+    g_ptr_array_add(watch->lines, copy);
+}
+
+static void
+print_report_json(JsonBuilder *json, const char *path, const PdAddReport *r, GPtrArray *lines,
+                  const GError *error)
+{
+    json_builder_begin_object(json);
+    pd_json_string(json, "source", path);
+    pd_json_string(json, "error", error ? error->message : NULL);
+    pd_json_int(json, "new", (gint64)r->n_new);
+    pd_json_int(json, "unchanged", (gint64)r->n_unchanged);
+    pd_json_int(json, "changed", (gint64)r->n_changed);
+    pd_json_int(json, "removed", (gint64)r->n_removed);
+    pd_json_int(json, "skipped", (gint64)r->n_skipped);
+    pd_json_int(json, "failed", (gint64)r->n_failed);
+    pd_json_int(json, "partial", (gint64)r->n_partial);
+    pd_json_int(json, "tokens", (gint64)r->n_tokens);
+    pd_json_int(json, "new_text_bytes", (gint64)r->n_new_text_bytes);
+    json_builder_set_member_name(json, "ledger");
+    json_builder_begin_array(json);
+    for (guint i = 0; i < lines->len; i++) {
+        const Line *line = g_ptr_array_index(lines, i);
+        json_builder_begin_object(json);
+        pd_json_string(json, "level", line->level);
+        pd_json_string(json, "key", line->key);
+        pd_json_string(json, "reason", line->reason);
+        pd_json_int(json, "bytes", line->n_bytes);
+        json_builder_end_object(json);
+    }
+    json_builder_end_array(json);
+    json_builder_end_object(json);
+}
+
+/* Failed and partial documents one by one: they are what a person must look at. */
+static void
+print_problems(const char *name, GPtrArray *lines, gboolean verbose)
+{
+    guint n = 0;
+    for (guint i = 0; i < lines->len; i++) {
+        const Line *line = g_ptr_array_index(lines, i);
+        if (!verbose && !g_str_equal(line->level, "failed") && !g_str_equal(line->level, "partial"))
+            continue;
+        if (n++ < LINES_SHOWN_MAX || verbose)
+            pd_warn("%s: %s%s%s: %s", name, line->level, line->key[0] ? " " : "", line->key,
+                    line->reason);
+    }
+    if (n > LINES_SHOWN_MAX && !verbose)
+        pd_warn("%s: %u more; see: pandect ls --skipped", name, n - LINES_SHOWN_MAX);
+}
+
+static gint
+by_count(gconstpointer a, gconstpointer b, gpointer counts)
+{
+    guint n_a = GPOINTER_TO_UINT(g_hash_table_lookup(counts, *(char *const *)a));
+    guint n_b = GPOINTER_TO_UINT(g_hash_table_lookup(counts, *(char *const *)b));
+    return n_a != n_b ? (n_a < n_b) - (n_a > n_b) : strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* "12 skipped (8 binary, 4 larger than 1 MiB)" */
+static char *
+skipped_by_reason(GPtrArray *lines, guint64 n_skipped)
+{
+    g_autoptr(GHashTable) counts = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < lines->len; i++) {
+        const Line *line = g_ptr_array_index(lines, i);
+        if (!g_str_equal(line->level, "skipped"))
+            continue;
+        guint n = GPOINTER_TO_UINT(g_hash_table_lookup(counts, line->reason));
+        g_hash_table_insert(counts, line->reason, GUINT_TO_POINTER(n + 1));
+    }
+    guint n_reasons;
+    g_autofree char **reasons = (char **)g_hash_table_get_keys_as_array(counts, &n_reasons);
+    g_qsort_with_data(reasons, (gint)n_reasons, sizeof *reasons, by_count, counts);
+    GString *text = g_string_new(NULL);
+    g_string_append_printf(text, "%" G_GUINT64_FORMAT " skipped (", n_skipped);
+    for (guint i = 0; i < MIN(n_reasons, 5); i++)
+        g_string_append_printf(text, "%s%u %s", i ? ", " : "",
+                               GPOINTER_TO_UINT(g_hash_table_lookup(counts, reasons[i])),
+                               reasons[i]);
+    if (n_reasons > 5)
+        g_string_append_printf(text, ", and %u more reasons", n_reasons - 5);
+    g_string_append_c(text, ')');
+    return g_string_free(text, FALSE);
+}
+
+static void
+append_count(GString *text, guint64 n, const char *what)
+{
+    if (n)
+        g_string_append_printf(text, "%s%" G_GUINT64_FORMAT " %s", text->len ? ", " : "", n, what);
+}
+
+static void
+print_report(const char *name, const PdAddReport *r, GPtrArray *lines)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    append_count(text, r->n_new, "new");
+    append_count(text, r->n_changed, "changed");
+    append_count(text, r->n_unchanged, "unchanged");
+    append_count(text, r->n_removed, "removed");
+    append_count(text, r->n_failed, "failed");
+    append_count(text, r->n_partial, "partial");
+    if (r->n_skipped) {
+        g_autofree char *skipped = skipped_by_reason(lines, r->n_skipped);
+        g_string_append_printf(text, "%s%s", text->len ? ", " : "", skipped);
+    }
+    if (r->n_tokens)
+        g_string_append_printf(text, "; %" G_GUINT64_FORMAT " tokens", r->n_tokens);
+    g_autofree char *line = g_strdup_printf("%s: %s", name, text->str);
+    g_autofree char *safe = pd_terminal_safe(line, -1);
+    puts(safe);
+}
+
+/* FALSE if this source could not be added; the others still are. */
+static gboolean
+add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *flags,
+        const char *path, JsonBuilder *json)
+{
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(line_free);
+    g_autoptr(PdProgress) progress = pd_progress_new(app, "documents");
+    g_autoptr(GError) error = NULL;
+    Watch watch = {app, progress, lines};
+    PdAddOptions options = {.read = {.git_revision = flags->revision,
+                                     .work_tree = flags->work_tree,
+                                     .insecure = flags->insecure},
+                            .progress = on_progress,
+                            .ledger = on_ledger,
+                            .user_data = &watch};
+    PdAddReport report = {0};
+    g_autofree char *name = g_path_get_basename(path);
+    gboolean ok =
+        pd_corpus_add(corpus, path, tokenizer, &options, &report, app->cancellable, &error);
+    g_clear_pointer(&progress, pd_progress_free);
+    if (json) {
+        print_report_json(json, path, &report, lines, error);
+        return ok;
+    }
+    print_problems(name, lines, flags->verbose);
+    if (ok)
+        print_report(name, &report, lines);
+    else
+        pd_fail(error);
+    return ok;
+}
+
+static int
+add_all(PdApp *app, const AddFlags *flags)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdTokenizer) tokenizer = pd_load_tokenizer(flags->model, &error);
+    if (!tokenizer)
+        return pd_fail(error);
+    g_autoptr(PdCorpus) corpus = pd_corpus_open(app->corpus_dir, PD_CORPUS_CREATE, &error);
+    if (!corpus)
+        return pd_fail(error);
+    g_autoptr(JsonBuilder) json = flags->json ? json_builder_new() : NULL;
+    gboolean ok = TRUE;
+    if (json)
+        json_builder_begin_array(json);
+    for (char **source = flags->sources; *source; source++) {
+        ok &= add_one(app, corpus, tokenizer, flags, *source, json);
+        if (g_cancellable_is_cancelled(app->cancellable))
+            break;
+    }
+    if (json) {
+        json_builder_end_array(json);
+        pd_json_print(json);
+    }
+    return ok ? PD_EXIT_OK : PD_EXIT_FAILED;
+}
+
+int
+pd_cmd_add(PdApp *app, int argc, char **argv)
+{
+    g_auto(AddFlags) flags = {0};
+    int exit_code;
+    const GOptionEntry entries[] = {
+        {"rev", 0, 0, G_OPTION_ARG_STRING, &flags.revision,
+         "Repositories: this commit, tag or branch instead of HEAD", "REV"},
+        {"work-tree", 0, 0, G_OPTION_ARG_NONE, &flags.work_tree,
+         "Repositories: the files as they lie in the work tree", NULL},
+        {"model", 'm', 0, G_OPTION_ARG_FILENAME, &flags.model,
+         "Whose tokenizer to use: a model name, GGUF file, folder or tokenizer.json", "NAME|FILE"},
+        {"verbose", 'v', 0, G_OPTION_ARG_NONE, &flags.verbose,
+         "Tell of everything that was left out, one line each", NULL},
+        {"insecure", 0, 0, G_OPTION_ARG_NONE, &flags.insecure,
+         "Run the parsers without a sandbox, where the kernel lacks seccomp", NULL},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &flags.json, "The reports as a JSON array", NULL},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &flags.sources, NULL, NULL},
+        G_OPTION_ENTRY_NULL};
+    if (!pd_parse_options(entries, "SOURCE...",
+                          "Read git repositories and bundles, PDFs, mailboxes, web pages, texts "
+                          "and folders of them into the corpus.",
+                          examples, &argc, &argv, &exit_code))
+        return exit_code;
+    if (!flags.sources)
+        return pd_usage("add", "what should be added? give a file or a folder");
+    if (flags.revision && flags.work_tree)
+        return pd_usage("add", "--rev names a commit, --work-tree reads none: give one of them");
+    return add_all(app, &flags);
+}

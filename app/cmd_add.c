@@ -211,7 +211,8 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
                             .ledger = on_ledger,
                             .user_data = &watch};
     PdAddReport report = {0};
-    g_autofree char *name = g_path_get_basename(path);
+    g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+    g_autofree char *name = g_path_get_basename(absolute); /* "." has a name too */
     gboolean ok =
         pd_corpus_add(corpus, path, tokenizer, &options, &report, app->cancellable, &error);
     g_clear_pointer(&progress, pd_progress_free);

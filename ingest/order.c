@@ -160,6 +160,15 @@ compare_i64(gint64 a, gint64 b)
     return (a > b) - (a < b);
 }
 
+static int
+depth_of(const char *path)
+{
+    int depth = 0;
+    for (; *path; path++)
+        depth += *path == '/';
+    return depth;
+}
+
 /* Of two documents of which neither hangs on the other. */
 static int
 compare_heads(const PdOrderEntry *a, const PdOrderEntry *b)
@@ -179,6 +188,12 @@ compare_heads(const PdOrderEntry *a, const PdOrderEntry *b)
         int by_date = compare_i64(a->row->date_utc, b->row->date_utc);
         if (by_date)
             return by_date;
+    }
+    /* The root's README and build files speak for the whole. */
+    if (a->rank <= RANK_DOCUMENTATION) {
+        int by_depth = depth_of(a->row->key) - depth_of(b->row->key);
+        if (by_depth)
+            return by_depth;
     }
     int by_key = strcmp(a->row->key, b->row->key);
     return by_key ? by_key : compare_i64(a->row->id, b->row->id);

@@ -279,18 +279,19 @@ test_order(void)
     static const PdCorpusReader reader = {detect_any, read_thread};
     static const char *const mails[] = {"a1", "a1/2", "a2", "a3", "c9", "c8",
                                         "b1", "b2",   "l2", "l1", NULL};
-    static const char *const both[] = {"a1",  "a1/2", "a2",  "a3",       "c9",     "c8",
-                                       "b1",  "b2",   "l2",  "l1",       "README", "Makefile",
-                                       "z.h", "a.c",  "b.c", "test_a.c", NULL};
+    static const char *const both[] = {"a1",       "a1/2", "a2",  "a3",  "c9",       "c8",
+                                       "b1",       "b2",   "l2",  "l1",  "README",   "A/README",
+                                       "Makefile", "z.h",  "a.c", "b.c", "test_a.c", NULL};
     FakeDocument files[] = {{PD_KIND_TEXT, "test_a.c", "6"}, {PD_KIND_TEXT, "b.c", "5"},
                             {PD_KIND_TEXT, "z.h", "3"},      {PD_KIND_TEXT, "a.c", "4"},
-                            {PD_KIND_TEXT, "README", "1"},   {PD_KIND_TEXT, "Makefile", "2"}};
+                            {PD_KIND_TEXT, "README", "1"},   {PD_KIND_TEXT, "Makefile", "2"},
+                            {PD_KIND_TEXT, "A/README", "7"}};
     char *dir = make_folder();
     g_autofree char *path = g_build_filename(dir, "c", NULL);
     g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
     g_assert_true(pd_corpus_add_with_reader(corpus, &reader, "/m", NULL, NULL, NULL, NULL, NULL));
     assert_order(corpus, mails);
-    fake_source = (FakeSource){.documents = files, .n_documents = 6, .at = G_MAXSIZE};
+    fake_source = (FakeSource){.documents = files, .n_documents = 7, .at = G_MAXSIZE};
     add_fake(corpus, "/a");
     assert_order(corpus, both);
     remove_folder(dir);

@@ -14,9 +14,11 @@
 #include "kernels/cpu/vector.h"
 
 /* Rows (query row, head of the group) that share one widened tile of keys and values. */
-#define TILE_ROWS 128
+#define TILE_ROWS 192
 /* Items per thread that make the ragged end of a call short. */
 #define ITEMS_PER_THREAD 4
+/* Fewer floats are merged before other threads have woken up. */
+#define MERGE_FLOATS_MIN 65536
 /* More partial results than this are not kept at once. */
 #define PARTIAL_BYTES_MAX ((size_t)256 << 20)
 
@@ -314,7 +316,11 @@ pd_cpu_attention(PdDevice *dev, const PdKv *kv, const PdAttention *a)
     atomic_init(&job.next, 0);
     if (job.partial) {
         pd_pool_run(cpu->pool, attend_chunks, &job);
-        pd_pool_run(cpu->pool, merge_chunks, &job);
+        if ((size_t)(job.n_tiles * kv->n_kv_heads * job.n_chunks) * job.state_floats >=
+            MERGE_FLOATS_MIN)
+            pd_pool_run(cpu->pool, merge_chunks, &job);
+        else
+            merge_chunks(&job, 0, 1);
     } else {
         pd_pool_run(cpu->pool, attend_tiles, &job);
     }

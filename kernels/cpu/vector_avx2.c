@@ -16,7 +16,6 @@
     _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23),            \
                                          _mm256_set1_epi32(0x3f800000)))
 #define v_pick_negative(t, a, b) _mm256_blendv_ps(b, a, t)
-#define v_zero_below(t, lo, x) _mm256_andnot_ps(_mm256_cmp_ps(t, lo, _CMP_LT_OQ), x)
 
 /* 6 x 2 accumulators, two columns and a broadcast fill the sixteen registers. */
 #define GEMM_PANELS(mr) ((mr) > 3 ? 1 : (mr) > 1 ? 2 : 4)

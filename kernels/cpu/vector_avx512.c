@@ -31,7 +31,6 @@
                                          _mm512_set1_epi32(0x3f800000)))
 #define v_pick_negative(t, a, b)                                                                   \
     _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(t, _mm512_setzero_ps(), _CMP_LT_OQ), a)
-#define v_zero_below(t, lo, x) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(t, lo, _CMP_NLT_UQ), x)
 
 /* 6 x 4 accumulators, four columns and a broadcast of the 32 registers. */
 #define GEMM_PANELS(mr) 4

@@ -6,7 +6,6 @@
  *   v_load v_store v_set1 v_add v_sub v_mul v_div v_max v_fma(a, b, c) = a b + c
  *   v_pow2(t)               2^n of t = n + ROUND_MAGIC
  *   v_pick_negative(t, a, b)  t < 0 ? a : b
- *   v_zero_below(t, lo, x)  t < lo ? 0 : x
  *   v_reduce_add v_reduce_max  lanes in a fixed order
  *   GEMM_PANELS(mr)         panels that a block of mr rows covers at once
  *
@@ -34,9 +33,9 @@
 
 /* Adding 1.5 2^23 rounds to an integer and leaves it in the low bits. */
 #define ROUND_MAGIC 12582912.0f
-/* Results below the normal range are zero. */
-#define EXP2_MIN (-126.0f)
-#define EXP2_MAX 127.4f
+/* 2^-127 has no normal float: v_pow2 makes it 0, which is what everything from there down is. */
+#define EXP2_ZERO (-127.0f)
+#define EXP_ZERO (-88.0f)
 
 /* 2^f for |f| <= 0.5: 1 + f q(f), q of degree 5 fitted for relative error (below 2e-8, so that
  * rounding dominates); exact at 0. */
@@ -53,15 +52,15 @@ v_exp2_fraction(vf f)
     return v_fma(p, f, v_set1(1.0f));
 }
 
-/* 2^x for x <= EXP2_MAX; 0 below EXP2_MIN.  The limit comes first in max: NaN stays NaN. */
+/* 2^x for x <= 0.  The limit comes first in max: NaN stays NaN. */
 INLINE vf
 v_exp2(vf x)
 {
-    vf y = v_max(v_set1(EXP2_MIN), x);
+    vf y = v_max(v_set1(EXP2_ZERO), x);
     vf t = v_add(y, v_set1(ROUND_MAGIC));
     vf f = v_sub(y, v_sub(t, v_set1(ROUND_MAGIC)));
 
-    return v_zero_below(x, v_set1(EXP2_MIN), v_mul(v_exp2_fraction(f), v_pow2(t)));
+    return v_mul(v_exp2_fraction(f), v_pow2(t));
 }
 
 /* e^x for x <= 0.  The product x log2(e) is not rounded: n ln 2 is taken off x in two steps (Cody
@@ -69,15 +68,13 @@ v_exp2(vf x)
 INLINE vf
 v_exp(vf x)
 {
-    vf lo = v_set1(-87.0f);
-    vf y = v_max(lo, x);
+    vf y = v_max(v_set1(EXP_ZERO), x);
     vf t = v_fma(y, v_set1((float)M_LOG2E), v_set1(ROUND_MAGIC));
     vf n = v_sub(t, v_set1(ROUND_MAGIC));
     vf r = v_fma(n, v_set1(-0x1.62e400p-1f), y);
 
     r = v_fma(n, v_set1(-0x1.7f7d1cp-20f), r);
-    vf e = v_mul(v_exp2_fraction(v_mul(r, v_set1((float)M_LOG2E))), v_pow2(t));
-    return v_zero_below(x, lo, e);
+    return v_mul(v_exp2_fraction(v_mul(r, v_set1((float)M_LOG2E))), v_pow2(t));
 }
 
 /* --- element by element --- */

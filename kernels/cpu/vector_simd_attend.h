@@ -171,27 +171,32 @@ static void
 widen_values(float *panels, float *stage, PdDtype type, const uint8_t *values, size_t row_bytes,
              int n, int head_dim)
 {
-    int whole = head_dim / PANEL * PANEL;
+    const size_t panel = TILE * PANEL;
+    int n_whole = head_dim / PANEL;
+    int left = head_dim % PANEL;
 
     for (int j = 0; j < n; j++) {
         const uint8_t *src = values + (size_t)j * row_bytes;
         float *dst = panels + (size_t)j * PANEL;
         if (type == PD_Q8_0) {
-            for (int d = 0; d < head_dim; d += Q8_BLOCK, src += Q8_BYTES) {
+            for (int p = 0; p < n_whole; p += 2, dst += 2 * panel, src += Q8_BYTES) {
                 __m256 scale = q8_scale(src);
-                for (int i = 0; i < Q8_BLOCK; i += 8)
-                    _mm256_storeu_ps(dst + (d + i) / PANEL * (TILE * PANEL) + i % PANEL,
-                                     q8_load8(src + 2 + i, scale));
+                _mm256_storeu_ps(dst, q8_load8(src + 2, scale));
+                _mm256_storeu_ps(dst + 8, q8_load8(src + 10, scale));
+                _mm256_storeu_ps(dst + panel, q8_load8(src + 18, scale));
+                _mm256_storeu_ps(dst + panel + 8, q8_load8(src + 26, scale));
             }
             continue;
         }
         const uint16_t *half = (const uint16_t *)(const void *)src;
-        for (int d = 0; d < whole; d += 8)
-            _mm256_storeu_ps(dst + d / PANEL * (TILE * PANEL) + d % PANEL, half_load8(half + d));
-        if (whole < head_dim) {
+        for (int p = 0; p < n_whole; p++, dst += panel, half += PANEL) {
+            _mm256_storeu_ps(dst, half_load8(half));
+            _mm256_storeu_ps(dst + 8, half_load8(half + 8));
+        }
+        if (left > 0) {
             memset(stage, 0, PANEL * sizeof(float));
-            half_row(stage, half + whole, head_dim - whole);
-            memcpy(dst + whole * TILE, stage, PANEL * sizeof(float));
+            half_row(stage, half, left);
+            memcpy(dst, stage, PANEL * sizeof(float));
         }
     }
 }

@@ -1,6 +1,7 @@
 /*
  * How fast attention runs: prefill in GFLOP/s against the FMA peak measured in the same run, decode
- * in GB/s of KV read.  Shapes of Qwen2.5 0.5B (14/2 heads of 64) and 1.5B (12/2 of 128).
+ * in GB/s of KV read, the sweep in keys/s.  Shapes of Qwen2.5 0.5B (14/2 heads of 64) and 1.5B
+ * (12/2 of 128).
  *
  *   attention_bench [THREADS [ISA]]
  */
@@ -155,6 +156,34 @@ bench_shape(PdDevice *dev, const Shape *shape, PdDtype type, int context, double
         dev->ops->buffer_free(dev, all[i]);
 }
 
+/* The sweep: the queries of a question against many stored keys. */
+static void
+bench_scores(PdDevice *dev, int head_dim, int n_q, int n_keys, double peak)
+{
+    size_t row_bytes = pd_row_bytes(PD_Q8_0, (size_t)head_dim);
+    PdMem rows = random_mem(dev, (size_t)n_keys * (size_t)head_dim);
+    PdKv kv = {PD_Q8_0, 1, head_dim, n_keys};
+    kv.k.buffer = dev->ops->buffer_new(dev, row_bytes * (size_t)n_keys);
+    kv.v.buffer = dev->ops->buffer_new(dev, row_bytes * (size_t)n_keys);
+    dev->ops->kv_append(dev, &kv, 0, rows, rows, n_keys);
+    PdMem q = random_mem(dev, (size_t)n_q * (size_t)head_dim);
+    PdMem lse = random_mem(dev, (size_t)n_q);
+    PdMem out = random_mem(dev, (size_t)n_q * (size_t)(n_keys / PD_SCORE_BLOCK + 1));
+    double best = INFINITY, end = seconds() + SECONDS_MIN;
+
+    do {
+        double start = seconds();
+        dev->ops->score_blocks(dev, out, lse, kv.k, n_keys, head_dim, q, n_q, 0.1f);
+        best = fmin(best, seconds() - start);
+    } while (seconds() < end);
+    double gflops = 2e-9 * n_keys * (double)head_dim * n_q / best;
+    printf("sweep x%d, %d queries, %d keys: %.1f M keys/s  %.1f GFLOP/s  %.0f %% of peak\n",
+           head_dim, n_q, n_keys, 1e-6 * n_keys / best, gflops, 100 * gflops / peak);
+    PdBuffer *all[] = {rows.buffer, kv.k.buffer, kv.v.buffer, q.buffer, lse.buffer, out.buffer};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        dev->ops->buffer_free(dev, all[i]);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -176,6 +205,8 @@ main(int argc, char **argv)
         for (size_t t = 0; t < sizeof types / sizeof types[0]; t++)
             for (size_t c = 0; c < sizeof contexts / sizeof contexts[0]; c++)
                 bench_shape(dev, &shapes[s], types[t], contexts[c], peak);
+    bench_scores(dev, 64, 14, 100000, peak);
+    bench_scores(dev, 128, 32, 100000, peak);
     dev->ops->free(dev);
     return 0;
 }

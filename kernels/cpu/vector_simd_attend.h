@@ -214,14 +214,12 @@ typedef struct {
     size_t stride;
 } AttendWork;
 
-/* Scores [lo, hi) of a row become weights; maximum and sum move on. */
+/* The largest of scores [lo, hi) of a row and of `max2`; what shares a vector with them is masked.
+ */
 INLINE float
-softmax_row(float *s, int lo, int hi, float *max2, float *sum)
+row_max(float *s, int lo, int hi, int first, int last, float max2)
 {
-    int first = lo / VW * VW;
-    int last = (hi + VW - 1) / VW * VW;
-    vf max = v_set1(*max2);
-    vf total = v_set1(0.0f);
+    vf max = v_set1(max2);
 
     for (int j = first; j < lo; j++)
         s[j] = -INFINITY;
@@ -229,18 +227,39 @@ softmax_row(float *s, int lo, int hi, float *max2, float *sum)
         s[j] = -INFINITY;
     for (int j = first; j < last; j += VW)
         max = v_max(max, v_load(s + j));
-    float new_max = v_reduce_max(max);
-    max = v_set1(new_max);
-    for (int j = first; j < last; j += VW) {
-        vf e = v_exp2(v_sub(v_load(s + j), max));
-        v_store(s + j, e);
-        total = v_add(total, e);
+    return v_reduce_max(max);
+}
+
+/* Scores [lo, hi) of n rows become weights; maxima and sums move on.  Two passes over short rows
+ * keep more of them in flight than one pass with its chain from maximum to sum. */
+INLINE void
+softmax_rows(float *s, int n, int lo, int hi, float *keep, float *max2, float *sum)
+{
+    int first = lo / VW * VW;
+    int last = (hi + VW - 1) / VW * VW;
+
+    for (int m = 0; m < n; m++) {
+        float max = row_max(s + (size_t)m * TILE, lo, hi, first, last, max2[m]);
+        keep[m] = max2[m] - max;
+        max2[m] = max;
     }
-    float keep[VW];
-    v_store(keep, v_exp2(v_sub(v_set1(*max2), max)));
-    *max2 = new_max;
-    *sum = *sum * keep[0] + v_reduce_add(total);
-    return keep[0];
+    for (int m = 0; m < n; m += VW) {
+        if (m + VW <= n)
+            v_store(keep + m, v_exp2(v_load(keep + m)));
+        else
+            v_store_tail(keep + m, v_exp2(v_load_tail(keep + m, (size_t)(n - m), 0)),
+                         (size_t)(n - m));
+    }
+    for (int m = 0; m < n; m++, s += TILE) {
+        vf max = v_set1(max2[m]);
+        vf total = v_set1(0.0f);
+        for (int j = first; j < last; j += VW) {
+            vf e = v_exp2(v_sub(v_load(s + j), max));
+            v_store(s + j, e);
+            total = v_add(total, e);
+        }
+        sum[m] = sum[m] * keep[m] + v_reduce_add(total);
+    }
 }
 
 /* Rows first .. first + n - 1 against kv rows [lo, hi) of the tile, which all of them see. */
@@ -267,8 +286,10 @@ attend_rows(const AttendWork *w, int head_dim, int first, int n, int lo, int hi,
                     .keep = w->keep + at};
 
     gemm(&scores, n, (hi + PANEL - 1) / PANEL - panel);
-    for (int m = first; m < first + n; m++)
-        w->keep[m] = softmax_row(w->s + (size_t)m * TILE, lo, hi, &state->max2[m], &state->sum[m]);
+    if (lo == 0 && hi == TILE) /* constants */
+        softmax_rows(w->s + at * TILE, n, 0, TILE, w->keep + at, state->max2 + at, state->sum + at);
+    else
+        softmax_rows(w->s + at * TILE, n, lo, hi, w->keep + at, state->max2 + at, state->sum + at);
     gemm(&outputs, n, (int)(w->stride / PANEL));
 }
 

@@ -74,7 +74,7 @@ fake_text(gsize n_bytes, guint32 seed)
             g_string_append_printf(text, "%s%s", i ? " " : "",
                                    words[g_rand_int_range(rand, 0, (gint32)G_N_ELEMENTS(words))]);
         g_string_append(text, code ? ";\n    " : ".\n");
-        if (g_rand_int_range(rand, 0, 6) == 0)
+        if (g_rand_int_range(rand, 0, 4) == 0)
             g_string_append(text, "\n");
     }
     return g_string_free(text, FALSE);
@@ -101,6 +101,21 @@ fake_documents_free(FakeDocument *documents, gsize n)
         g_free((char *)documents[i].text);
     }
     g_free(documents);
+}
+
+PdTokenizer *
+test_tokenizer(void)
+{
+    static PdTokenizer *kept; /* of the whole program: reading it again would be most of the time */
+    if (!kept) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(PdGguf) gguf =
+            pd_gguf_open(PD_SOURCE_ROOT "/tests/golden/tiny/tiny.gguf", &error);
+        g_assert_no_error(error);
+        kept = pd_tokenizer_new_from_gguf(gguf, &error);
+        g_assert_no_error(error);
+    }
+    return pd_tokenizer_ref(kept);
 }
 
 char *

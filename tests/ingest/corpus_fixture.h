@@ -40,6 +40,7 @@ void fake_documents_free(FakeDocument *documents, gsize n);
 /* Prose and code of about n bytes, the same for the same seed. */
 char *fake_text(gsize n_bytes, guint32 seed);
 
+/* The tiny model's: nearly a token a byte. A reference of the caller's own. */
 PdTokenizer *test_tokenizer(void);
 
 char *make_folder(void);

@@ -310,8 +310,13 @@ test_disk_full(void)
     g_autofree char *path = corpus_path(dir);
     FakeDocument *documents = fake_documents(200, 6000, 7);
     serve(documents, 200);
+    g_autofree char *whole_path = g_build_filename(dir, "whole", NULL);
+    g_autoptr(PdCorpus) whole = open_corpus(whole_path, PD_CORPUS_CREATE);
+    add_fake(whole, "/s");
+    g_autofree char *limit = g_strdup_printf("PRAGMA max_page_count = %d",
+                                             (int)count_rows(whole, "PRAGMA page_count") * 7 / 10);
     g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
-    sqlite3_exec(pd_corpus_db(corpus), "PRAGMA max_page_count = 130", NULL, NULL, NULL);
+    sqlite3_exec(pd_corpus_db(corpus), limit, NULL, NULL, NULL);
     assert_add_fails(corpus, "/s", "*corpus.db: the disk is full; free some space*");
     gint64 n_kept = count_rows(corpus, "SELECT count(*) FROM document");
     g_test_message("%d documents kept", (int)n_kept);

@@ -38,7 +38,7 @@ typedef struct {
 typedef struct {
     PdWeight attn_norm;            /* n_embd */
     PdWeight wq, wk, wv, wo;       /* (n_heads*head_dim, n_embd) ... (n_embd, n_heads*head_dim) */
-    PdWeight bq, bk, bv;           /* F32 */
+    PdWeight bq, bk, bv, bo;       /* F32 */
     PdWeight q_norm, k_norm;       /* head_dim; qwen3, gemma3 */
     PdWeight attn_post_norm;       /* gemma3 */
     PdWeight ffn_norm;             /* n_embd */
@@ -63,14 +63,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdModel, pd_model_unref)
 const PdModelShape *pd_model_shape(const PdModel *model);
 const PdLayer *pd_model_layer(const PdModel *model, int layer);
 PdDevice *pd_model_device(const PdModel *model);
-/* NULL if the folder or file holds none (then only `model logits` works). */
+/* NULL if the folder or file holds none, or one of a kind not handled here (then only `model
+ * logits` works). */
 PdTokenizer *pd_model_tokenizer(const PdModel *model);
+/* Why there is no tokenizer, in one line; NULL if there is one. */
+const char *pd_model_tokenizer_problem(const PdModel *model);
 PdChatFamily pd_model_chat(const PdModel *model);
 const char *pd_model_name(const PdModel *model); /* general.name or the file's name */
 const char *pd_model_path(const PdModel *model);
 guint64 pd_model_weight_bytes(const PdModel *model);
-/* Hex SHA-256 over tensor names, shapes, types and data (cached beside XDG caches by file identity:
- * path, size, mtime), the identity of the numbers this model makes.  Owned by the model. */
+/* Hex SHA-256 over tensor names, shapes, types and data (cached in the XDG cache folder,
+ * pandect/model-ids/, by file identity: path, size, mtime, inode) and over the shape above: the
+ * identity of the numbers this model makes.  Owned by the model. */
 const char *pd_model_id(PdModel *model, GCancellable *cancellable, GError **error);
 
 #endif

@@ -19,7 +19,7 @@ typedef struct PdSession PdSession;
 typedef struct {
     int n_sequences; /* >= 1 */
     int max_tokens;  /* capacity of each sequence, in rows */
-    PdDtype kv_type; /* PD_F16 or PD_Q8_0 */
+    PdDtype kv_type; /* PD_F16 or PD_Q8_0; PD_F32 for checks against a reference, slow */
     int batch_rows;  /* rows per micro-batch, 0: 512 */
     int n_layers;    /* run only the first n layers (0: all); then there are no logits */
 } PdSessionOptions;
@@ -47,11 +47,12 @@ typedef struct {
 } PdRun;
 
 /*
- * What the layers compute, shown to a caller who wants to keep or score it.  Called once per layer
- * and micro-batch, in order, on the calling thread.  Pointers are host memory valid during the
- * call. q   f32 (n_rows, n_heads, head_dim): with bias and norm, before RoPE k   f32 (n_rows,
- * n_kv_heads, head_dim): with norm, WITHOUT bias, before RoPE v   f32 (n_rows, n_kv_heads,
- * head_dim)
+ * What the layers compute, shown to a caller who wants to keep or score it.  Called once per layer,
+ * micro-batch and sequence in it, in order, on the calling thread.  Pointers are host memory valid
+ * during the call.
+ *   q   f32 (n_rows, n_heads, head_dim): with bias and norm, before RoPE
+ *   k   f32 (n_rows, n_kv_heads, head_dim): with norm, WITHOUT bias, before RoPE
+ *   v   f32 (n_rows, n_kv_heads, head_dim): with bias
  */
 typedef struct {
     int layer;
@@ -64,7 +65,7 @@ typedef struct {
 } PdLayerRows;
 typedef void (*PdTapFunc)(const PdLayerRows *rows, gpointer user_data);
 
-/* NULL turns it off.  layer_mask: one gboolean a layer, NULL: all layers. */
+/* NULL turns it off.  layer_mask: one gboolean a layer of the model (copied), NULL: all layers. */
 void pd_session_set_tap(PdSession *session, PdTapFunc func, const gboolean *layer_mask,
                         gpointer user_data);
 
@@ -85,16 +86,20 @@ guint64 pd_session_row_bytes(const PdSession *session); /* all layers, K and V *
 void pd_session_save_rows(PdSession *session, int sequence, int first, int n, void *dst);
 gboolean pd_session_load_rows(PdSession *session, int sequence, int first, int n,
                               const gint32 *tokens, const void *src, gsize n_bytes, GError **error);
-/* Copy rows 0..n-1 of one sequence to another (a shared prefix). */
+/* Copy rows 0..n-1 of one sequence to another (a shared prefix), which then holds exactly them. */
 gboolean pd_session_share_rows(PdSession *session, int from, int to, int n, GError **error);
 /* The tokens of a sequence so far. */
 const gint32 *pd_session_tokens(const PdSession *session, int sequence);
+/* The rotation that a layer uses, with the table filled for at least n_positions (<= max_tokens):
+ * for callers who turn tapped queries and keys themselves.  Owned by the session. */
+const PdRope *pd_session_rope(PdSession *session, int layer, int n_positions);
 
 /*
  * Turn on the attention record: for each row decoded after this call (n_tokens = 1 runs), the mean
- * over `heads` of the attention weights over the sequence's rows so far.  heads: pairs layer, head.
- * The record of the last decoded row: f32 [n_tokens(sequence)], owned by the session; NULL when
- * off.  PD_F16 caches only.
+ * over `heads` of the attention weights over the sequence's rows so far.  heads: pairs layer, head
+ * (copied); n_heads 0 turns it off.  The record of the last decoded row: f32 [n_rows], n_rows = the
+ * rows it saw (n_tokens(sequence) right after the run), owned by the session; NULL when off or when
+ * no row has been decoded since.  PD_F16 caches only.
  */
 void pd_session_record_attention(PdSession *session, const int (*heads)[2], int n_heads);
 const float *pd_session_attention(PdSession *session, int sequence, int *n_rows);

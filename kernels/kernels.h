@@ -96,6 +96,7 @@ typedef enum {
  * Keys and values of one layer for one sequence.
  *   PD_F16  k and v are half floats, (n_kv_heads, capacity_rows, head_dim); keys are stored
  *           after bias, norm and RoPE.
+ *   PD_F32  the same in float32; exact but slow, for checking a model against a reference.
  *   PD_Q8_0 same shape in Q8_0 blocks of 32 along head_dim; keys are stored before RoPE and
  *           without the key bias, so the rows are position-free: row r gets position
  *           `position0 + r` and `k_bias` when attention reads it.

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
+#include "kernels/cpu/attention_f32.h"
 #include "kernels/cpu/vector.h"
 
 /* Rows (query row, head of the group) that share one widened tile of keys and values. */
@@ -296,6 +297,8 @@ pd_cpu_attention(PdDevice *dev, const PdKv *kv, const PdAttention *a)
         .out = pd_cpu_ptr(a->out),
     };
 
+    if (kv->type == PD_F32)
+        return pd_cpu_attention_f32(cpu, kv, a);
     assert(kv->type == PD_F16 || kv->type == PD_Q8_0);
     assert(a->n_heads % kv->n_kv_heads == 0);
     assert(a->first_q_row >= 0 && a->first_q_row + a->n_q <= a->kv_rows);

@@ -52,7 +52,7 @@ pd_cpu_kv_append(PdDevice *dev, PdKv *kv, int first_row, PdMem k, PdMem v, int n
                  .first_row = first_row,
                  .n_rows = n_rows};
 
-    assert(kv->type == PD_F16 || kv->type == PD_Q8_0);
+    assert(kv->type == PD_F32 || kv->type == PD_F16 || kv->type == PD_Q8_0);
     assert(first_row >= 0 && first_row + n_rows <= kv->capacity_rows);
     if (n_rows > 1 &&
         (size_t)n_rows * (size_t)kv->n_kv_heads * (size_t)kv->head_dim >= KV_VALUES_MIN)

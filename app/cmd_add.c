@@ -59,6 +59,7 @@ typedef struct {
     PdApp *app;
     PdProgress *progress;
     GPtrArray *lines; /* Line */
+    char *alias;      /* of the source, once it is known */
 } Watch;
 
 static void
@@ -66,6 +67,8 @@ on_progress(const char *source, guint64 done, guint64 total, guint64 n_documents
             gpointer user_data)
 {
     Watch *watch = user_data;
+    if (!watch->alias)
+        watch->alias = g_strdup(source);
     /* Where the reader cannot tell how much there is, documents are what can be counted. */
     if (total == 0)
         done = n_documents;
@@ -203,7 +206,7 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(line_free);
     g_autoptr(PdProgress) progress = pd_progress_new(app, "documents");
     g_autoptr(GError) error = NULL;
-    Watch watch = {app, progress, lines};
+    Watch watch = {app, progress, lines, NULL};
     PdAddOptions options = {.read = {.git_revision = flags->revision,
                                      .work_tree = flags->work_tree,
                                      .insecure = flags->insecure},
@@ -212,10 +215,12 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
                             .user_data = &watch};
     PdAddReport report = {0};
     g_autofree char *absolute = g_canonicalize_filename(path, NULL);
-    g_autofree char *name = g_path_get_basename(absolute); /* "." has a name too */
+    g_autofree char *base = g_path_get_basename(absolute); /* "." has a name too */
     gboolean ok =
         pd_corpus_add(corpus, path, tokenizer, &options, &report, app->cancellable, &error);
     g_clear_pointer(&progress, pd_progress_free);
+    g_autofree char *alias = watch.alias;
+    const char *name = alias ? alias : base;
     if (json) {
         print_report_json(json, path, &report, lines, error);
         return ok;

@@ -484,12 +484,15 @@ add_document(PdDocument *document, gpointer user_data, GError **error)
         g_set_error_literal(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
         return FALSE;
     }
-    if (!batch_begin(run, error) || !pd_db_exec(run->corpus, "SAVEPOINT document", error) ||
-        !store_or_undo(run, d, error))
-        return FALSE;
     gsize n_bytes = 0;
     for (guint i = 0; i < d->parts->len; i++)
         n_bytes += ((PdPart *)g_ptr_array_index(d->parts, i))->text->len;
+    /* A large document takes seconds: what stands before it is not made to wait. */
+    if (run->in_batch && n_bytes >= BATCH_BYTES / 4 && !batch_commit(run, "running", NULL, error))
+        return FALSE;
+    if (!batch_begin(run, error) || !pd_db_exec(run->corpus, "SAVEPOINT document", error) ||
+        !store_or_undo(run, d, error))
+        return FALSE;
     return batch_grow(run, n_bytes, error);
 }
 

@@ -1,0 +1,257 @@
+/*
+ * add, ls, show, rm and verify as a person or a script calls them: what is printed where, the exit
+ * codes, and stored bytes that come out as they went in.
+ */
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+static const char model[] = PD_SOURCE_ROOT "/tests/golden/tiny/tiny.gguf";
+
+typedef struct {
+    char *dir;
+    char *corpus;
+    GBytes *out;
+    char *err;
+    int code;
+} Fixture;
+
+static void
+write_file(Fixture *f, const char *name, const char *bytes, gssize n)
+{
+    g_autofree char *path = g_build_filename(f->dir, name, NULL);
+    g_assert_true(g_file_set_contents(path, bytes, n, NULL));
+}
+
+static void
+set_up(Fixture *f, gconstpointer data)
+{
+    f->dir = g_dir_make_tmp("pandect-app-XXXXXX", NULL);
+    f->corpus = g_build_filename(f->dir, "c", NULL);
+    g_autofree char *files = g_build_filename(f->dir, "files", NULL);
+    g_mkdir(files, 0755);
+    write_file(f, "files/README.md", "# Rent\n\nIt is 900 euros, due on the first.\n", -1);
+    write_file(f, "files/notes.txt", "caf\xc3\xa9\r\nsecond line\r\n", -1);
+    write_file(f, "files/data.bin", "\x7f\x45\x4c\x46\0\0\1\2\0\0\0\0\377\376\0\1", 16);
+}
+
+static void
+remove_tree(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+        remove_tree(child);
+    }
+    g_remove(path);
+}
+
+/* g_strndup gives NULL for the data of empty bytes. */
+static char *
+text_of(GBytes *bytes)
+{
+    gsize n;
+    const char *data = g_bytes_get_data(bytes, &n);
+    return n ? g_strndup(data, n) : g_strdup("");
+}
+
+static void
+forget(Fixture *f)
+{
+    g_clear_pointer(&f->out, g_bytes_unref);
+    g_clear_pointer(&f->err, g_free);
+}
+
+static void
+tear_down(Fixture *f, gconstpointer data)
+{
+    forget(f);
+    remove_tree(f->dir);
+    g_free(f->dir);
+    g_free(f->corpus);
+}
+
+/* Runs pandect -C CORPUS with the words, in the folder of the test. */
+static void
+run(Fixture *f, const char *words)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) extra = g_strsplit(words, " ", -1);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    g_strv_builder_add_many(builder, PD_EXE, "-C", f->corpus, NULL);
+    g_strv_builder_addv(builder, (const char **)extra);
+    g_auto(GStrv) argv = g_strv_builder_end(builder);
+    g_autoptr(GSubprocessLauncher) launcher =
+        g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+    g_subprocess_launcher_set_cwd(launcher, f->dir);
+    g_autoptr(GSubprocess) process =
+        g_subprocess_launcher_spawnv(launcher, (const char *const *)argv, &error);
+    g_assert_no_error(error);
+    g_autoptr(GBytes) err = NULL;
+    forget(f);
+    g_assert_true(g_subprocess_communicate(process, NULL, NULL, &f->out, &err, &error));
+    g_assert_true(g_subprocess_get_if_exited(process));
+    f->code = g_subprocess_get_exit_status(process);
+    f->err = text_of(err);
+}
+
+static void
+assert_run(Fixture *f, const char *words, int code, const char *out, const char *err)
+{
+    run(f, words);
+    g_autofree char *text = text_of(f->out);
+    if (f->code != code || !g_pattern_match_simple(out, text) ||
+        !g_pattern_match_simple(err, f->err))
+        g_test_message("%s: %d\n%s\n%s", words, f->code, text, f->err);
+    g_assert_cmpint(f->code, ==, code);
+    g_assert_true(g_pattern_match_simple(out, text));
+    g_assert_true(g_pattern_match_simple(err, f->err));
+}
+
+static void
+add_files(Fixture *f)
+{
+    g_autofree char *words = g_strdup_printf("add files --model %s", model);
+    assert_run(f, words, 0, "files: 2 new, 1 skipped (1 *); * tokens\n", "*");
+}
+
+static JsonNode *
+json_of(Fixture *f)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = text_of(f->out);
+    JsonNode *root = json_from_string(text, &error);
+    g_assert_no_error(error);
+    return root;
+}
+
+static gint64
+id_of(Fixture *f, const char *key)
+{
+    run(f, "ls --json");
+    g_autoptr(JsonNode) root = json_of(f);
+    JsonArray *rows = json_node_get_array(root);
+    for (guint i = 0; i < json_array_get_length(rows); i++) {
+        JsonObject *row = json_array_get_object_element(rows, i);
+        if (g_str_equal(json_object_get_string_member(row, "key"), key))
+            return json_object_get_int_member(row, "id");
+    }
+    g_assert_not_reached();
+}
+
+static void
+test_add(Fixture *f, gconstpointer data)
+{
+    add_files(f);
+    g_autofree char *again = g_strdup_printf("add files --json --model %s", model);
+    run(f, again);
+    g_assert_cmpint(f->code, ==, 0);
+    g_autoptr(JsonNode) root = json_of(f);
+    JsonObject *report = json_array_get_object_element(json_node_get_array(root), 0);
+    g_assert_cmpint(json_object_get_int_member(report, "new"), ==, 0);
+    g_assert_cmpint(json_object_get_int_member(report, "unchanged"), ==, 2);
+    JsonArray *ledger = json_object_get_array_member(report, "ledger");
+    g_assert_cmpstr(json_object_get_string_member(json_array_get_object_element(ledger, 0), "key"),
+                    ==, "data.bin");
+    assert_run(f, "ls --skipped", 0, "skipped* files: data.bin: *\n", "");
+    assert_run(f, "verify --model " PD_SOURCE_ROOT "/tests/golden/tiny/tiny.gguf", 0,
+               "sound: 2 documents, 0 KV records\n", "");
+    /* One source that is not there does not keep the others out. */
+    write_file(f, "one.txt", "one\n", -1);
+    g_autofree char *both = g_strdup_printf("add missing.pdf one.txt --model %s", model);
+    assert_run(f, both, 1, "one.txt: 1 new; * tokens\n", "*missing.pdf*");
+}
+
+/* The bytes of a file come out of a pipe unchanged: CRLF, UTF-8, ranges that cut a character. */
+static void
+test_show(Fixture *f, gconstpointer data)
+{
+    static const char notes[] = "caf\xc3\xa9\r\nsecond line\r\n";
+    add_files(f);
+    gint64 id = id_of(f, "notes.txt");
+    g_autofree char *whole = g_strdup_printf("show %d", (int)id);
+    run(f, whole);
+    g_assert_cmpint(f->code, ==, 0);
+    g_assert_cmpmem(g_bytes_get_data(f->out, NULL), g_bytes_get_size(f->out), notes, strlen(notes));
+    g_autofree char *cut = g_strdup_printf("show %d:0-4", (int)id);
+    run(f, cut);
+    g_assert_cmpmem(g_bytes_get_data(f->out, NULL), g_bytes_get_size(f->out), notes, 4);
+    g_autofree char *json = g_strdup_printf("show --json %d:7-13", (int)id);
+    run(f, json);
+    g_autoptr(JsonNode) root = json_of(f);
+    JsonObject *part = json_array_get_object_element(json_node_get_array(root), 0);
+    g_assert_cmpstr(json_object_get_string_member(part, "text"), ==, "second");
+    g_assert_cmpstr(json_object_get_string_member(part, "place"), ==, "notes.txt:2");
+    g_assert_cmpint(json_object_get_int_member(part, "start"), ==, 7);
+    g_autofree char *by_part =
+        g_strdup_printf("show --part %d:7-13", (int)json_object_get_int_member(part, "part"));
+    assert_run(f, by_part, 0, "second", "");
+    g_autofree char *outside = g_strdup_printf("show %d:7-1300", (int)id);
+    assert_run(f, outside, 1, "", "*7-1300 is not inside it*");
+    assert_run(f, "show 4711", 1, "", "*no document 4711*");
+    assert_run(f, "show one", 2, "", "*'one' is no number*");
+    assert_run(f, "show", 2, "", "*show --help*");
+}
+
+static void
+test_rm(Fixture *f, gconstpointer data)
+{
+    add_files(f);
+    g_autofree char *words = g_strdup_printf("rm %d", (int)id_of(f, "notes.txt"));
+    assert_run(f, words, 0, "*: 1 documents removed\n", "");
+    assert_run(f, "ls", 0, "*README.md\n1 documents*", "");
+    assert_run(f, "rm nothing", 1, "", "*no source or document 'nothing'*");
+    assert_run(f, "rm files", 0, "files: 1 documents removed\n", "");
+    assert_run(f, "ls", 0, "0 documents*", "");
+    assert_run(f, "rm", 2, "", "*rm --help*");
+}
+
+/* Damage is reported, and by exit code. */
+static void
+test_verify(Fixture *f, gconstpointer data)
+{
+    add_files(f);
+    g_autofree char *db = g_build_filename(f->corpus, "corpus.db", NULL);
+    g_autofree char *bytes = NULL;
+    gsize n;
+    g_assert_true(g_file_get_contents(db, &bytes, &n, NULL));
+    /* The first zstd frame of the file (magic number 0xFD2FB528) is a text's or a token list's. */
+    char *frame = memmem(bytes, n, "\x28\xb5\x2f\xfd", 4);
+    g_assert_nonnull(frame);
+    frame[12] ^= 0x55;
+    g_assert_true(g_file_set_contents(db, bytes, (gssize)n, NULL));
+    assert_run(f, "verify --model " PD_SOURCE_ROOT "/tests/golden/tiny/tiny.gguf", 1, "text *", "");
+}
+
+static void
+test_refusals(Fixture *f, gconstpointer data)
+{
+    assert_run(f, "ls", 1, "", "*no corpus here*add SOURCE*");
+    assert_run(f, "verify", 1, "", "*no corpus here*");
+    assert_run(f, "rm x", 1, "", "*no corpus here*");
+    assert_run(f, "add", 2, "", "*add --help*");
+    assert_run(f, "add files --rev x --work-tree", 2, "", "*--rev names a commit*");
+    assert_run(f, "add files --model /no/such/file.gguf", 1, "", "*/no/such/file.gguf*");
+    /* A failed add leaves no corpus that another command would take for one. */
+    g_assert_false(g_file_test(f->corpus, G_FILE_TEST_EXISTS));
+    static const char *const commands[] = {"add", "ls", "show", "rm", "verify"};
+    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+        g_autofree char *words = g_strdup_printf("%s --help", commands[i]);
+        g_autofree char *pattern = g_strdup_printf("*pandect -C case %s*", commands[i]);
+        assert_run(f, words, 0, pattern, "");
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add("/corpus-commands/add", Fixture, NULL, set_up, test_add, tear_down);
+    g_test_add("/corpus-commands/show", Fixture, NULL, set_up, test_show, tear_down);
+    g_test_add("/corpus-commands/rm", Fixture, NULL, set_up, test_rm, tear_down);
+    g_test_add("/corpus-commands/verify", Fixture, NULL, set_up, test_verify, tear_down);
+    g_test_add("/corpus-commands/refusals", Fixture, NULL, set_up, test_refusals, tear_down);
+    return g_test_run();
+}

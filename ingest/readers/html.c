@@ -68,6 +68,29 @@ style_says(const char *style, const char *property, const char *value)
     return FALSE;
 }
 
+/* The value of a property, at its start or after ";", as a copy; NULL if it is not set. */
+static char *
+style_value(const char *style, const char *property)
+{
+    gsize n = strlen(property);
+    for (const char *at = style; (at = strstr(at, property)) != NULL; at += n) {
+        if ((at == style || at[-1] == ';') && at[n] == ':')
+            return g_strndup(at + n + 1, strcspn(at + n + 1, ";!"));
+    }
+    return NULL;
+}
+
+/* Letters in the colour of their ground. */
+static gboolean
+has_no_contrast(const char *style)
+{
+    g_autofree char *ink = style_value(style, "color");
+    g_autofree char *ground = style_value(style, "background");
+    if (!ground)
+        ground = style_value(style, "background-color");
+    return ink && ground && strcmp(ink, ground) == 0;
+}
+
 static gboolean
 is_hidden(xmlNode *node)
 {
@@ -92,7 +115,7 @@ is_hidden(xmlNode *node)
         if (style_says(style, said[i][0], said[i][1]))
             return TRUE;
     }
-    return FALSE;
+    return has_no_contrast(style);
 }
 
 static void

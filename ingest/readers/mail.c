@@ -1,0 +1,531 @@
+/*
+ * One message (RFC 5322, MIME) to one document.
+ *
+ * GMime parses the structure and undoes transfer encodings; characters are our own step
+ * (charset.c), since GMime drops bytes that do not fit their label.  The part "headers" holds the
+ * fields that people cite; each text part keeps its MIME part path ("1", "2.1").  Of alternatives
+ * the plain one is read, unless it is a stub of the other.  What is not read gets a ledger line,
+ * except signatures, which are no content.
+ */
+#include "ingest/readers/mail.h"
+
+#include <gmime/gmime.h>
+#include <string.h>
+
+#include "ingest/error.h"
+#include "ingest/readers/sniff.h"
+
+#define MIME_DEPTH_MAX 128
+#define HEADER_BYTES_MAX (16u << 10)
+/* A plain text with less than this share of the HTML's letters only says "see the HTML part". */
+#define STUB_SHARE 4
+
+typedef struct {
+    char *name;
+    char *type;
+    GByteArray *bytes;
+} Attachment;
+
+typedef struct {
+    PdEmitter *emitter;
+    PdDocument *document;
+    GPtrArray *attachments;
+    guint n_parts;
+    gsize n_text_bytes;
+    gboolean parts_cut;
+} Mail;
+
+static GMimeParserOptions *parser_options;
+
+void
+pd_mail_init(void)
+{
+    static const char *fallbacks[] = {"utf-8", "windows-1252", NULL};
+    g_mime_init();
+    parser_options = g_mime_parser_options_new();
+    g_mime_parser_options_set_fallback_charsets(parser_options, fallbacks);
+}
+
+static void
+attachment_free(gpointer data)
+{
+    Attachment *attachment = data;
+    g_free(attachment->name);
+    g_free(attachment->type);
+    g_byte_array_unref(attachment->bytes);
+    g_free(attachment);
+}
+
+/* --- headers ---------------------------------------------------------------------------------- */
+
+/* One line of valid UTF-8, cut to the limit. */
+static char *
+clean_header(Mail *mail, const char *name, const char *value, GError **error)
+{
+    PdCharsetInfo info;
+    g_autoptr(GString) text = g_string_new(NULL);
+    pd_charset_decode((const guint8 *)value, strlen(value), NULL, text, &info);
+    gboolean cut = pd_text_truncate(text, HEADER_BYTES_MAX);
+    GString *line = g_string_sized_new(text->len);
+    gboolean blank = FALSE;
+    for (gsize i = 0; i < text->len; i++) {
+        if (strchr(" \t\r\n", text->str[i])) {
+            blank = line->len > 0;
+            continue;
+        }
+        if (blank)
+            g_string_append_c(line, ' ');
+        blank = FALSE;
+        g_string_append_c(line, text->str[i]);
+    }
+    if (cut && !pd_emit_ledger(mail->emitter, "partial", mail->document->key, (gint64)strlen(value),
+                               error, "the header %s is too long: cut at the limit of %u bytes",
+                               name, HEADER_BYTES_MAX)) {
+        g_string_free(line, TRUE);
+        return NULL;
+    }
+    return g_string_free(line, FALSE);
+}
+
+static char *
+addresses(GMimeMessage *message, GMimeAddressType type, const char *field)
+{
+    InternetAddressList *list = g_mime_message_get_addresses(message, type);
+    g_autofree char *text = list && internet_address_list_length(list)
+                                ? internet_address_list_to_string(list, NULL, FALSE)
+                                : NULL;
+    if (text && *text)
+        return g_steal_pointer(&text);
+    return g_strdup(g_mime_object_get_header(GMIME_OBJECT(message), field));
+}
+
+static gboolean
+add_header(Mail *mail, GString *out, const char *field, const char *value, char **kept,
+           GError **error)
+{
+    if (!value || !*value)
+        return TRUE;
+    g_autofree char *line = clean_header(mail, field, value, error);
+    if (!line)
+        return FALSE;
+    if (*line)
+        g_string_append_printf(out, "%s: %s\n", field, line);
+    if (kept && *line)
+        *kept = g_steal_pointer(&line);
+    return TRUE;
+}
+
+static void
+read_date(Mail *mail, GMimeMessage *message)
+{
+    GDateTime *date = g_mime_message_get_date(message);
+    g_autoptr(GDateTime) received = NULL;
+    if (!date) {
+        /* No or impossible: when the last machine took it in. */
+        const char *field = g_mime_object_get_header(GMIME_OBJECT(message), "Received");
+        const char *at = field ? strrchr(field, ';') : NULL;
+        date = received = at ? g_mime_utils_header_decode_date(at + 1) : NULL;
+    }
+    if (date)
+        mail->document->date_utc = g_date_time_to_unix(date);
+}
+
+static char *
+bare_id(const char *field)
+{
+    if (!field)
+        return NULL;
+    const char *start = strchr(field, '<');
+    const char *end = start ? strchr(start, '>') : NULL;
+    char *id = start && end ? g_strndup(start + 1, (gsize)(end - start - 1)) : g_strdup(field);
+    g_strstrip(id);
+    if (*id && !strpbrk(id, " \t\r\n") && strlen(id) < 1000 && g_utf8_validate(id, -1, NULL))
+        return id;
+    g_free(id);
+    return NULL;
+}
+
+/* In-Reply-To, else the last of References. */
+static char *
+parent_id(GMimeMessage *message)
+{
+    const char *field = g_mime_object_get_header(GMIME_OBJECT(message), "In-Reply-To");
+    char *id = field && strchr(field, '<') ? bare_id(field) : NULL;
+    if (id)
+        return id;
+    field = g_mime_object_get_header(GMIME_OBJECT(message), "References");
+    const char *last = field ? strrchr(field, '<') : NULL;
+    return last ? bare_id(last) : NULL;
+}
+
+/* "From 0123...def Mon Sep 17 00:00:00 2001": git format-patch names the commit. */
+static char *
+patch_commit(const PdMailInput *input)
+{
+    const char *line = (const char *)input->raw;
+    if (input->n_raw < 5 + 40 + 1 || memcmp(line, "From ", 5) != 0 || line[45] != ' ')
+        return NULL;
+    for (int i = 5; i < 45; i++) {
+        if (!g_ascii_isxdigit(line[i]))
+            return NULL;
+    }
+    return g_strndup(line + 5, 40);
+}
+
+/* Who it is: its Message-ID, the commit of a patch, or a name made from its bytes. */
+static void
+identify(Mail *mail, GMimeMessage *message, const PdMailInput *input)
+{
+    PdDocument *document = mail->document;
+    pd_sha256(input->raw, input->n_raw, document->raw_sha256);
+    document->raw_offset = input->raw_offset;
+    document->raw_bytes = input->raw_bytes;
+    document->native_id =
+        message ? bare_id(g_mime_object_get_header(GMIME_OBJECT(message), "Message-ID")) : NULL;
+    if (!document->native_id && (document->revision = patch_commit(input)) != NULL)
+        document->native_id = g_strdup(document->revision);
+    if (!document->native_id) {
+        GString *id = g_string_new("sha256-");
+        for (int i = 0; i < 16; i++)
+            g_string_append_printf(id, "%02x", document->raw_sha256[i]);
+        g_string_append(id, "@no-message-id.invalid");
+        document->native_id = g_string_free(id, FALSE);
+    }
+    g_free(document->key);
+    document->key = g_strdup(input->name ? input->name : document->native_id);
+}
+
+static gboolean
+read_headers(Mail *mail, GMimeMessage *message, GError **error)
+{
+    PdDocument *document = mail->document;
+    GMimeObject *object = GMIME_OBJECT(message);
+    g_autofree char *from = addresses(message, GMIME_ADDRESS_TYPE_FROM, "From");
+    g_autofree char *to = addresses(message, GMIME_ADDRESS_TYPE_TO, "To");
+    g_autofree char *cc = addresses(message, GMIME_ADDRESS_TYPE_CC, "Cc");
+    g_autofree char *to_line = NULL;
+    g_autofree char *cc_line = NULL;
+    GString *out = pd_document_add_part(document, "headers", NULL)->text;
+    if (!add_header(mail, out, "From", from, &document->author, error) ||
+        !add_header(mail, out, "To", to, &to_line, error) ||
+        !add_header(mail, out, "Cc", cc, &cc_line, error) ||
+        !add_header(mail, out, "Date", g_mime_object_get_header(object, "Date"), NULL, error) ||
+        !add_header(mail, out, "Subject", g_mime_message_get_subject(message), &document->title,
+                    error))
+        return FALSE;
+    if (document->revision)
+        g_string_append_printf(out, "Commit: %s\n", document->revision);
+    else if (g_mime_object_get_header(object, "Message-ID"))
+        g_string_append_printf(out, "Message-ID: <%s>\n", document->native_id);
+    if (to_line || cc_line)
+        document->recipients = g_strjoin(to_line && cc_line ? ", " : "", to_line ? to_line : "",
+                                         cc_line ? cc_line : "", NULL);
+    if (!document->title)
+        document->title = g_strdup("(no subject)");
+    document->in_reply_to = parent_id(message);
+    read_date(mail, message);
+    mail->n_text_bytes += out->len;
+    return TRUE;
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+/* A file name without its folders; NULL if there is none. */
+static char *
+part_name(GMimeObject *part)
+{
+    const char *name = GMIME_IS_PART(part) ? g_mime_part_get_filename(GMIME_PART(part)) : NULL;
+    if (!name)
+        name = g_mime_object_get_content_type_parameter(part, "name");
+    if (!name || !*name)
+        return NULL;
+    g_autofree char *valid = g_utf8_make_valid(name, -1);
+    for (char *c = valid; *c; c++) {
+        if ((guchar)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+        else if (*c == '\\')
+            *c = '/';
+    }
+    const char *slash = strrchr(valid, '/');
+    const char *base = slash ? slash + 1 : valid;
+    return *base ? g_strdup(base) : NULL;
+}
+
+static GByteArray *
+decoded_content(GMimePart *part)
+{
+    GByteArray *bytes = g_byte_array_new();
+    GMimeDataWrapper *content = g_mime_part_get_content(part);
+    if (!content)
+        return bytes;
+    GMimeStream *stream = g_mime_stream_mem_new_with_byte_array(bytes);
+    g_mime_stream_mem_set_owner(GMIME_STREAM_MEM(stream), FALSE);
+    g_mime_data_wrapper_write_to_stream(content, stream);
+    g_object_unref(stream);
+    return bytes;
+}
+
+/* CR LF is how mail travels, not what was written. */
+static void
+fold_line_ends(GString *text)
+{
+    gsize to = 0;
+    for (gsize from = 0; from < text->len; from++) {
+        if (text->str[from] != '\r' || from + 1 >= text->len || text->str[from + 1] != '\n')
+            text->str[to++] = text->str[from];
+    }
+    g_string_truncate(text, to);
+}
+
+static gboolean
+add_text(Mail *mail, const GByteArray *bytes, gboolean is_html, const char *charset,
+         const char *path, const char *label, GError **error)
+{
+    const char *key = mail->document->key;
+    GString *text = pd_document_add_part(mail->document, path, label)->text;
+    gboolean ok =
+        is_html ? pd_decode_html(mail->emitter, key, bytes->data, bytes->len, charset, text, NULL,
+                                 error)
+                : pd_decode_text(mail->emitter, key, bytes->data, bytes->len, charset, text, error);
+    if (!ok)
+        return FALSE;
+    fold_line_ends(text);
+    gsize left = mail->emitter->limits->text_bytes_max - mail->n_text_bytes;
+    if (pd_text_truncate(text, left) &&
+        !pd_emit_ledger(
+            mail->emitter, "partial", key, bytes->len, error,
+            "part %s was cut: the message's text reaches the limit of %" G_GUINT64_FORMAT " bytes",
+            path, mail->emitter->limits->text_bytes_max))
+        return FALSE;
+    mail->n_text_bytes += text->len;
+    return TRUE;
+}
+
+static gboolean
+skip_part(Mail *mail, const char *path, const char *name, const char *type, gint64 n_bytes,
+          const char *why, GError **error)
+{
+    return pd_emit_ledger(mail->emitter, "skipped", mail->document->key, n_bytes, error,
+                          "attachment %s \"%s\" (%s, %" G_GINT64_FORMAT " bytes): %s", path,
+                          name ? name : "", type, n_bytes, why);
+}
+
+static void
+add_attachment(Mail *mail, const char *path, const char *name, const char *type, GByteArray *bytes)
+{
+    Attachment *attachment = g_new0(Attachment, 1);
+    attachment->name = name ? g_strdup_printf("%s:%s", path, name) : g_strdup(path);
+    attachment->type = g_strdup(type);
+    attachment->bytes = g_byte_array_ref(bytes);
+    g_ptr_array_add(mail->attachments, attachment);
+}
+
+/* Neither declared as text nor a container: what do its bytes say? */
+static gboolean
+read_other(Mail *mail, GMimePart *part, const char *path, const char *name, const char *type,
+           GError **error)
+{
+    static const char *const media[] = {"image/", "audio/", "video/", "font/"};
+    if (strcmp(type, "application/pgp-signature") == 0 ||
+        strcmp(type, "application/pkcs7-signature") == 0 ||
+        strcmp(type, "application/x-pkcs7-signature") == 0)
+        return TRUE;
+    g_autoptr(GByteArray) bytes = decoded_content(part);
+    if (strcmp(type, "application/pgp-encrypted") == 0 ||
+        strcmp(type, "application/pkcs7-mime") == 0)
+        return skip_part(mail, path, name, type, bytes->len, "encrypted", error);
+    for (gsize i = 0; i < G_N_ELEMENTS(media); i++) {
+        if (g_str_has_prefix(type, media[i]))
+            return skip_part(mail, path, name, type, bytes->len, "no text in this format", error);
+    }
+    if (bytes->len > mail->emitter->limits->file_bytes_max)
+        return skip_part(mail, path, name, type, bytes->len, "too large, over the limit", error);
+    const char *kind = pd_sniff(bytes->data, MIN(bytes->len, PD_SNIFF_BYTES), name);
+    if (!kind)
+        return skip_part(mail, path, name, type, bytes->len,
+                         bytes->len ? "this format is not read; compressed files are not unpacked, "
+                                      "so that they cannot grow too large"
+                                    : "empty",
+                         error);
+    if (strcmp(kind, "text") == 0 || strcmp(kind, "markdown") == 0 || strcmp(kind, "html") == 0)
+        return add_text(mail, bytes, strcmp(kind, "html") == 0, NULL, path, name, error);
+    add_attachment(mail, path, name, type, bytes);
+    return TRUE;
+}
+
+static gboolean
+read_leaf(Mail *mail, GMimePart *part, const char *path, GError **error)
+{
+    GMimeContentType *content_type = g_mime_object_get_content_type(GMIME_OBJECT(part));
+    g_autofree char *mime_type =
+        content_type ? g_mime_content_type_get_mime_type(content_type) : g_strdup("text/plain");
+    g_autofree char *valid = g_utf8_make_valid(mime_type, -1);
+    g_autofree char *type = g_ascii_strdown(valid, -1);
+    g_autofree char *name = part_name(GMIME_OBJECT(part));
+    if (!g_str_has_prefix(type, "text/") || strcmp(type, "text/rtf") == 0)
+        return read_other(mail, part, path, name, type, error);
+    const char *charset = g_mime_object_get_content_type_parameter(GMIME_OBJECT(part), "charset");
+    g_autoptr(GByteArray) bytes = decoded_content(part);
+    return add_text(mail, bytes, strcmp(type, "text/html") == 0, charset, path, name ? name : type,
+                    error);
+}
+
+static gboolean read_object(Mail *mail, GMimeObject *object, const char *path, guint depth,
+                            GError **error);
+
+static char *
+child_of(const char *path, int i)
+{
+    return *path ? g_strdup_printf("%s.%d", path, i + 1) : g_strdup_printf("%d", i + 1);
+}
+
+static gsize
+count_letters(const PdDocument *document, guint from, guint to)
+{
+    gsize n = 0;
+    for (guint i = from; i < to; i++) {
+        const GString *text = ((PdPart *)g_ptr_array_index(document->parts, i))->text;
+        for (gsize k = 0; k < text->len; k++)
+            n += (guchar)text->str[k] > 0x20;
+    }
+    return n;
+}
+
+/* The same content several times over: the plain form is read, unless it is a stub. */
+static gboolean
+read_alternatives(Mail *mail, GMimeMultipart *multipart, const char *path, guint depth,
+                  GError **error)
+{
+    GPtrArray *parts = mail->document->parts;
+    int n = g_mime_multipart_get_count(multipart);
+    g_autoptr(GArray) is_plain = g_array_new(FALSE, FALSE, sizeof(gboolean)); /* of each part */
+    guint start = parts->len;
+    gsize n_letters[2] = {0, 0};
+    for (int i = 0; i < n; i++) {
+        GMimeObject *child = g_mime_multipart_get_part(multipart, i);
+        GMimeContentType *type = g_mime_object_get_content_type(child);
+        gboolean plain = type && g_mime_content_type_is_type(type, "text", "plain");
+        guint before = parts->len;
+        g_autofree char *child_path = child_of(path, i);
+        if (!read_object(mail, child, child_path, depth + 1, error))
+            return FALSE;
+        for (guint k = before; k < parts->len; k++)
+            g_array_append_val(is_plain, plain);
+        n_letters[plain] += count_letters(mail->document, before, parts->len);
+    }
+    gboolean plain_serves = n_letters[1] && n_letters[1] * STUB_SHARE >= n_letters[0];
+    for (guint k = parts->len; k-- > start;) {
+        gboolean plain = g_array_index(is_plain, gboolean, k - start);
+        if (plain ? !n_letters[1] && n_letters[0] : plain_serves)
+            g_ptr_array_remove_index(parts, k);
+    }
+    return TRUE;
+}
+
+static gboolean
+read_multipart(Mail *mail, GMimeMultipart *multipart, const char *path, guint depth, GError **error)
+{
+    GMimeContentType *type = g_mime_object_get_content_type(GMIME_OBJECT(multipart));
+    int n = g_mime_multipart_get_count(multipart);
+    if (type && g_mime_content_type_is_type(type, "multipart", "alternative"))
+        return read_alternatives(mail, multipart, path, depth, error);
+    for (int i = 0; i < n; i++) {
+        g_autofree char *child_path = child_of(path, i);
+        if (!read_object(mail, g_mime_multipart_get_part(multipart, i), child_path, depth + 1,
+                         error))
+            return FALSE;
+    }
+    const char *prologue = n ? NULL : g_mime_multipart_get_prologue(multipart);
+    if (prologue && *prologue) {
+        /* No boundary was ever found: all of it stands before the first. */
+        g_autoptr(GByteArray) bytes = g_byte_array_new();
+        g_byte_array_append(bytes, (const guint8 *)prologue, (guint)strlen(prologue));
+        return add_text(mail, bytes, FALSE, NULL, *path ? path : "1", NULL, error);
+    }
+    return TRUE;
+}
+
+/* A message inside the message: a document of its own. */
+static gboolean
+read_message_part(Mail *mail, GMimeMessagePart *part, const char *path)
+{
+    GMimeMessage *message = g_mime_message_part_get_message(part);
+    if (!message)
+        return TRUE;
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    GMimeStream *stream = g_mime_stream_mem_new_with_byte_array(bytes);
+    g_mime_stream_mem_set_owner(GMIME_STREAM_MEM(stream), FALSE);
+    g_mime_object_write_to_stream(GMIME_OBJECT(message), NULL, stream);
+    g_object_unref(stream);
+    if (bytes->len)
+        add_attachment(mail, path, NULL, "message/rfc822", bytes);
+    return TRUE;
+}
+
+static gboolean
+read_object(Mail *mail, GMimeObject *object, const char *path, guint depth, GError **error)
+{
+    const PdReadLimits *limits = mail->emitter->limits;
+    if (++mail->n_parts > limits->mime_parts_max || depth > MIME_DEPTH_MAX) {
+        if (mail->parts_cut)
+            return TRUE;
+        mail->parts_cut = TRUE;
+        return pd_emit_ledger(mail->emitter, "partial", mail->document->key, -1, error,
+                              "more than the limit of %u parts or %u levels: the rest was not read",
+                              limits->mime_parts_max, MIME_DEPTH_MAX);
+    }
+    if (!object)
+        return TRUE;
+    if (GMIME_IS_MULTIPART(object))
+        return read_multipart(mail, GMIME_MULTIPART(object), path, depth, error);
+    const char *leaf_path = *path ? path : "1";
+    if (GMIME_IS_MESSAGE_PARTIAL(object))
+        return skip_part(mail, leaf_path, NULL, "message/partial", -1,
+                         "one piece of a message that was sent in several", error);
+    if (GMIME_IS_MESSAGE_PART(object))
+        return read_message_part(mail, GMIME_MESSAGE_PART(object), leaf_path);
+    if (GMIME_IS_PART(object))
+        return read_leaf(mail, GMIME_PART(object), leaf_path, error);
+    return TRUE;
+}
+
+static gboolean
+send(Mail *mail, GError **error)
+{
+    if (!pd_emit_document(mail->emitter, mail->document, error))
+        return FALSE;
+    for (guint i = 0; i < mail->attachments->len; i++) {
+        const Attachment *attachment = g_ptr_array_index(mail->attachments, i);
+        if (!pd_emit_attachment(mail->emitter, attachment->name, attachment->type,
+                                attachment->bytes->data, attachment->bytes->len, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+pd_mail_emit(const PdMailInput *input, PdEmitter *emitter, GError **error)
+{
+    g_autoptr(PdDocument) document = pd_document_new(PD_KIND_MAIL, "");
+    g_autoptr(GPtrArray) attachments = g_ptr_array_new_with_free_func(attachment_free);
+    Mail mail = {.emitter = emitter, .document = document, .attachments = attachments};
+    GMimeStream *stream = g_mime_stream_mem_new_with_byte_array(input->message);
+    g_mime_stream_mem_set_owner(GMIME_STREAM_MEM(stream), FALSE);
+    GMimeParser *parser = g_mime_parser_new_with_stream(stream);
+    g_mime_parser_set_format(parser, GMIME_FORMAT_MESSAGE);
+    GMimeMessage *message = g_mime_parser_construct_message(parser, parser_options);
+    identify(&mail, message, input);
+    gboolean ok;
+    if (message)
+        ok = read_headers(&mail, message, error) &&
+             read_object(&mail, g_mime_message_get_mime_part(message), "", 0, error) &&
+             send(&mail, error);
+    else
+        ok = pd_emit_ledger(emitter, "failed", document->key, input->raw_bytes, error,
+                            "cannot be parsed as a mail: no header block");
+    if (message)
+        g_object_unref(message);
+    g_object_unref(parser);
+    g_object_unref(stream);
+    return ok;
+}

@@ -1,0 +1,234 @@
+/* pandect-read-mail: mbox files, Maildir folders and single messages. */
+#include "ingest/readers/mail.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ingest/error.h"
+#include "ingest/readers/mbox.h"
+#include "ingest/readers/sniff.h"
+
+#define FOLDER_DEPTH_MAX 64
+/* One message is held raw, unquoted and decoded at the same time. */
+#define MEMORY_SHARE 10
+
+static gboolean
+prepare(const PdWorkerRequest *request, PdSandboxNeeds *needs, GError **error)
+{
+    needs->one_document = strcmp(request->kind, "eml") == 0;
+    if (request->path)
+        g_ptr_array_add(needs->read_paths, g_strdup(request->path));
+    return TRUE;
+}
+
+static gsize
+message_bytes_max(const PdWorkerRequest *request)
+{
+    guint64 max = request->limits.file_bytes_max;
+    if (request->limits.worker_bytes_max)
+        max = MIN(max, request->limits.worker_bytes_max / MEMORY_SHARE);
+    return (gsize)max;
+}
+
+/* A single message, perhaps with an envelope line on top. */
+static gboolean
+emit_bytes(const GByteArray *bytes, const char *name, PdEmitter *emitter, GError **error)
+{
+    gboolean envelope = bytes->len >= 5 && memcmp(bytes->data, "From ", 5) == 0;
+    g_autoptr(GByteArray) message =
+        envelope ? pd_mbox_unquote(bytes->data, bytes->len) : g_byte_array_ref((GByteArray *)bytes);
+    const PdMailInput input = {.raw = bytes->data,
+                               .n_raw = bytes->len,
+                               .raw_offset = -1,
+                               .raw_bytes = bytes->len,
+                               .message = message,
+                               .name = name};
+    return pd_mail_emit(&input, emitter, error);
+}
+
+/* --- mbox ------------------------------------------------------------------------------------- */
+
+static gssize
+read_fd(guint8 *buffer, gsize n, gpointer user_data)
+{
+    ssize_t got;
+    do
+        got = read(PD_READER_INPUT_FD, buffer, n);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+/* Text before the first message, or an empty file end: nothing that a mail could be made of. */
+static gboolean
+is_blank(const PdMboxMessage *message)
+{
+    for (gsize i = 0; i < message->n; i++) {
+        if (!g_ascii_isspace(message->bytes[i]))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+emit_mbox_message(const PdMboxMessage *raw, guint64 item, PdEmitter *emitter, GError **error)
+{
+    g_autofree char *key = g_strdup_printf("message %" G_GUINT64_FORMAT, item + 1);
+    if (!pd_emit_begin(emitter, item, raw->offset, key, error))
+        return FALSE;
+    if (is_blank(raw))
+        return TRUE;
+    if (raw->oversized && !pd_emit_ledger(emitter, "partial", key, (gint64)raw->n_raw, error,
+                                          "too large: %" G_GUINT64_FORMAT
+                                          " bytes, only the first %" G_GSIZE_FORMAT " were read",
+                                          raw->n_raw, raw->n))
+        return FALSE;
+    if (raw->truncated && !pd_emit_ledger(emitter, "note", key, (gint64)raw->n_raw, error,
+                                          "the file ends in the middle of a line of this message: "
+                                          "it may be truncated"))
+        return FALSE;
+    if (raw->n_unescaped &&
+        !pd_emit_ledger(emitter, "note", key, (gint64)raw->n_raw, error,
+                        "%u unescaped \"From \" lines taken as text, the first at byte "
+                        "%" G_GUINT64_FORMAT,
+                        raw->n_unescaped, raw->first_unescaped))
+        return FALSE;
+    g_autoptr(GByteArray) message = pd_mbox_unquote(raw->bytes, raw->n);
+    const PdMailInput input = {.raw = raw->bytes,
+                               .n_raw = raw->n,
+                               .raw_offset = (gint64)raw->offset,
+                               .raw_bytes = (gint64)raw->n_raw,
+                               .message = message};
+    return pd_mail_emit(&input, emitter, error);
+}
+
+static gboolean
+read_mbox(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
+{
+    struct stat status;
+    guint64 total = fstat(PD_READER_INPUT_FD, &status) == 0 ? (guint64)status.st_size : 0;
+    guint64 item = 0;
+    guint64 skip = G_MAXUINT64;
+    if (request->resume_item) {
+        skip = item = request->resume_item - 1;
+        if (lseek(PD_READER_INPUT_FD, (off_t)request->resume_offset, SEEK_SET) < 0) {
+            g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_IO, "cannot seek in %s",
+                        request->name);
+            return FALSE;
+        }
+    }
+    g_autoptr(PdMboxSplitter) splitter =
+        pd_mbox_splitter_new(read_fd, NULL, request->resume_offset, message_bytes_max(request));
+    PdMboxMessage message;
+    gboolean failed;
+    for (; pd_mbox_splitter_next(splitter, &message, &failed); item++) {
+        if (item != skip && !emit_mbox_message(&message, item, emitter, error))
+            return FALSE;
+        if (item % 32 == 31 &&
+            !pd_emit_progress(emitter, message.offset + message.n_raw, total, error))
+            return FALSE;
+    }
+    if (failed) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_IO, "%s cannot be read to its end: %s",
+                    request->name, g_strerror(errno));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* --- Maildir ---------------------------------------------------------------------------------- */
+
+static int
+compare_paths(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Regular files below `folder`; deliveries under way (tmp) and files of indexes (.name) left out.
+ */
+static void
+list_files(const char *folder, guint depth, GPtrArray *paths)
+{
+    DIR *dir = depth <= FOLDER_DEPTH_MAX ? opendir(folder) : NULL;
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)) != NULL) {
+        struct stat status;
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+            continue;
+        g_autofree char *path = g_build_filename(folder, name, NULL);
+        if (lstat(path, &status) != 0)
+            continue;
+        if (S_ISDIR(status.st_mode) && strcmp(name, "tmp") != 0)
+            list_files(path, depth + 1, paths);
+        else if (S_ISREG(status.st_mode) && name[0] != '.')
+            g_ptr_array_add(paths, g_steal_pointer(&path));
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static gboolean
+read_maildir_file(const PdWorkerRequest *request, const char *path, const char *shown,
+                  PdEmitter *emitter, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(GByteArray) bytes = NULL;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return pd_emit_ledger(emitter, "skipped", shown, -1, error, "cannot be opened: %s",
+                              g_strerror(errno));
+    bytes = pd_read_input(fd, message_bytes_max(request), shown, &problem);
+    close(fd);
+    if (!bytes)
+        return pd_emit_ledger(emitter, "skipped", shown, -1, error, "%s", problem->message);
+    const char *kind = pd_sniff(bytes->data, MIN(bytes->len, PD_SNIFF_BYTES), "x.eml");
+    if (!kind || (strcmp(kind, "eml") != 0 && strcmp(kind, "mbox") != 0))
+        return pd_emit_ledger(emitter, "skipped", shown, bytes->len, error,
+                              bytes->len ? "not a mail: it does not start with header fields"
+                                         : "empty");
+    return emit_bytes(bytes, NULL, emitter, error);
+}
+
+static gboolean
+read_maildir(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
+{
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    gsize n_prefix = strlen(request->path) + 1;
+    list_files(request->path, 0, paths);
+    g_ptr_array_sort(paths, compare_paths);
+    for (guint i = (guint)MIN(request->resume_item, paths->len); i < paths->len; i++) {
+        const char *path = g_ptr_array_index(paths, i);
+        g_autofree char *shown = g_utf8_make_valid(path + n_prefix, -1);
+        if (!pd_emit_begin(emitter, i, 0, shown, error) ||
+            !read_maildir_file(request, path, shown, emitter, error))
+            return FALSE;
+        if (i % 32 == 31 && !pd_emit_progress(emitter, i + 1, paths->len, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
+{
+    pd_mail_init();
+    if (strcmp(request->kind, "mbox") == 0)
+        return read_mbox(request, emitter, error);
+    if (strcmp(request->kind, "maildir") == 0 && request->path)
+        return read_maildir(request, emitter, error);
+    g_autoptr(GByteArray) bytes =
+        pd_read_input(PD_READER_INPUT_FD, message_bytes_max(request), request->name, error);
+    return bytes && emit_bytes(bytes, "", emitter, error);
+}
+
+int
+main(void)
+{
+    static const char *const kinds[] = {"mbox", "maildir", "eml", NULL};
+    const PdReaderProgram program = {kinds, prepare, run};
+    return pd_reader_main(&program);
+}

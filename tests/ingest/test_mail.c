@@ -1,0 +1,241 @@
+/*
+ * The mail reader against Python's reading of the same file (golden/mail), the ground truth of the
+ * shared archives, and mails made here.
+ */
+#include "collect.h"
+
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+static const char *
+part_text(const PdDocument *document, const char *path)
+{
+    for (guint i = 0; i < document->parts->len; i++) {
+        const PdPart *part = g_ptr_array_index(document->parts, i);
+        if (strcmp(part->path, path) == 0)
+            return part->text->str;
+    }
+    return NULL;
+}
+
+static JsonParser *
+load_json(const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    JsonParser *parser = json_parser_new();
+    g_assert_true(json_parser_load_from_file(parser, path, &error));
+    return parser;
+}
+
+static void
+test_against_python(void)
+{
+    const char *box = PD_SOURCE_ROOT "/tests/golden/mail/sample.mbox";
+    g_autoptr(JsonParser) parser = load_json(PD_SOURCE_ROOT "/tests/golden/mail/sample.json");
+    JsonArray *want = json_node_get_array(json_parser_get_root(parser));
+    g_autoptr(Collected) c = collect(box, NULL, NULL);
+    g_autofree char *bytes = NULL;
+    gsize n_bytes;
+    g_assert_true(g_file_get_contents(box, &bytes, &n_bytes, NULL));
+    g_assert_no_error(c->error);
+    guint n_mails = 0;
+    gint64 offset = 0;
+    for (guint i = 0; i < c->documents->len; i++) {
+        const PdDocument *got = g_ptr_array_index(c->documents, i);
+        if (got->parent_key)
+            continue;
+        JsonObject *mail = json_array_get_object_element(want, n_mails++);
+        g_assert_cmpstr(got->native_id, ==, json_object_get_string_member(mail, "message_id"));
+        g_assert_cmpstr(got->key, ==, got->native_id);
+        g_assert_cmpstr(got->title, ==, json_object_get_string_member(mail, "subject"));
+        g_assert_cmpstr(got->author, ==, json_object_get_string_member(mail, "from"));
+        g_assert_cmpint(got->date_utc, ==, json_object_get_int_member(mail, "date_utc"));
+        const char *body = part_text(got, "1") ? part_text(got, "1") : part_text(got, "1.1");
+        g_autofree char *chomped = g_strchomp(g_strdup(body));
+        g_assert_cmpstr(chomped, ==, json_object_get_string_member(mail, "body"));
+        /* Offset, length and hash are those of the bytes in the file. */
+        g_assert_cmpint(got->raw_offset, ==, offset);
+        g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+        guint8 digest[32];
+        gsize n_digest = sizeof digest;
+        g_checksum_update(sum, (guint8 *)bytes + got->raw_offset, got->raw_bytes);
+        g_checksum_get_digest(sum, digest, &n_digest);
+        g_assert_cmpmem(digest, 32, got->raw_sha256, 32);
+        offset += got->raw_bytes;
+    }
+    g_assert_cmpuint(n_mails, ==, json_array_get_length(want));
+    g_assert_cmpint(offset, ==, (gint64)n_bytes);
+
+    const PdDocument *reply = collected_find(c, "m5@example.org");
+    g_assert_cmpstr(reply->in_reply_to, ==, "m1@example.org");
+    g_assert_cmpstr(reply->recipients, ==, "Bob Stone <bob@example.net>, cay@example.com");
+    g_assert_cmpstr(collected_find(c, "m7@example.org")->in_reply_to, ==, "m5@example.org");
+    /* Parts: the plain alternative, the table, and the mail inside as a document of its own. */
+    const PdDocument *parts = collected_find(c, "m6@example.org");
+    g_assert_null(part_text(parts, "1.2"));
+    g_assert_cmpstr(part_text(parts, "2"), ==, "a,b\n1,2\n");
+    const PdDocument *inner = collected_find(c, "m6@example.org!/3");
+    g_assert_nonnull(inner);
+    g_assert_cmpstr(inner->parent_key, ==, "m6@example.org");
+    g_assert_cmpstr(inner->native_id, ==, "inner@example.com");
+    g_assert_cmpstr(part_text(inner, "1"), ==, "Forwarded words.\n");
+}
+
+static void
+test_real_lists(void)
+{
+    g_autofree char *box = shared_data("real/mail/lists-2002.mbox");
+    g_autofree char *json = box ? shared_data("real/mail/expected.json") : NULL;
+    if (!json)
+        return;
+    g_autoptr(JsonParser) parser = load_json(json);
+    JsonObject *root = json_node_get_object(json_parser_get_root(parser));
+    JsonArray *list = json_object_get_array_member(
+        json_object_get_object_member(root, "lists-2002.mbox"), "list");
+    g_autoptr(Collected) c = collect(box, NULL, NULL);
+    g_assert_no_error(c->error);
+    guint n = 0;
+    for (guint i = 0; i < c->documents->len; i++) {
+        const PdDocument *document = g_ptr_array_index(c->documents, i);
+        if (document->parent_key)
+            continue;
+        g_autofree char *id = g_strdup_printf("<%s>", document->native_id);
+        g_assert_cmpstr(
+            id, ==,
+            json_object_get_string_member(json_array_get_object_element(list, n++), "message_id"));
+    }
+    g_assert_cmpuint(n, ==, json_array_get_length(list));
+}
+
+/* The words that the questions' answers rest on stand in the mails they are said to stand in. */
+static void
+test_real_evidence(void)
+{
+    static const char *const boxes[] = {"lists-2002.mbox", "pep-patches.mbox"};
+    g_autofree char *json = shared_data("real/mail/qa.json");
+    if (!json)
+        return;
+    g_autoptr(JsonParser) parser = load_json(json);
+    JsonNode *root = json_parser_get_root(parser);
+    JsonArray *questions =
+        JSON_NODE_HOLDS_ARRAY(root)
+            ? json_node_get_array(root)
+            : json_object_get_array_member(json_node_get_object(root), "questions");
+    g_autoptr(GHashTable) texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    for (gsize b = 0; b < G_N_ELEMENTS(boxes); b++) {
+        g_autofree char *name = g_strconcat("real/mail/", boxes[b], NULL);
+        g_autofree char *path = shared_data(name);
+        if (!path)
+            return;
+        g_autoptr(Collected) c = collect(path, NULL, NULL);
+        for (guint i = 0; i < c->documents->len; i++) {
+            const PdDocument *document = g_ptr_array_index(c->documents, i);
+            GString *text = g_string_new(NULL);
+            for (guint k = 0; k < document->parts->len; k++)
+                g_string_append(text, ((PdPart *)g_ptr_array_index(document->parts, k))->text->str);
+            g_auto(GStrv) words = g_strsplit_set(text->str, " \t\r\n", -1);
+            g_string_truncate(text, 0);
+            for (char **word = words; *word; word++) {
+                if (**word)
+                    g_string_append_printf(text, "%s ", *word);
+            }
+            g_hash_table_insert(texts, g_strdup(document->native_id), g_string_free(text, FALSE));
+        }
+    }
+    guint n_checked = 0;
+    for (guint i = 0; i < json_array_get_length(questions); i++) {
+        JsonObject *question = json_array_get_object_element(questions, i);
+        if (!json_object_has_member(question, "evidence"))
+            continue;
+        JsonArray *evidence = json_object_get_array_member(question, "evidence");
+        for (guint k = 0; k < json_array_get_length(evidence); k++) {
+            JsonObject *item = json_array_get_object_element(evidence, k);
+            const char *id = json_object_has_member(item, "message_id")
+                                 ? json_object_get_string_member(item, "message_id")
+                                 : json_object_get_string_member(item, "commit");
+            const char *words = json_object_get_string_member_with_default(item, "quote", NULL);
+            if (!id || !words)
+                continue;
+            g_autofree char *bare = g_strdup(id);
+            if (*bare == '<')
+                memmove(bare, bare + 1, strlen(bare));
+            bare[strcspn(bare, ">")] = '\0';
+            const char *text = g_hash_table_lookup(texts, bare);
+            g_assert_nonnull(text);
+            g_auto(GStrv) split = g_strsplit_set(words, " \t\r\n", -1);
+            g_autofree char *joined = g_strjoinv(" ", split);
+            if (!strstr(text, joined))
+                g_test_message("%s: not in %s", joined, bare);
+            g_assert_nonnull(strstr(text, joined));
+            n_checked++;
+        }
+    }
+    g_assert_cmpuint(n_checked, >, 10);
+}
+
+static void
+put(const char *folder, const char *name, const char *text)
+{
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    g_autofree char *dir = g_path_get_dirname(path);
+    g_assert_cmpint(g_mkdir_with_parents(dir, 0755), ==, 0);
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+static void
+test_maildir(void)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    put(folder, "new/1", "From: a@b\nMessage-ID: <1@x>\n\none\n");
+    put(folder, "cur/2:2,S", "From: a@b\n\nno id\n");
+    put(folder, "tmp/3", "From: a@b\nMessage-ID: <3@x>\n\nhalf\n");
+    put(folder, ".Sent/cur/4:2,", "From: a@b\nMessage-ID: <4@x>\n\nfour\n");
+    put(folder, ".Sent/new/5",
+        "\x7f"
+        "ELF no mail");
+    g_autoptr(Collected) c = collect(folder, NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, ==, 3);
+    g_assert_nonnull(collected_find(c, "1@x"));
+    g_assert_nonnull(collected_find(c, "4@x"));
+    g_assert_true(collected_says(c, "skipped .Sent/new/5", "not a mail"));
+    /* The made-up id of a mail without one is the same every time. */
+    g_autoptr(Collected) again = collect(folder, NULL, NULL);
+    for (guint i = 0; i < 3; i++)
+        g_assert_cmpstr(((PdDocument *)c->documents->pdata[i])->key, ==,
+                        ((PdDocument *)again->documents->pdata[i])->key);
+    remove_folder(folder);
+}
+
+/* Messages in messages: followed to the limit, then said. */
+static void
+test_nesting(void)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "n.eml", NULL);
+    g_autoptr(GString) mail = g_string_new("From: a@b\nSubject: innermost\n\nwords\n");
+    for (int i = 0; i < 12; i++) {
+        g_autofree char *outer = g_strdup_printf(
+            "From: a@b\nSubject: level %d\nMIME-Version: 1.0\nContent-Type: message/rfc822\n\n%s",
+            i, mail->str);
+        g_string_assign(mail, outer);
+    }
+    put(folder, "n.eml", mail->str);
+    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, ==, 1 + pd_read_limits_default.depth_max);
+    g_assert_true(collected_says(c, "skipped", "deeper than the limit of 8"));
+    remove_folder(folder);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/mail/against-python", test_against_python);
+    g_test_add_func("/mail/real-lists", test_real_lists);
+    g_test_add_func("/mail/real-evidence", test_real_evidence);
+    g_test_add_func("/mail/maildir", test_maildir);
+    g_test_add_func("/mail/nesting", test_nesting);
+    return g_test_run();
+}

@@ -296,6 +296,15 @@ add_merges(Loader *l, GError **error)
 }
 
 static gboolean
+add_stage(Loader *l, const char *pattern, PdSplitBehaviour behaviour, GError **error)
+{
+    if (pd_pretokenizer_add(l->tok->pre, pattern, behaviour, error))
+        return TRUE;
+    g_prefix_error(error, "%s: ", l->path);
+    return FALSE;
+}
+
+static gboolean
 add_split(Loader *l, JsonObject *o, GError **error)
 {
     static const struct {
@@ -320,7 +329,7 @@ add_split(Loader *l, JsonObject *o, GError **error)
         name = NULL;
     for (gsize i = 0; regex != NULL && i < G_N_ELEMENTS(behaviours); i++)
         if (g_strcmp0(name, behaviours[i].name) == 0)
-            return pd_pretokenizer_add(l->tok->pre, regex, behaviours[i].behaviour, error);
+            return add_stage(l, regex, behaviours[i].behaviour, error);
     return refuse(l->path, PD_ENGINE_ERROR_UNSUPPORTED, error,
                   "pre_tokenizer has a Split of a kind that is not known here");
 }
@@ -339,13 +348,12 @@ add_pre_tokenizer(Loader *l, JsonObject *o, GError **error)
     if (g_strcmp0(type, "Split") == 0)
         return add_split(l, o, error);
     if (g_strcmp0(type, "Digits") == 0)
-        return pd_pretokenizer_add(l->tok->pre,
-                                   get_bool(o, "individual_digits", FALSE) ? "\\p{N}" : "\\p{N}+",
-                                   PD_SPLIT_ISOLATED, error);
+        return add_stage(l, get_bool(o, "individual_digits", FALSE) ? "\\p{N}" : "\\p{N}+",
+                         PD_SPLIT_ISOLATED, error);
     if (g_strcmp0(type, "ByteLevel") == 0 && !get_bool(o, "add_prefix_space", TRUE)) {
         l->byte_level = TRUE;
         return !get_bool(o, "use_regex", TRUE) ||
-               pd_pretokenizer_add(l->tok->pre, pd_pattern_gpt2, PD_SPLIT_ISOLATED, error);
+               add_stage(l, pd_pattern_gpt2, PD_SPLIT_ISOLATED, error);
     }
     g_autofree char *shown = g_strescape(type == NULL ? "none" : type, NULL);
     return refuse(l->path, PD_ENGINE_ERROR_UNSUPPORTED, error,

@@ -8,78 +8,7 @@
 
 #include "engine/error.h"
 #include "engine/gguf.h"
-
-enum { U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 };
-
-static void
-put(GByteArray *out, const void *p, gsize n)
-{
-    g_byte_array_append(out, p, n);
-}
-
-static void
-put_u32(GByteArray *out, guint32 v)
-{
-    v = GUINT32_TO_LE(v);
-    put(out, &v, 4);
-}
-
-static void
-put_u64(GByteArray *out, guint64 v)
-{
-    v = GUINT64_TO_LE(v);
-    put(out, &v, 8);
-}
-
-static void
-put_string(GByteArray *out, const char *s)
-{
-    put_u64(out, strlen(s));
-    put(out, s, strlen(s));
-}
-
-static void
-put_header(GByteArray *out, guint32 version, guint64 n_tensors, guint64 n_kv)
-{
-    put(out, "GGUF", 4);
-    put_u32(out, version);
-    put_u64(out, n_tensors);
-    put_u64(out, n_kv);
-}
-
-static void
-put_key(GByteArray *out, const char *key, guint32 type)
-{
-    put_string(out, key);
-    put_u32(out, type);
-}
-
-static void
-put_tensor(GByteArray *out, const char *name, int n_dims, const guint64 *dims, guint32 type,
-           guint64 offset)
-{
-    put_string(out, name);
-    put_u32(out, n_dims);
-    for (int d = 0; d < n_dims; d++)
-        put_u64(out, dims[d]);
-    put_u32(out, type);
-    put_u64(out, offset);
-}
-
-static void
-put_padding(GByteArray *out, guint alignment)
-{
-    while (out->len % alignment != 0)
-        put(out, "", 1);
-}
-
-static void
-put_zeros(GByteArray *out, gsize n)
-{
-    gsize at = out->len;
-    g_byte_array_set_size(out, at + n);
-    memset(out->data + at, 0, n);
-}
+#include "tests/engine/gguf_writer.h"
 
 static PdGguf *
 open_bytes(GByteArray *file, GError **error)
@@ -110,53 +39,53 @@ whole_file(guint32 version)
     GByteArray *f = g_byte_array_new();
     float f32 = 1.5f;
     double f64 = -2.25;
-    put_header(f, version, 2, 15);
-    put_key(f, "u8", U8);
-    put(f, "\xfe", 1);
-    put_key(f, "i8", I8);
-    put(f, "\xfe", 1);
-    put_key(f, "u16", U16);
-    put(f, "\xfe\xff", 2);
-    put_key(f, "i16", I16);
-    put(f, "\x05\x00", 2);
-    put_key(f, "u32", U32);
-    put_u32(f, 4000000000u);
-    put_key(f, "i32", I32);
-    put_u32(f, 7);
-    put_key(f, "f32", F32);
-    put(f, &f32, 4);
-    put_key(f, "bool", BOOL);
-    put(f, "\1", 1);
-    put_key(f, "string", STRING);
-    put_string(f, "a name");
-    put_key(f, "u64", U64);
-    put_u64(f, G_MAXUINT64);
-    put_key(f, "i64", I64);
-    put_u64(f, 12);
-    put_key(f, "f64", F64);
-    put(f, &f64, 8);
-    put_key(f, "words", ARRAY);
-    put_u32(f, STRING);
-    put_u64(f, 3);
-    put_string(f, "one");
-    put_string(f, "");
-    put_string(f, "three");
-    put_key(f, "numbers", ARRAY);
-    put_u32(f, I32);
-    put_u64(f, 2);
-    put_u32(f, 5);
-    put_u32(f, (guint32)-6);
-    put_key(f, "general.alignment", U32);
-    put_u32(f, 64);
-    put_tensor(f, "a", 2, (guint64[]){4, 3}, 0, 0);
-    put_tensor(f, "b", 1, (guint64[]){512}, 12, 64);
-    put_padding(f, 64);
+    gguf_put_header(f, version, 2, 15);
+    gguf_put_key(f, "u8", GGUF_U8);
+    gguf_put(f, "\xfe", 1);
+    gguf_put_key(f, "i8", GGUF_I8);
+    gguf_put(f, "\xfe", 1);
+    gguf_put_key(f, "u16", GGUF_U16);
+    gguf_put(f, "\xfe\xff", 2);
+    gguf_put_key(f, "i16", GGUF_I16);
+    gguf_put(f, "\x05\x00", 2);
+    gguf_put_key(f, "u32", GGUF_U32);
+    gguf_put_u32(f, 4000000000u);
+    gguf_put_key(f, "i32", GGUF_I32);
+    gguf_put_u32(f, 7);
+    gguf_put_key(f, "f32", GGUF_F32);
+    gguf_put(f, &f32, 4);
+    gguf_put_key(f, "bool", GGUF_BOOL);
+    gguf_put(f, "\1", 1);
+    gguf_put_key(f, "string", GGUF_STRING);
+    gguf_put_string(f, "a name");
+    gguf_put_key(f, "u64", GGUF_U64);
+    gguf_put_u64(f, G_MAXUINT64);
+    gguf_put_key(f, "i64", GGUF_I64);
+    gguf_put_u64(f, 12);
+    gguf_put_key(f, "f64", GGUF_F64);
+    gguf_put(f, &f64, 8);
+    gguf_put_key(f, "words", GGUF_ARRAY);
+    gguf_put_u32(f, GGUF_STRING);
+    gguf_put_u64(f, 3);
+    gguf_put_string(f, "one");
+    gguf_put_string(f, "");
+    gguf_put_string(f, "three");
+    gguf_put_key(f, "numbers", GGUF_ARRAY);
+    gguf_put_u32(f, GGUF_I32);
+    gguf_put_u64(f, 2);
+    gguf_put_u32(f, 5);
+    gguf_put_u32(f, (guint32)-6);
+    gguf_put_key(f, "general.alignment", GGUF_U32);
+    gguf_put_u32(f, 64);
+    gguf_put_tensor(f, "a", 2, (guint64[]){4, 3}, 0, 0);
+    gguf_put_tensor(f, "b", 1, (guint64[]){512}, 12, 64);
+    gguf_put_padding(f, 64);
     for (int i = 0; i < 12; i++) {
         float v = i;
-        put(f, &v, 4);
+        gguf_put(f, &v, 4);
     }
-    put_padding(f, 64);
-    put_zeros(f, 2 * 144);
+    gguf_put_padding(f, 64);
+    gguf_put_zeros(f, 2 * 144);
     return f;
 }
 
@@ -238,11 +167,11 @@ test_truncated(void)
     g_autoptr(GByteArray) file = whole_file(3);
     for (guint n = 4; n < file->len; n++) {
         g_autoptr(GByteArray) part = g_byte_array_new();
-        put(part, file->data, n);
+        gguf_put(part, file->data, n);
         assert_refused(part, PD_ENGINE_ERROR_FORMAT, "the download is probably incomplete");
     }
     g_autoptr(GByteArray) part = g_byte_array_new();
-    put(part, file->data, file->len - 1);
+    gguf_put(part, file->data, file->len - 1);
     assert_refused(part, PD_ENGINE_ERROR_FORMAT, "tensor 1 'b' ends at ");
 }
 
@@ -281,8 +210,8 @@ test_absurd_counts(void)
         {G_GUINT64_CONSTANT(1) << 60, 0}, {0, G_GUINT64_CONSTANT(1) << 60}, {G_MAXUINT64, 1}};
     for (gsize i = 0; i < G_N_ELEMENTS(counts); i++) {
         g_autoptr(GByteArray) f = g_byte_array_new();
-        put_header(f, 3, counts[i][0], counts[i][1]);
-        put_zeros(f, 64);
+        gguf_put_header(f, 3, counts[i][0], counts[i][1]);
+        gguf_put_zeros(f, 64);
         assert_refused(f, PD_ENGINE_ERROR_FORMAT, "at most 65,536");
     }
 
@@ -290,18 +219,18 @@ test_absurd_counts(void)
                                       G_MAXUINT64};
     for (gsize i = 0; i < G_N_ELEMENTS(lengths); i++) {
         g_autoptr(GByteArray) array = g_byte_array_new();
-        put_header(array, 3, 0, 1);
-        put_key(array, "k", ARRAY);
-        put_u32(array, i % 2 == 0 ? STRING : F64);
-        put_u64(array, lengths[i]);
-        put_zeros(array, 64);
+        gguf_put_header(array, 3, 0, 1);
+        gguf_put_key(array, "k", GGUF_ARRAY);
+        gguf_put_u32(array, i % 2 == 0 ? GGUF_STRING : GGUF_F64);
+        gguf_put_u64(array, lengths[i]);
+        gguf_put_zeros(array, 64);
         assert_refused(array, PD_ENGINE_ERROR_FORMAT, "metadata key 0 'k' claims ");
 
         g_autoptr(GByteArray) string = g_byte_array_new();
-        put_header(string, 3, 0, 1);
-        put_key(string, "k", STRING);
-        put_u64(string, lengths[i]);
-        put_zeros(string, 64);
+        gguf_put_header(string, 3, 0, 1);
+        gguf_put_key(string, "k", GGUF_STRING);
+        gguf_put_u64(string, lengths[i]);
+        gguf_put_zeros(string, 64);
         assert_refused(string, PD_ENGINE_ERROR_FORMAT, "metadata key 0 'k' ");
     }
 }
@@ -310,53 +239,53 @@ static void
 test_bad_metadata(void)
 {
     g_autoptr(GByteArray) magic = g_byte_array_new();
-    put(magic, "GGML", 4);
-    put_zeros(magic, 60);
+    gguf_put(magic, "GGML", 4);
+    gguf_put_zeros(magic, 60);
     assert_refused(magic, PD_ENGINE_ERROR_FORMAT, "no GGUF model file");
 
     g_autoptr(GByteArray) version = g_byte_array_new();
-    put_header(version, 4, 0, 0);
+    gguf_put_header(version, 4, 0, 0);
     assert_refused(version, PD_ENGINE_ERROR_UNSUPPORTED, "versions 2 and 3");
 
     g_autoptr(GByteArray) big = g_byte_array_new();
-    put_header(big, GUINT32_SWAP_LE_BE(3), 0, 0);
+    gguf_put_header(big, GUINT32_SWAP_LE_BE(3), 0, 0);
     assert_refused(big, PD_ENGINE_ERROR_UNSUPPORTED, "big-endian");
 
     g_autoptr(GByteArray) twice = g_byte_array_new();
-    put_header(twice, 3, 0, 2);
+    gguf_put_header(twice, 3, 0, 2);
     for (int i = 0; i < 2; i++) {
-        put_key(twice, "same", U32);
-        put_u32(twice, i);
+        gguf_put_key(twice, "same", GGUF_U32);
+        gguf_put_u32(twice, i);
     }
     assert_refused(twice, PD_ENGINE_ERROR_FORMAT, "metadata key 1 'same' appears twice");
 
     g_autoptr(GByteArray) type = g_byte_array_new();
-    put_header(type, 3, 0, 1);
-    put_key(type, "k", 13);
-    put_zeros(type, 16);
+    gguf_put_header(type, 3, 0, 1);
+    gguf_put_key(type, "k", 13);
+    gguf_put_zeros(type, 16);
     assert_refused(type, PD_ENGINE_ERROR_FORMAT, "unknown type 13");
 
     g_autoptr(GByteArray) nested = g_byte_array_new();
-    put_header(nested, 3, 0, 1);
-    put_key(nested, "k", ARRAY);
-    put_u32(nested, ARRAY);
-    put_u64(nested, 1);
-    put_zeros(nested, 32);
+    gguf_put_header(nested, 3, 0, 1);
+    gguf_put_key(nested, "k", GGUF_ARRAY);
+    gguf_put_u32(nested, GGUF_ARRAY);
+    gguf_put_u64(nested, 1);
+    gguf_put_zeros(nested, 32);
     assert_refused(nested, PD_ENGINE_ERROR_FORMAT, "array of arrays");
 
     static const guint32 alignments[] = {0, 4, 48, 1u << 21};
     for (gsize i = 0; i < G_N_ELEMENTS(alignments); i++) {
         g_autoptr(GByteArray) f = g_byte_array_new();
-        put_header(f, 3, 0, 1);
-        put_key(f, "general.alignment", U32);
-        put_u32(f, alignments[i]);
+        gguf_put_header(f, 3, 0, 1);
+        gguf_put_key(f, "general.alignment", GGUF_U32);
+        gguf_put_u32(f, alignments[i]);
         assert_refused(f, PD_ENGINE_ERROR_FORMAT, "power of two");
     }
 
     /* A terminal must never get the control characters of a name. */
     g_autoptr(GByteArray) escape = g_byte_array_new();
-    put_header(escape, 3, 0, 1);
-    put_key(escape, "\033[2J", 77);
+    gguf_put_header(escape, 3, 0, 1);
+    gguf_put_key(escape, "\033[2J", 77);
     assert_refused(escape, PD_ENGINE_ERROR_FORMAT, "'\\033[2J'");
 }
 
@@ -365,10 +294,10 @@ static GByteArray *
 one_tensor(int n_dims, const guint64 *dims, guint32 type, guint64 offset)
 {
     GByteArray *f = g_byte_array_new();
-    put_header(f, 3, 1, 0);
-    put_tensor(f, "blk.0.attn_q.weight", n_dims, dims, type, offset);
-    put_padding(f, 32);
-    put_zeros(f, 64);
+    gguf_put_header(f, 3, 1, 0);
+    gguf_put_tensor(f, "blk.0.attn_q.weight", n_dims, dims, type, offset);
+    gguf_put_padding(f, 32);
+    gguf_put_zeros(f, 64);
     return f;
 }
 
@@ -417,11 +346,11 @@ test_pairs_of_tensors(void)
     } cases[] = {{"a", 64, "tensor 1 'a' appears twice"}, {"b", 32, "overlaps tensor 'a'"}};
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GByteArray) f = g_byte_array_new();
-        put_header(f, 3, 2, 0);
-        put_tensor(f, "a", 1, (guint64[]){16}, 0, 0);
-        put_tensor(f, cases[i].name, 1, (guint64[]){8}, 0, cases[i].offset);
-        put_padding(f, 32);
-        put_zeros(f, 96);
+        gguf_put_header(f, 3, 2, 0);
+        gguf_put_tensor(f, "a", 1, (guint64[]){16}, 0, 0);
+        gguf_put_tensor(f, cases[i].name, 1, (guint64[]){8}, 0, cases[i].offset);
+        gguf_put_padding(f, 32);
+        gguf_put_zeros(f, 96);
         assert_refused(f, PD_ENGINE_ERROR_FORMAT, cases[i].words);
     }
 }

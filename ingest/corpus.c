@@ -8,6 +8,7 @@
  * which the next `add` finds missing and reads again.  The database stays consistent in both.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,9 +73,16 @@ static gboolean
 check_identity(PdCorpus *corpus, gint64 *version, GError **error)
 {
     gint64 id;
-    if (!pd_db_int(corpus, 0, &id, error, "PRAGMA application_id", "") ||
+    gboolean blank;
+    if (!is_blank(corpus, &blank, error) ||
+        !pd_db_int(corpus, 0, &id, error, "PRAGMA application_id", "") ||
         !pd_db_int(corpus, 0, version, error, "PRAGMA user_version", ""))
         return FALSE;
+    if (blank)
+        return fail(error,
+                    "%s: the corpus is empty, as if making it had been interrupted; go on with: "
+                    "pandect -C %s add SOURCE",
+                    corpus->dir, corpus->dir);
     if (id != PD_CORPUS_APPLICATION_ID)
         return fail(error,
                     "%s is not a Pandect corpus but another program's SQLite database; choose "
@@ -119,6 +127,18 @@ check_files(PdCorpus *corpus, gboolean *exists, GError **error)
     return TRUE;
 }
 
+static gboolean
+check_writable(PdCorpus *corpus, GError **error)
+{
+    if (faccessat(AT_FDCWD, corpus->dir, W_OK, AT_EACCESS) == 0 &&
+        faccessat(AT_FDCWD, corpus->db_path, W_OK, AT_EACCESS) == 0)
+        return TRUE;
+    return fail(error,
+                "%s: the corpus is read-only (%s); change its permissions or copy the folder to a "
+                "place you can write to",
+                corpus->dir, g_strerror(errno));
+}
+
 /* A new corpus goes into a folder of its own: it must not hide among somebody's files. */
 static gboolean
 make_folder(PdCorpus *corpus, GError **error)
@@ -143,18 +163,14 @@ open_for_writing(PdCorpus *corpus, GError **error)
 {
     gboolean exists, blank;
     gint64 version;
-    if (!check_files(corpus, &exists, error) || (!exists && !make_folder(corpus, error)) ||
+    if (!check_files(corpus, &exists, error) ||
+        !(exists ? check_writable(corpus, error) : make_folder(corpus, error)) ||
         !pd_corpus_lock(corpus, error))
         return FALSE;
     int create = corpus->mode == PD_CORPUS_CREATE ? SQLITE_OPEN_CREATE : 0;
     if (!open_handle(corpus, corpus->db_path, SQLITE_OPEN_READWRITE | create, error) ||
         !is_blank(corpus, &blank, error))
         return FALSE;
-    if (sqlite3_db_readonly(corpus->db, "main") == 1)
-        return fail(error,
-                    "%s: the corpus is read-only; change its permissions or copy the folder to a "
-                    "place you can write to",
-                    corpus->dir);
     if (blank && create) {
         /* Freed pages can then be given back by `rm`; only possible before the first table. */
         if (!pd_db_exec(corpus, "PRAGMA auto_vacuum = INCREMENTAL;", error))

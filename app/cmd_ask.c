@@ -119,7 +119,7 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
         return;
     }
     printf("; best blocks of %u:\n", answer->blocks->len);
-    printf("  rank  score  head    rows        document\n");
+    printf("  rank  score  head    tokens      document\n");
     for (guint i = 0; i < MIN(answer->blocks->len, (guint)MAX(top, 1)); i++) {
         const PdBlock *block = &g_array_index(answer->blocks, PdBlock, i);
         const PdContextSegment *segment =
@@ -128,7 +128,7 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
         g_autofree char *safe = pd_terminal_safe(segment->header, -1);
 
         printf("  %4u  %5.2f  %2d.%-2d  %5u-%-5u  %s\n", i + 1, block->score, head->layer,
-               head->head, block->first_row, block->first_row + block->n_rows, safe);
+               head->head, block->first_token, block->first_token + block->n_tokens, safe);
     }
 }
 

@@ -137,8 +137,8 @@ add_why(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
         add_int(json, "head", head->head);
         add_double(json, "head_score", block->best_z);
         add_int(json, "part", segment->row->part_id);
-        add_int(json, "first_row", block->first_row);
-        add_int(json, "rows", block->n_rows);
+        add_int(json, "first_token", block->first_token);
+        add_int(json, "tokens", block->n_tokens);
         add_string(json, "header", segment->header);
         json_builder_end_object(json);
     }

@@ -30,9 +30,8 @@ expand(PdContext *context, const PdBlock *block)
     PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, block->segment);
     PdTokenizer *tokenizer = pd_model_tokenizer(context->model);
     const PdSegmentRow *row = segment->row;
-    int header = (int)segment->header_ids->len;
-    int first = MAX((int)block->first_row - header - PD_SELECT_MARGIN_TOKENS, 0);
-    int last = MIN((int)(block->first_row + block->n_rows) - header + PD_SELECT_MARGIN_TOKENS,
+    int first = MAX((int)block->first_token - PD_SELECT_MARGIN_TOKENS, 0);
+    int last = MIN((int)(block->first_token + block->n_tokens) + PD_SELECT_MARGIN_TOKENS,
                    (int)row->n_tokens);
 
     if (row->n_tokens <= PD_SELECT_WHOLE_TOKENS)

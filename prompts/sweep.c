@@ -18,6 +18,13 @@ typedef struct {
 } Queries;
 
 static void
+queries_clear(Queries *queries)
+{
+    g_free(queries->queries);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Queries, queries_clear)
+
+static void
 keep_queries(const PdLayerRows *rows, gpointer user_data)
 {
     Queries *queries = user_data;
@@ -152,8 +159,6 @@ typedef struct {
     PdBuffer *q;
     PdBuffer *out;
     PdBuffer *lse;
-    float *host_out;
-    float *host_lse;
 } Scratch;
 
 static void
@@ -167,10 +172,43 @@ scratch_clear(Scratch *scratch)
         ops->buffer_free(scratch->device, scratch->out);
     if (scratch->lse)
         ops->buffer_free(scratch->device, scratch->lse);
-    g_free(scratch->host_out);
-    g_free(scratch->host_lse);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Scratch, scratch_clear)
+
+/* What one pass over the records gives. */
+typedef struct {
+    guint n_blocks;
+    guint n_segments;
+    float *best; /* (n_heads, n_blocks, n_queries): the block's best scaled score */
+    float *lse;  /* (n_heads, n_segments, n_queries): log-sum-exp of the segment's scaled scores */
+} Scores;
+
+static void
+scores_clear(Scores *scores)
+{
+    g_free(scores->best);
+    g_free(scores->lse);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Scores, scores_clear)
+
+static gboolean
+no_memory(GError **error)
+{
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for the sweep");
+    return FALSE;
+}
+
+static gboolean
+scores_init(Scores *scores, const Queries *queries, guint n_blocks, GError **error)
+{
+    gsize per_block = (gsize)queries->n_heads * queries->n_queries;
+
+    scores->n_blocks = n_blocks;
+    scores->n_segments = queries->context->segments->len;
+    scores->best = g_try_new(float, per_block *n_blocks);
+    scores->lse = g_try_new(float, per_block * scores->n_segments);
+    return (scores->best && scores->lse) || no_memory(error);
+}
 
 static gboolean
 scratch_init(Scratch *scratch, const Queries *queries, guint n_blocks_max, GError **error)
@@ -184,45 +222,97 @@ scratch_init(Scratch *scratch, const Queries *queries, guint n_blocks_max, GErro
     scratch->out =
         scratch->device->ops->buffer_new(scratch->device, sizeof(float) * n_queries * n_blocks_max);
     scratch->lse = scratch->device->ops->buffer_new(scratch->device, sizeof(float) * n_queries);
-    scratch->host_out = g_try_new(float, n_queries *n_blocks_max);
-    scratch->host_lse = g_try_new(float, n_queries);
-    if (!scratch->q || !scratch->out || !scratch->lse || !scratch->host_out || !scratch->host_lse) {
-        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for the sweep");
-        return FALSE;
-    }
+    if (!scratch->q || !scratch->out || !scratch->lse)
+        return no_memory(error);
     scratch->device->ops->write(scratch->device, (PdMem){scratch->q, 0}, queries->queries, q_bytes);
     return TRUE;
 }
 
-/* best[b] = max over query tokens of (scaled score - the segment's log-sum-exp for that token) */
-static void
-score_segment(const Queries *queries, Scratch *scratch, int head, guint8 *record, guint n_rows,
-              float *best)
+/* Score the segment's own tokens (not its header's) with one head. */
+static gboolean
+score_segment(const Queries *queries, Scratch *scratch, int head, guint8 *record,
+              const PdContextSegment *segment, float *best, float *lse, GError **error)
 {
     const PdModelShape *shape = pd_model_shape(queries->context->model);
     const PdDeviceOps *ops = scratch->device->ops;
-    guint n_blocks = (n_rows + PD_SWEEP_BLOCK_ROWS - 1) / PD_SWEEP_BLOCK_ROWS;
+    guint n_rows = segment->row->n_tokens;
+    guint n_blocks = (n_rows + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
     gsize n_queries = queries->n_queries;
     int group = shape->n_heads / shape->n_kv_heads;
+    gsize row_bytes = pd_row_bytes(PD_Q8_0, shape->head_dim);
     guint8 *keys = pd_segment_kv_stream(record, queries->heads[head].layer, FALSE,
-                                        queries->heads[head].head / group);
-    PdBuffer *buffer =
-        ops->buffer_wrap(scratch->device, keys, n_rows * pd_row_bytes(PD_Q8_0, shape->head_dim));
+                                        queries->heads[head].head / group) +
+                   segment->header_ids->len * row_bytes;
+    PdBuffer *buffer = ops->buffer_wrap(scratch->device, keys, n_rows * row_bytes);
     gsize q_offset = sizeof(float) * head * n_queries * shape->head_dim;
+    g_autofree float *out = g_try_new(float, n_queries *n_blocks);
 
+    if (!buffer || !out) {
+        if (buffer)
+            ops->buffer_free(scratch->device, buffer);
+        return no_memory(error);
+    }
     ops->score_blocks(scratch->device, (PdMem){scratch->out, 0}, (PdMem){scratch->lse, 0},
                       (PdMem){buffer, 0}, (int)n_rows, shape->head_dim,
                       (PdMem){scratch->q, q_offset}, (int)n_queries, shape->attn_scale);
-    ops->read(scratch->device, scratch->host_out, (PdMem){scratch->out, 0},
-              sizeof(float) * n_queries * n_blocks);
-    ops->read(scratch->device, scratch->host_lse, (PdMem){scratch->lse, 0},
-              sizeof(float) * n_queries);
+    ops->read(scratch->device, out, (PdMem){scratch->out, 0}, sizeof(float) * n_queries * n_blocks);
+    ops->read(scratch->device, lse, (PdMem){scratch->lse, 0}, sizeof(float) * n_queries);
     ops->buffer_free(scratch->device, buffer);
-    for (guint b = 0; b < n_blocks; b++) {
-        best[b] = -INFINITY;
+    for (guint b = 0; b < n_blocks; b++)
         for (gsize i = 0; i < n_queries; i++)
-            best[b] = MAX(best[b], scratch->host_out[i * n_blocks + b] * shape->attn_scale -
-                                       scratch->host_lse[i]);
+            best[b * n_queries + i] = out[i * n_blocks + b] * shape->attn_scale;
+    return TRUE;
+}
+
+/*
+ * The level that a segment's scores are measured from: log of the mean of exp(score) over its own
+ * tokens and PD_SWEEP_PRIOR_TOKENS average ones of the corpus.  Without the second part a short
+ * document that matches would be measured against itself.
+ */
+static double
+segment_level(double lse, guint n_tokens, double corpus_log_mean)
+{
+    double prior = corpus_log_mean + log(PD_SWEEP_PRIOR_TOKENS);
+    double high = MAX(lse, prior);
+
+    return high + log(exp(lse - high) + exp(prior - high)) -
+           log((double)n_tokens + PD_SWEEP_PRIOR_TOKENS);
+}
+
+/* log of the mean of exp(score) over all tokens of the corpus, for one head and query token. */
+static double
+corpus_log_mean(const PdContext *context, const float *lse, gsize n_queries, gsize query)
+{
+    double high = -INFINITY, sum = 0, n_tokens = 0;
+
+    for (guint s = 0; s < context->segments->len; s++)
+        high = MAX(high, lse[s * n_queries + query]);
+    for (guint s = 0; s < context->segments->len; s++) {
+        sum += exp(lse[s * n_queries + query] - high);
+        n_tokens += g_array_index(context->segments, PdContextSegment, s).row->n_tokens;
+    }
+    return high + log(sum) - log(n_tokens);
+}
+
+/* z[b] = max over query tokens of (best score of the block - level of its segment), one head */
+static void
+reduce_head(const Queries *queries, const Scores *scores, int head, GArray *blocks, float *z)
+{
+    PdContext *context = queries->context;
+    gsize n_queries = queries->n_queries;
+    const float *best = scores->best + (gsize)head * scores->n_blocks * n_queries;
+    const float *lse = scores->lse + (gsize)head * scores->n_segments * n_queries;
+
+    for (guint b = 0; b < scores->n_blocks; b++)
+        z[b] = -INFINITY;
+    for (gsize i = 0; i < n_queries; i++) {
+        double mean = corpus_log_mean(context, lse, n_queries, i);
+        for (guint b = 0; b < scores->n_blocks; b++) {
+            guint s = g_array_index(blocks, PdBlock, b).segment;
+            guint n = g_array_index(context->segments, PdContextSegment, s).row->n_tokens;
+            double level = segment_level(lse[s * n_queries + i], n, mean);
+            z[b] = MAX(z[b], (float)(best[b * n_queries + i] - level));
+        }
     }
 }
 
@@ -248,34 +338,33 @@ list_blocks(PdContext *context, guint *n_blocks_max)
 
     *n_blocks_max = 1;
     for (guint s = 0; s < context->segments->len; s++) {
-        PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
-        guint n_rows = segment->header_ids->len + segment->row->n_tokens;
-        for (guint at = 0; at < n_rows; at += PD_SWEEP_BLOCK_ROWS) {
+        guint n_tokens = g_array_index(context->segments, PdContextSegment, s).row->n_tokens;
+        for (guint at = 0; at < n_tokens; at += PD_SWEEP_BLOCK_TOKENS) {
             PdBlock block = {.segment = s,
-                             .first_row = at,
-                             .n_rows = MIN(PD_SWEEP_BLOCK_ROWS, n_rows - at),
+                             .first_token = at,
+                             .n_tokens = MIN(PD_SWEEP_BLOCK_TOKENS, n_tokens - at),
                              .best_z = -INFINITY};
             g_array_append_val(blocks, block);
         }
-        *n_blocks_max = MAX(*n_blocks_max, n_rows / PD_SWEEP_BLOCK_ROWS + 1);
+        *n_blocks_max = MAX(*n_blocks_max, n_tokens / PD_SWEEP_BLOCK_TOKENS + 1);
     }
     return blocks;
 }
 
-/* scores: (n_heads, n_blocks), one pass over the records. */
+/* One pass over the records. */
 static gboolean
-score_all(const Queries *queries, guint n_blocks, guint n_blocks_max, float *scores,
-          GCancellable *cancellable, GError **error)
+score_all(const Queries *queries, guint n_blocks_max, Scores *scores, GCancellable *cancellable,
+          GError **error)
 {
     PdContext *context = queries->context;
-    g_auto(Scratch) scratch = {0};
+    g_auto(Scratch) scratch = {.device = pd_model_device(context->model)};
+    gsize n_queries = queries->n_queries;
     guint at = 0;
 
     if (!scratch_init(&scratch, queries, n_blocks_max, error))
         return FALSE;
     for (guint s = 0; s < context->segments->len; s++) {
         PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
-        guint n_rows = segment->header_ids->len + segment->row->n_tokens;
         guint8 key[PD_KV_KEY_BYTES];
         g_autoptr(GBytes) record = NULL;
 
@@ -286,11 +375,14 @@ score_all(const Queries *queries, guint n_blocks, guint n_blocks_max, float *sco
         if (!record || !pd_segment_kv_check(context, segment, record, error))
             return FALSE;
         for (int h = 0; h < queries->n_heads; h++)
-            score_segment(queries, &scratch, h, (guint8 *)g_bytes_get_data(record, NULL), n_rows,
-                          scores + (gsize)h * n_blocks + at);
-        at += (n_rows + PD_SWEEP_BLOCK_ROWS - 1) / PD_SWEEP_BLOCK_ROWS;
+            if (!score_segment(
+                    queries, &scratch, h, (guint8 *)g_bytes_get_data(record, NULL), segment,
+                    scores->best + ((gsize)h * scores->n_blocks + at) * n_queries,
+                    scores->lse + ((gsize)h * scores->n_segments + s) * n_queries, error))
+                return FALSE;
+        at += (segment->row->n_tokens + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
     }
-    g_assert(at == n_blocks);
+    g_assert(at == scores->n_blocks);
     return TRUE;
 }
 
@@ -303,7 +395,24 @@ compare_blocks(gconstpointer a, gconstpointer b)
         return x->score > y->score ? -1 : 1;
     if (x->segment != y->segment)
         return x->segment < y->segment ? -1 : 1;
-    return x->first_row < y->first_row ? -1 : x->first_row > y->first_row;
+    return x->first_token < y->first_token ? -1 : x->first_token > y->first_token;
+}
+
+/* The blocks' scores from the heads' z. */
+static void
+fuse(GArray *blocks, const float *z, int n_heads)
+{
+    for (int h = 0; h < n_heads; h++)
+        for (guint b = 0; b < blocks->len; b++) {
+            PdBlock *block = &g_array_index(blocks, PdBlock, b);
+            float score = z[(gsize)h * blocks->len + b];
+
+            block->score += score / n_heads;
+            if (score > block->best_z) {
+                block->best_z = score;
+                block->best_head = h;
+            }
+        }
 }
 
 GArray *
@@ -312,31 +421,25 @@ pd_sweep(PdContext *context, const char *question, const PdHead *heads, int n_he
 {
     guint n_blocks_max;
     g_autoptr(GArray) blocks = list_blocks(context, &n_blocks_max);
-    Queries queries = {.context = context, .heads = heads, .n_heads = n_heads};
+    g_auto(Queries) queries = {.context = context, .heads = heads, .n_heads = n_heads};
+    g_auto(Scores) raw = {0};
     g_autofree float *z = g_try_new(float, (gsize)n_heads * blocks->len);
-    gboolean ok = z && run_question(&queries, question, cancellable, error);
 
-    if (ok) {
-        drop_empty_words(&queries, question);
-        ok = score_all(&queries, blocks->len, n_blocks_max, z, cancellable, error);
-    } else if (!z) {
-        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for the sweep");
+    if (!z) {
+        no_memory(error);
+        return NULL;
     }
-    g_free(queries.queries);
-    if (!ok)
+    if (!run_question(&queries, question, cancellable, error))
+        return NULL;
+    drop_empty_words(&queries, question);
+    if (!scores_init(&raw, &queries, blocks->len, error) ||
+        !score_all(&queries, n_blocks_max, &raw, cancellable, error))
         return NULL;
     for (int h = 0; h < n_heads; h++) {
+        reduce_head(&queries, &raw, h, blocks, z + (gsize)h * blocks->len);
         standardise(z + (gsize)h * blocks->len, blocks->len);
-        for (guint b = 0; b < blocks->len; b++) {
-            PdBlock *block = &g_array_index(blocks, PdBlock, b);
-            float score = z[(gsize)h * blocks->len + b];
-            block->score += score / n_heads;
-            if (score > block->best_z) {
-                block->best_z = score;
-                block->best_head = h;
-            }
-        }
     }
+    fuse(blocks, z, n_heads);
     if (scores)
         g_array_append_vals(scores, z, (guint)n_heads * blocks->len);
     g_array_sort(blocks, compare_blocks);

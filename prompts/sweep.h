@@ -1,12 +1,13 @@
 /*
- * The sweep: score every block of 64 rows of every segment with the question.
+ * The sweep: score every block of 64 tokens of every segment with the question.
  *
- * The question is run behind the shared prefix; the queries of its own tokens at the retrieval
+ * The question is run behind the shared prefix; the queries of its content words at the retrieval
  * heads are turned as if every key stood PD_SWEEP_DISTANCE tokens before them and multiplied with
- * the stored keys.  Per head: the segment's log-sum-exp is subtracted from each query token's
- * scores, the block keeps the maximum over query tokens, and is standardised over all blocks; a
- * block's score is the mean of its standardised scores over heads (the z-sum of the
- * hybrid-attention design, section 8, which also gives the distance).
+ * the stored keys of the segment's own tokens.  Per head and query token the segment's level is
+ * subtracted (the log of the mean of exp(score), drawn towards the corpus's for short segments);
+ * the block keeps the maximum over query tokens and is standardised over all blocks; a block's
+ * score is the mean of its standardised scores over heads (hybrid-attention design, section 8,
+ * which also gives the distance).
  */
 #ifndef PD_SWEEP_H
 #define PD_SWEEP_H
@@ -14,12 +15,13 @@
 #include "prompts/context.h"
 
 #define PD_SWEEP_DISTANCE 256
-#define PD_SWEEP_BLOCK_ROWS PD_SCORE_BLOCK
+#define PD_SWEEP_BLOCK_TOKENS PD_SCORE_BLOCK
+#define PD_SWEEP_PRIOR_TOKENS 512
 
 typedef struct {
-    guint segment;   /* index in context->segments */
-    guint first_row; /* of the record: header rows come first */
-    guint n_rows;
+    guint segment;     /* index in context->segments */
+    guint first_token; /* of the segment */
+    guint n_tokens;
     float score;   /* mean z over heads */
     int best_head; /* index into the heads scored with: the one with the largest z */
     float best_z;

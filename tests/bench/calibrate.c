@@ -91,8 +91,6 @@ mark_gold(PdContext *context, Question *question, guint n_blocks)
     question->gold = g_new0(gboolean, n_blocks);
     for (guint s = 0; s < context->segments->len; s++) {
         PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
-        guint header = segment->header_ids->len;
-        guint n_rows = header + segment->row->n_tokens;
         g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, segment->row->part_id, NULL);
         g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
         g_autofree char *folded = fold(part->text, part->n_bytes, offsets);
@@ -107,9 +105,9 @@ mark_gold(PdContext *context, Question *question, guint n_blocks)
             end = g_array_index(offsets, guint32, hit - folded + strlen(quote) - 1);
             for (guint t = 0; t < segment->row->n_tokens; t++)
                 if (segment->row->offsets[t] >= start && segment->row->offsets[t] <= end)
-                    question->gold[at + (header + t) / PD_SWEEP_BLOCK_ROWS] = TRUE;
+                    question->gold[at + t / PD_SWEEP_BLOCK_TOKENS] = TRUE;
         }
-        at += (n_rows + PD_SWEEP_BLOCK_ROWS - 1) / PD_SWEEP_BLOCK_ROWS;
+        at += (segment->row->n_tokens + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
     }
     for (guint b = 0; b < n_blocks; b++)
         n_gold += question->gold[b];

@@ -106,23 +106,24 @@ show(Pass *p, int layer)
     }
 }
 
-/* Appends k and v of every sequence to its cache. */
-static void
-append(Pass *p, int l, const PdLayer *layer, const PdRope *rope)
+/* Bias and RoPE where the cache wants them, then into it. */
+void
+pd_forward_append(PdSession *s, const PdBatch *batch, int l)
 {
-    PdSession *s = p->s;
-    int n_kv = p->shape->n_kv_heads * p->shape->head_dim;
+    const PdModelShape *shape = &s->model->shape;
+    const PdLayer *layer = &s->model->layers[l];
+    int n_kv = shape->n_kv_heads * shape->head_dim;
     if (s->options.kv_type != PD_Q8_0) {
         if (present(layer->bk))
-            p->ops->add_row(s->dev, s->k, layer->bk, p->n_rows, n_kv);
-        p->ops->rope(s->dev, s->k, rope, p->batch->positions, p->n_rows, p->shape->n_kv_heads,
-                     p->shape->head_dim);
+            s->dev->ops->add_row(s->dev, s->k, layer->bk, batch->n_rows, n_kv);
+        s->dev->ops->rope(s->dev, s->k, &s->rope[layer->local ? 1 : 0], batch->positions,
+                          batch->n_rows, shape->n_kv_heads, shape->head_dim);
     }
-    for (int i = 0; i < p->batch->n_spans; i++) {
-        const PdSpan *span = &p->batch->spans[i];
+    for (int i = 0; i < batch->n_spans; i++) {
+        const PdSpan *span = &batch->spans[i];
         gsize at = (gsize)span->batch_row * (gsize)n_kv;
-        p->ops->kv_append(s->dev, pd_session_kv(s, span->sequence, l), span->first_row,
-                          pd_mem_at(s->k, at), pd_mem_at(s->v, at), span->n_rows);
+        s->dev->ops->kv_append(s->dev, pd_session_kv(s, span->sequence, l), span->first_row,
+                               pd_mem_at(s->k, at), pd_mem_at(s->v, at), span->n_rows);
     }
 }
 
@@ -236,7 +237,7 @@ run_layer(Pass *p, int l, GError **error)
         return FALSE;
     if (is_tapped(s, l))
         show(p, l);
-    append(p, l, layer, rope);
+    pd_forward_append(s, p->batch, l);
     if (is_last) {
         trim(p);
         if (p->n_rows == 0)

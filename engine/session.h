@@ -88,6 +88,16 @@ gboolean pd_session_load_rows(PdSession *session, int sequence, int first, int n
                               const gint32 *tokens, const void *src, gsize n_bytes, GError **error);
 /* Copy rows 0..n-1 of one sequence to another (a shared prefix), which then holds exactly them. */
 gboolean pd_session_share_rows(PdSession *session, int from, int to, int n, GError **error);
+/*
+ * Append n rows whose keys and values are given instead of computed, position-free as the tap shows
+ * them (k before RoPE, without bias); they are placed behind the sequence's present rows.  `fill`
+ * is called once per micro-batch and layer: it writes rows [first, first + n_rows) of this call, k
+ * and v f32 (n_rows, n_kv_heads, head_dim).
+ */
+typedef void (*PdFillFunc)(int layer, int first, int n_rows, float *k, float *v,
+                           gpointer user_data);
+gboolean pd_session_put_rows(PdSession *session, int sequence, const gint32 *tokens, int n,
+                             PdFillFunc fill, gpointer user_data, GError **error);
 /* The tokens of a sequence so far. */
 const gint32 *pd_session_tokens(const PdSession *session, int sequence);
 /* The rotation that a layer uses, with the table filled for at least n_positions (<= max_tokens):

@@ -109,6 +109,8 @@ gboolean pd_session_tap_ready(const PdSession *s);
 void pd_session_fill_rope(PdSession *s, int n_positions);
 /* x of the wanted rows (n_wanted, n_embd) after all layers, before the last norm, in *out. */
 gboolean pd_forward(PdSession *s, const PdBatch *batch, PdMem *out, GError **error);
+/* Appends the rows in s->k and s->v (before RoPE, without bias) to every span's cache. */
+void pd_forward_append(PdSession *s, const PdBatch *batch, int layer);
 /* Adds the weights of this layer's chosen heads, for the query row q of a span. */
 void pd_session_record_layer(PdSession *s, int layer, const PdSpan *span, PdMem q);
 

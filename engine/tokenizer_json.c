@@ -15,10 +15,10 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "engine/json_bounded.h"
 #include "engine/tokenizer_private.h"
 
 #define FILE_BYTES_MAX (256u << 20)
-#define DEPTH_MAX 64
 
 typedef struct {
     const char *path;
@@ -37,53 +37,6 @@ static gboolean G_GNUC_PRINTF(4, 5)
     va_end(args);
     g_set_error(error, PD_ENGINE_ERROR, code, "%s: %s", path, what);
     return FALSE;
-}
-
-/* json-glib recurses per level: keep a hostile file from using up the stack. */
-static gboolean
-nested_too_deep(const char *text, gsize n)
-{
-    int depth = 0;
-    gboolean in_string = FALSE;
-    for (gsize i = 0; i < n; i++) {
-        if (in_string) {
-            if (text[i] == '\\')
-                i++;
-            else if (text[i] == '"')
-                in_string = FALSE;
-        } else if (text[i] == '"') {
-            in_string = TRUE;
-        } else if (text[i] == '[' || text[i] == '{') {
-            if (++depth > DEPTH_MAX)
-                return TRUE;
-        } else if (text[i] == ']' || text[i] == '}') {
-            depth--;
-        }
-    }
-    return FALSE;
-}
-
-static JsonParser *
-parse_json(const char *path, const char *text, gsize n, GError **error)
-{
-    g_autoptr(JsonParser) parser = json_parser_new_immutable();
-    GError *cause = NULL;
-    if (n > FILE_BYTES_MAX || nested_too_deep(text, n) || !g_utf8_validate(text, n, NULL)) {
-        refuse(path, PD_ENGINE_ERROR_FORMAT, error,
-               "is too large, nested too deep or not UTF-8; this is no tokenizer.json");
-        return NULL;
-    }
-    if (!json_parser_load_from_data(parser, text, n, &cause)) {
-        refuse(path, PD_ENGINE_ERROR_FORMAT, error, "is not valid JSON (%s)", cause->message);
-        g_error_free(cause);
-        return NULL;
-    }
-    JsonNode *root = json_parser_get_root(parser);
-    if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root)) {
-        refuse(path, PD_ENGINE_ERROR_FORMAT, error, "holds no JSON object");
-        return NULL;
-    }
-    return g_steal_pointer(&parser);
 }
 
 /* Members by kind; NULL or the fallback where absent or of another kind. */
@@ -478,7 +431,7 @@ read_neighbours(Loader *l, GError **error)
         gsize n;
         if (!g_file_get_contents(path, &text, &n, NULL))
             continue;
-        g_autoptr(JsonParser) parser = parse_json(path, text, n, error);
+        g_autoptr(JsonParser) parser = pd_json_parse_object(text, n, path, error);
         if (parser == NULL)
             return FALSE;
         read_config(l->tok, json_node_get_object(json_parser_get_root(parser)), i == 0);
@@ -490,7 +443,11 @@ PdTokenizer *
 pd_tokenizer_new_from_json_data(const char *text, gsize n, const char *path, gboolean neighbours,
                                 GError **error)
 {
-    g_autoptr(JsonParser) parser = parse_json(path, text, n, error);
+    if (n > FILE_BYTES_MAX) {
+        refuse(path, PD_ENGINE_ERROR_FORMAT, error, "is too large to be a tokenizer.json");
+        return NULL;
+    }
+    g_autoptr(JsonParser) parser = pd_json_parse_object(text, n, path, error);
     if (parser == NULL)
         return NULL;
     g_autoptr(PdTokenizer) tok = pd_tokenizer_alloc(PD_TOKENIZER_BYTES);

@@ -391,9 +391,9 @@ test_json_refusals(void)
         const char *text;
         const char *words;
     } cases[] = {
-        {"", "no JSON object"},
-        {"[1,2]", "no JSON object"},
-        {"{\"model\":", "not valid JSON"},
+        {"", "not a JSON object"},
+        {"[1,2]", "not a JSON object"},
+        {"{\"model\":", "not JSON"},
         {"{}", "no model"},
         {"{\"model\":{\"type\":\"Unigram\"}}", "not plain BPE"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}", "neither byte-level"},

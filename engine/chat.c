@@ -1,0 +1,129 @@
+/*
+ * Turns of a conversation as token ids, per family.
+ *
+ * The markers are those of the published templates (Qwen2.5 and SmolLM2 ChatML, Llama 3, Gemma).
+ * What a template adds by itself, such as a default system turn, is left to the caller, who always
+ * brings one.  A marker's own words ("user\n") are encoded apart from the text that follows, so
+ * that the text's tokens do not depend on what stands before it.
+ */
+#include "engine/chat.h"
+
+#include <string.h>
+
+static const char *const role_names[] = {"system", "user", "assistant"};
+
+static const struct {
+    const char *name;
+    const char *start; /* the token that opens a turn, and tells the family */
+    const char *end;
+} families[] = {
+    [PD_CHAT_NONE] = {"none", NULL, NULL},
+    [PD_CHAT_CHATML] = {"chatml", "<|im_start|>", "<|im_end|>"},
+    [PD_CHAT_LLAMA3] = {"llama3", "<|start_header_id|>", "<|eot_id|>"},
+    [PD_CHAT_GEMMA] = {"gemma", "<start_of_turn>", "<end_of_turn>"},
+};
+
+PdChatFamily
+pd_chat_recognise(const char *template_text, const PdTokenizer *tok)
+{
+    for (guint f = PD_CHAT_CHATML; template_text != NULL && f < G_N_ELEMENTS(families); f++)
+        if (strstr(template_text, families[f].start) != NULL &&
+            pd_tokenizer_special_id(tok, families[f].start) >= 0 &&
+            pd_tokenizer_special_id(tok, families[f].end) >= 0)
+            return f;
+    return PD_CHAT_NONE;
+}
+
+const char *
+pd_chat_family_name(PdChatFamily family)
+{
+    return families[family].name;
+}
+
+static void
+put_text(const PdTokenizer *tok, const char *text, GArray *ids)
+{
+    pd_tokenizer_encode(tok, text, strlen(text), ids, NULL);
+}
+
+static void
+put_special(const PdTokenizer *tok, const char *text, GArray *ids)
+{
+    gint64 id = pd_tokenizer_special_id(tok, text);
+    guint32 id32 = id;
+    /* pd_chat_recognise saw start and end; Llama 3's end of header comes with its start. */
+    if (id >= 0)
+        g_array_append_val(ids, id32);
+}
+
+void
+pd_chat_begin(PdChatFamily family, const PdTokenizer *tok, GArray *ids)
+{
+    guint32 bos = pd_tokenizer_bos(tok);
+    if (pd_tokenizer_adds_bos(tok))
+        g_array_append_val(ids, bos);
+}
+
+/* Whether the last turn in ids is still open, as after a Gemma system text. */
+static gboolean
+turn_is_open(PdChatFamily family, const PdTokenizer *tok, const GArray *ids)
+{
+    gint64 start = pd_tokenizer_special_id(tok, families[family].start);
+    gint64 end = pd_tokenizer_special_id(tok, families[family].end);
+    for (guint i = ids->len; i > 0; i--) {
+        guint32 id = g_array_index(ids, guint32, i - 1);
+        if (id == start)
+            return TRUE;
+        if (id == end)
+            return FALSE;
+    }
+    return FALSE;
+}
+
+static void
+open_plain(const PdTokenizer *tok, PdRole role, GArray *ids)
+{
+    static const char *const words[] = {"", "Question:\n", "Answer:\n"};
+    put_text(tok, words[role], ids);
+}
+
+void
+pd_chat_open(PdChatFamily family, const PdTokenizer *tok, PdRole role, GArray *ids)
+{
+    if (family == PD_CHAT_NONE) {
+        open_plain(tok, role, ids);
+        return;
+    }
+    const char *name = role_names[role];
+    if (family == PD_CHAT_GEMMA) {
+        if (role == PD_ROLE_USER && turn_is_open(family, tok, ids))
+            return;
+        name = role == PD_ROLE_ASSISTANT ? "model" : "user";
+    }
+    put_special(tok, families[family].start, ids);
+    put_text(tok, name, ids);
+    if (family == PD_CHAT_LLAMA3) {
+        put_special(tok, "<|end_header_id|>", ids);
+        put_text(tok, "\n\n", ids);
+        return;
+    }
+    put_text(tok, "\n", ids);
+}
+
+void
+pd_chat_text(PdChatFamily family, const PdTokenizer *tok, const char *bytes, gsize n, GArray *ids)
+{
+    pd_tokenizer_encode(tok, bytes, n, ids, NULL);
+}
+
+void
+pd_chat_close(PdChatFamily family, const PdTokenizer *tok, PdRole role, GArray *ids)
+{
+    if (family == PD_CHAT_NONE || (family == PD_CHAT_GEMMA && role == PD_ROLE_SYSTEM)) {
+        put_text(tok, "\n\n", ids);
+        return;
+    }
+    put_special(tok, families[family].end, ids);
+    if (family != PD_CHAT_LLAMA3)
+        put_text(tok, "\n", ids);
+}

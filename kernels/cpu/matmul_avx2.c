@@ -87,6 +87,15 @@ load_codes(const PdPanelBlock *block, int g, int half)
     return _mm256_load_si256((const __m256i *)block->codes[g][8 * half]);
 }
 
+/* Compilers like to do all products of a block first and the additions later, which needs more
+ * registers than there are: a sum that passes through here is added up by then. */
+INLINE __m256i
+now(__m256i v)
+{
+    __asm__("" : "+x"(v));
+    return v;
+}
+
 /* sum[t][half] += words first..last of the block, in 16 bits. */
 INLINE void
 add_words(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
@@ -98,8 +107,8 @@ add_words(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, s
 #pragma GCC unroll 8
         for (int t = 0; t < n_tokens; t++) {
             __m256i x = broadcast_word(acts[(size_t)t * stride].q + 4 * g);
-            sum[t][0] = _mm256_add_epi16(sum[t][0], _mm256_maddubs_epi16(w0, x));
-            sum[t][1] = _mm256_add_epi16(sum[t][1], _mm256_maddubs_epi16(w1, x));
+            sum[t][0] = now(_mm256_add_epi16(sum[t][0], _mm256_maddubs_epi16(w0, x)));
+            sum[t][1] = now(_mm256_add_epi16(sum[t][1], _mm256_maddubs_epi16(w1, x)));
         }
     }
 }

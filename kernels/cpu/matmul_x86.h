@@ -15,9 +15,11 @@ load_tile(float (*acc)[ROWS], const PdProduct *p, int first_row, int n_rows, int
         const float *out = p->out + (size_t)(first_token + t) * (size_t)p->n_rows + first_row;
         const float *from = !first_chunk ? out : p->bias != NULL ? p->bias + first_row : NULL;
         if (from == NULL)
-            memset(acc[t], 0, sizeof acc[t]);
+            for (int r = 0; r < ROWS; r += 8)
+                _mm256_store_ps(acc[t] + r, _mm256_setzero_ps());
         else if (n_rows == ROWS)
-            memcpy(acc[t], from, sizeof acc[t]);
+            for (int r = 0; r < ROWS; r += 8)
+                _mm256_store_ps(acc[t] + r, _mm256_loadu_ps(from + r));
         else
             for (int r = 0; r < ROWS; r++)
                 acc[t][r] = r < n_rows ? from[r] : 0;
@@ -31,7 +33,8 @@ store_tile(float (*acc)[ROWS], const PdProduct *p, int first_row, int n_rows, in
     for (int t = 0; t < n_tokens; t++) {
         float *out = p->out + (size_t)(first_token + t) * (size_t)p->n_rows + first_row;
         if (n_rows == ROWS)
-            memcpy(out, acc[t], sizeof acc[t]);
+            for (int r = 0; r < ROWS; r += 8)
+                _mm256_storeu_ps(out + r, _mm256_load_ps(acc[t] + r));
         else
             for (int r = 0; r < n_rows; r++)
                 out[r] = acc[t][r];

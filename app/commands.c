@@ -7,6 +7,9 @@ const PdCommand pd_commands[] = {
     {"show", "the stored bytes of a document, a part or a range", pd_cmd_show},
     {"rm", "take sources or documents out of the corpus", pd_cmd_rm},
     {"verify", "check everything that is stored", pd_cmd_verify},
+    {"warm", "run the model over the corpus once, ahead of the question", pd_cmd_warm},
+    {"ask", "answer a question, with citations", pd_cmd_ask},
+    {"plan", "tokens, memory, disk and time before the work", pd_cmd_plan},
     {"model", "model files: fetch, list, describe", pd_cmd_model},
     {NULL, NULL, NULL},
 };

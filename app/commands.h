@@ -12,6 +12,11 @@ void pd_interrupted(void);
 /* model pull | ls | info ... */
 int pd_cmd_model(PdApp *app, int argc, char **argv);
 
+/* The model over the corpus. */
+int pd_cmd_warm(PdApp *app, int argc, char **argv);
+int pd_cmd_ask(PdApp *app, int argc, char **argv);
+int pd_cmd_plan(PdApp *app, int argc, char **argv);
+
 /* What is in the corpus. */
 int pd_cmd_add(PdApp *app, int argc, char **argv);
 int pd_cmd_ls(PdApp *app, int argc, char **argv);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "engine/session.h"
 #include "prompts/error.h"
+#include "prompts/kept.h"
 #include "prompts/layout.h"
 #include "prompts/select.h"
 #include "prompts/whole.h"
@@ -185,6 +186,17 @@ lay_out_passages(Ask *ask)
     finish_prompt(ask);
 }
 
+static gboolean
+read_passages(Ask *ask, GError **error)
+{
+    PdRun run = {.tokens = (const gint32 *)ask->prompt->data, .n_tokens = (int)ask->prompt->len};
+
+    if (ask->options->reuse_rows)
+        return pd_read_kept(ask->context, ask->session, ask->prompt, ask->answer->passages,
+                            &ask->answer->n_reused_tokens, ask->cancellable, error);
+    return pd_session_run(ask->session, &run, 1, ask->cancellable, on_read, ask, error);
+}
+
 /* Mode C: warm, sweep, read the winners as ordinary context. */
 static gboolean
 sweep_and_read(Ask *ask, GError **error)
@@ -194,7 +206,6 @@ sweep_and_read(Ask *ask, GError **error)
     guint budget =
         ask->options->budget_tokens > 0 ? ask->options->budget_tokens : PD_ASK_BUDGET_TOKENS;
     gint64 started_us;
-    PdRun run = {0};
 
     if (!pd_context_warm(context, &ask->answer->warm, on_warm, ask, ask->cancellable, error))
         return FALSE;
@@ -209,9 +220,7 @@ sweep_and_read(Ask *ask, GError **error)
     lay_out_passages(ask);
     if (!new_session(ask, error))
         return FALSE;
-    run.tokens = (const gint32 *)ask->prompt->data;
-    run.n_tokens = (int)ask->prompt->len;
-    if (!pd_session_run(ask->session, &run, 1, ask->cancellable, on_read, ask, error))
+    if (!read_passages(ask, error))
         return FALSE;
     ask->answer->read_seconds = seconds_since(started_us);
     return TRUE;

@@ -2,7 +2,7 @@
 #include "app/cmd_model.h"
 
 #include <stdio.h>
-#include <json-glib/json-glib.h>
+#include "app/json_out.h"
 #include "engine/catalogue.h"
 
 static const char summary[] = "List the models known by name: size, licence, and whether they are "
@@ -26,44 +26,34 @@ print_text(const PdCatalogueEntry *entry)
 }
 
 static void
-add_json(JsonBuilder *builder, const PdCatalogueEntry *entry)
+add_json(JsonBuilder *b, const PdCatalogueEntry *entry)
 {
     g_autofree char *path = pd_catalogue_path(entry);
 
-    json_builder_begin_object(builder);
-    json_builder_set_member_name(builder, "name");
-    json_builder_add_string_value(builder, entry->name);
-    json_builder_set_member_name(builder, "default");
-    json_builder_add_boolean_value(builder, g_str_equal(entry->name, PD_DEFAULT_MODEL));
-    json_builder_set_member_name(builder, "bytes");
-    json_builder_add_int_value(builder, (gint64)entry->n_bytes);
-    json_builder_set_member_name(builder, "sha256");
-    json_builder_add_string_value(builder, entry->sha256);
-    json_builder_set_member_name(builder, "licence");
-    json_builder_add_string_value(builder, entry->licence);
-    json_builder_set_member_name(builder, "note");
-    json_builder_add_string_value(builder, entry->note);
-    json_builder_set_member_name(builder, "present");
-    json_builder_add_boolean_value(builder, pd_catalogue_is_present(entry));
-    json_builder_set_member_name(builder, "path");
-    json_builder_add_string_value(builder, path);
-    json_builder_end_object(builder);
+    json_builder_begin_object(b);
+    pd_json_string(b, "name", entry->name);
+    json_builder_set_member_name(b, "default");
+    json_builder_add_boolean_value(b, g_str_equal(entry->name, PD_DEFAULT_MODEL));
+    pd_json_int(b, "bytes", (gint64)entry->n_bytes);
+    pd_json_string(b, "sha256", entry->sha256);
+    pd_json_string(b, "licence", entry->licence);
+    pd_json_string(b, "note", entry->note);
+    json_builder_set_member_name(b, "present");
+    json_builder_add_boolean_value(b, pd_catalogue_is_present(entry));
+    pd_json_string(b, "path", path);
+    json_builder_end_object(b);
 }
 
 static void
 print_json(const PdCatalogueEntry *entries, gsize n_entries)
 {
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    g_autoptr(JsonNode) root = NULL;
-    g_autofree char *text = NULL;
+    g_autoptr(JsonBuilder) b = json_builder_new();
 
-    json_builder_begin_array(builder);
+    json_builder_begin_array(b);
     for (gsize i = 0; i < n_entries; i++)
-        add_json(builder, &entries[i]);
-    json_builder_end_array(builder);
-    root = json_builder_get_root(builder);
-    text = json_to_string(root, TRUE);
-    printf("%s\n", text);
+        add_json(b, &entries[i]);
+    json_builder_end_array(b);
+    pd_json_print(b);
 }
 
 int

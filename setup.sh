@@ -25,6 +25,10 @@ if [ -n "$missing" ]; then
         >/dev/null
 fi
 
-[ -f "$build/build.ninja" ] || meson setup "$build" "$@" >/dev/null
+if [ ! -f "$build/build.ninja" ]; then
+    meson setup "$build" "$@" >/dev/null
+elif [ $# -gt 0 ]; then
+    meson configure "$build" "$@"
+fi
 echo "building in $build"
 ninja -C "$build" >"$build/build.log" 2>&1 || { cat "$build/build.log"; exit 1; }

@@ -1,0 +1,179 @@
+/*
+ * Conversations as token ids, against the models' own templates rendered by Jinja
+ * (tests/golden/chat).  The expected ids are made here from the rendered string: a text that a
+ * person wrote is put aside first, so that markers inside it stay text, then the markers are looked
+ * up and what lies between is encoded as ordinary text.
+ */
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#include "engine/chat.h"
+#include "tests/engine/tokenizer_fixture.h"
+
+static const char *const markers[] = {"<|im_start|>",      "<|im_end|>", "<|start_header_id|>",
+                                      "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>",
+                                      "<end_of_turn>"};
+
+static PdTokenizer *
+open_tokenizer(const char *family)
+{
+    g_autoptr(GError) error = NULL;
+    const char *name = g_str_equal(family, "gemma")    ? "gemma"
+                       : g_str_equal(family, "llama3") ? "llama-bpe"
+                                                       : "qwen2";
+    g_autofree char *path = fixture_path(name);
+    PdTokenizer *tok = pd_tokenizer_new_from_json(path, &error);
+    g_assert_no_error(error);
+    return tok;
+}
+
+static PdChatFamily
+family_of(const char *name)
+{
+    for (int f = PD_CHAT_NONE; f <= PD_CHAT_GEMMA; f++)
+        if (g_str_equal(pd_chat_family_name(f), name))
+            return f;
+    g_assert_not_reached();
+}
+
+static PdRole
+role_of(JsonObject *message)
+{
+    const char *role = json_object_get_string_member(message, "role");
+    return g_str_equal(role, "system") ? PD_ROLE_SYSTEM
+           : g_str_equal(role, "user") ? PD_ROLE_USER
+                                       : PD_ROLE_ASSISTANT;
+}
+
+/* Template text without what people wrote: markers to ids, the rest encoded. */
+static void
+expect_markup(const PdTokenizer *tok, const char *text, gsize n, GArray *ids)
+{
+    gsize open = 0;
+    for (gsize at = 0; at < n;) {
+        gsize len = 0;
+        for (gsize m = 0; m < G_N_ELEMENTS(markers); m++) {
+            if (n - at >= strlen(markers[m]) && g_str_has_prefix(text + at, markers[m])) {
+                guint32 id = pd_tokenizer_special_id(tok, markers[m]);
+                len = strlen(markers[m]);
+                pd_tokenizer_encode(tok, text + open, at - open, ids, NULL);
+                g_array_append_val(ids, id);
+                open = at + len;
+            }
+        }
+        at += len > 0 ? len : 1;
+    }
+    pd_tokenizer_encode(tok, text + open, n - open, ids, NULL);
+}
+
+static void
+check_chat(JsonObject *line)
+{
+    const char *name = json_object_get_string_member(line, "family");
+    const char *rendered = json_object_get_string_member(line, "rendered");
+    JsonArray *messages = json_object_get_array_member(line, "messages");
+    PdChatFamily family = family_of(name);
+    g_autoptr(PdTokenizer) tok = open_tokenizer(name);
+    g_autoptr(GArray) expected = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GString) all = g_string_new(NULL);
+
+    pd_chat_begin(family, tok, ids);
+    for (guint i = 0; i < json_array_get_length(messages); i++) {
+        JsonObject *message = json_array_get_object_element(messages, i);
+        const char *content = json_object_get_string_member(message, "content");
+        const char *found = strstr(rendered, content);
+        g_assert_nonnull(found);
+        expect_markup(tok, rendered, found - rendered, expected);
+        pd_tokenizer_encode(tok, content, strlen(content), expected, NULL);
+        rendered = found + strlen(content);
+
+        pd_chat_open(family, tok, role_of(message), ids);
+        pd_chat_text(family, tok, content, strlen(content), ids);
+        pd_chat_close(family, tok, role_of(message), ids);
+    }
+    expect_markup(tok, rendered, strlen(rendered), expected);
+    pd_chat_open(family, tok, PD_ROLE_ASSISTANT, ids);
+
+    for (guint i = 0; i < ids->len; i++)
+        pd_tokenizer_decode(tok, g_array_index(ids, guint32, i), TRUE, all);
+    g_assert_cmpstr(all->str, ==, json_object_get_string_member(line, "rendered"));
+    g_assert_cmpmem(ids->data, ids->len * 4, expected->data, expected->len * 4);
+}
+
+static void
+test_templates(void)
+{
+    g_autofree char *path =
+        g_build_filename(PD_SOURCE_ROOT, "tests", "golden", "chat", "chats.jsonl", NULL);
+    g_autofree char *data = NULL;
+    int n = 0;
+    g_assert_true(g_file_get_contents(path, &data, NULL, NULL));
+    g_auto(GStrv) lines = g_strsplit(data, "\n", -1);
+    for (; lines[n] != NULL && *lines[n] != '\0'; n++) {
+        g_autoptr(JsonParser) parser = json_parser_new();
+        g_assert_true(json_parser_load_from_data(parser, lines[n], -1, NULL));
+        check_chat(json_node_get_object(json_parser_get_root(parser)));
+    }
+    g_assert_cmpint(n, ==, 16);
+}
+
+static void
+test_recognise(void)
+{
+    g_autoptr(PdTokenizer) qwen = open_tokenizer("chatml");
+    g_autoptr(PdTokenizer) llama = open_tokenizer("llama3");
+    g_autoptr(PdTokenizer) gemma = open_tokenizer("gemma");
+    const char *chatml = "{{ '<|im_start|>' + role }}";
+    g_assert_cmpint(pd_chat_recognise(chatml, qwen), ==, PD_CHAT_CHATML);
+    g_assert_cmpint(pd_chat_recognise("<|start_header_id|>", llama), ==, PD_CHAT_LLAMA3);
+    g_assert_cmpint(pd_chat_recognise("{{'<start_of_turn>'}}", gemma), ==, PD_CHAT_GEMMA);
+    /* A base model has no template; a template without its tokens cannot be used. */
+    g_assert_cmpint(pd_chat_recognise(NULL, qwen), ==, PD_CHAT_NONE);
+    g_assert_cmpint(pd_chat_recognise(chatml, gemma), ==, PD_CHAT_NONE);
+    g_assert_cmpint(pd_chat_recognise("[INST]", llama), ==, PD_CHAT_NONE);
+}
+
+static void
+test_begin(void)
+{
+    FixtureGguf what = {.name = "gemma", .model = "llama", .scores = TRUE, .bos = 3, .eos = 2};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdTokenizer) with = fixture_gguf_tokenizer(&what, &error);
+    g_assert_no_error(error);
+    g_autoptr(PdTokenizer) without = open_tokenizer("chatml");
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+    pd_chat_begin(PD_CHAT_CHATML, without, ids);
+    g_assert_cmpuint(ids->len, ==, 0);
+    pd_chat_begin(PD_CHAT_NONE, with, ids);
+    g_assert_cmpuint(ids->len, ==, 1);
+    g_assert_cmpuint(g_array_index(ids, guint32, 0), ==, 3);
+}
+
+static void
+test_base_model(void)
+{
+    g_autoptr(PdTokenizer) tok = open_tokenizer("gemma");
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GString) text = g_string_new(NULL);
+    static const char *const words[] = {"Documents.", "Who?", "Me."};
+    for (int role = PD_ROLE_SYSTEM; role <= PD_ROLE_ASSISTANT; role++) {
+        pd_chat_open(PD_CHAT_NONE, tok, role, ids);
+        pd_chat_text(PD_CHAT_NONE, tok, words[role], strlen(words[role]), ids);
+        pd_chat_close(PD_CHAT_NONE, tok, role, ids);
+    }
+    for (guint i = 0; i < ids->len; i++)
+        pd_tokenizer_decode(tok, g_array_index(ids, guint32, i), FALSE, text);
+    g_assert_cmpstr(text->str, ==, "Documents.\n\nQuestion:\nWho?\n\nAnswer:\nMe.\n\n");
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/chat/templates", test_templates);
+    g_test_add_func("/chat/recognise", test_recognise);
+    g_test_add_func("/chat/begin", test_begin);
+    g_test_add_func("/chat/base-model", test_base_model);
+    return g_test_run();
+}

@@ -178,16 +178,19 @@ typedef struct {
     guint32 end;
 } Span;
 
+/* A NUL counts as a gap: a quote is a C string, so it may not hold one. */
 static gboolean
 is_space(char c)
 {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
+    return c == '\0' || c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
 }
 
 /* In code every line is a unit; in prose a unit ends at a blank line or after a full stop. */
 static gboolean
 ends_unit(const char *text, guint32 at, guint32 end, gboolean code)
 {
+    if (text[at] == '\0')
+        return TRUE;
     if (text[at] == '\n')
         return code || at + 1 >= end || text[at + 1] == '\n' || text[at + 1] == '-' ||
                text[at + 1] == '*' || text[at + 1] == '>' || text[at + 1] == '|';
@@ -287,6 +290,16 @@ best_unit(const PdContextSegment *segment, const PdPassage *passage, const float
     return chosen;
 }
 
+/* A token may begin or end inside a character; a quote does not. */
+static void
+whole_characters(const PdPartRow *part, guint32 *start, guint32 *end)
+{
+    while (*start < *end && ((guchar)part->text[*start] & 0xc0) == 0x80)
+        (*start)++;
+    while (*end > *start && *end < part->n_bytes && ((guchar)part->text[*end] & 0xc0) == 0x80)
+        (*end)--;
+}
+
 gboolean
 pd_cite_quote(PdContext *context, const PdPassage *passage, const float *attention,
               const char *sentence, const char *question, PdCitation *citation, GError **error)
@@ -310,10 +323,11 @@ pd_cite_quote(PdContext *context, const PdPassage *passage, const float *attenti
                     segment->row->id, pd_corpus_dir(context->corpus));
         return FALSE;
     }
+    whole_characters(part, &start, &end);
     units = split_units(part->text, start, end, is_code(segment->document));
     span = units->len ? best_unit(segment, passage, attention, part->text, units, answer_words,
                                   question_words)
-                      : (Span){start, end};
+                      : (Span){start, start}; /* nothing but blanks */
     passage_words = content_words(part->text + start, end - start);
     citation->part_id = part->id;
     citation->document_id = part->document_id;

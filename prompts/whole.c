@@ -60,42 +60,34 @@ pd_whole_count(PdContext *context, GArray *tokens, guint64 *n_tokens, GCancellab
     if (!keys)
         return FALSE;
     *n_tokens = 0;
-    for (guint i = 0; i < keys->len / PD_KV_KEY_BYTES; i++) {
-        if (!pd_kv_store_has(context->store, keys->data + i * PD_KV_KEY_BYTES))
-            break;
-        *n_tokens += MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - i * PD_WHOLE_CHUNK_TOKENS);
-    }
+    for (guint i = 0; i < keys->len / PD_KV_KEY_BYTES; i++)
+        if (pd_kv_store_has(context->store, keys->data + i * PD_KV_KEY_BYTES))
+            *n_tokens += MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - i * PD_WHOLE_CHUNK_TOKENS);
     return TRUE;
 }
 
-/* Load kept chunks from the start; *n_rows rows are in the session afterwards.  A damaged record is
- * dropped and ends the loading: what follows is computed again. */
+/* Load one chunk if it is kept: *loaded.  A damaged record is dropped, to be computed again. */
 static gboolean
-load_chunks(PdContext *context, PdSession *session, GArray *tokens, GByteArray *keys, guint *n_rows,
-            GError **error)
+load_chunk(PdContext *context, PdSession *session, GArray *tokens, guint first, const guint8 *key,
+           gboolean *loaded, GError **error)
 {
-    *n_rows = 0;
-    while (*n_rows < tokens->len) {
-        guint n = MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - *n_rows);
-        const guint8 *key = keys->data + *n_rows / PD_WHOLE_CHUNK_TOKENS * PD_KV_KEY_BYTES;
-        g_autoptr(GError) local = NULL;
-        g_autoptr(GBytes) rows = NULL;
+    guint n = MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - first);
+    g_autoptr(GError) local = NULL;
+    g_autoptr(GBytes) rows = NULL;
 
-        if (!pd_kv_store_has(context->store, key))
-            return TRUE;
-        rows = pd_kv_store_get(context->store, key, &local);
-        if (!rows) {
-            g_message("%s; reading those documents again", local->message);
-            pd_kv_store_drop(context->store, key, NULL);
-            return TRUE;
-        }
-        if (!pd_session_load_rows(session, 0, (int)*n_rows, (int)n,
-                                  &g_array_index(tokens, gint32, *n_rows),
-                                  g_bytes_get_data(rows, NULL), g_bytes_get_size(rows), error))
-            return FALSE;
-        *n_rows += n;
+    *loaded = FALSE;
+    if (!pd_kv_store_has(context->store, key))
+        return TRUE;
+    rows = pd_kv_store_get(context->store, key, &local);
+    if (!rows) {
+        g_message("%s; reading those documents again", local->message);
+        pd_kv_store_drop(context->store, key, NULL);
+        return TRUE;
     }
-    return TRUE;
+    *loaded = TRUE;
+    return pd_session_load_rows(session, 0, (int)first, (int)n,
+                                &g_array_index(tokens, gint32, first), g_bytes_get_data(rows, NULL),
+                                g_bytes_get_size(rows), error);
 }
 
 typedef struct {
@@ -150,20 +142,23 @@ pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmRepo
     g_autoptr(GByteArray) keys = chunk_keys(context, tokens, cancellable, error);
     Forward forward = {.progress = progress, .user_data = user_data, .total = tokens->len};
     PdWarmReport unused = {0};
-    guint n_rows;
 
     if (!keys)
         return FALSE;
     if (!report)
         report = &unused;
     pd_session_truncate(session, 0, 0);
-    if (!load_chunks(context, session, tokens, keys, &n_rows, error))
-        return FALSE;
-    report->n_tokens_reused += n_rows;
-    for (; n_rows < tokens->len; n_rows = MIN(n_rows + PD_WHOLE_CHUNK_TOKENS, tokens->len))
-        if (!read_chunk(context, session, tokens, n_rows,
-                        keys->data + n_rows / PD_WHOLE_CHUNK_TOKENS * PD_KV_KEY_BYTES, &forward,
-                        report, cancellable, error))
+    for (guint at = 0; at < tokens->len; at += PD_WHOLE_CHUNK_TOKENS) {
+        const guint8 *key = keys->data + at / PD_WHOLE_CHUNK_TOKENS * PD_KV_KEY_BYTES;
+        gboolean loaded;
+
+        if (!load_chunk(context, session, tokens, at, key, &loaded, error))
             return FALSE;
+        if (loaded)
+            report->n_tokens_reused += MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - at);
+        else if (!read_chunk(context, session, tokens, at, key, &forward, report, cancellable,
+                             error))
+            return FALSE;
+    }
     return TRUE;
 }

@@ -197,25 +197,52 @@ read_passages(Ask *ask, GError **error)
     return pd_session_run(ask->session, &run, 1, ask->cancellable, on_read, ask, error);
 }
 
+/* Warm, then score the blocks; what turns out to be damaged on the disk is read once more. */
+static gboolean
+warm_and_sweep(Ask *ask, GError **error)
+{
+    PdContext *context = ask->context;
+    const PdProfile *profile = &context->profile;
+    PdWarmReport *warm = &ask->answer->warm;
+    g_autoptr(GError) local = NULL;
+    gint64 started_us;
+
+    if (!pd_context_warm(context, warm, on_warm, ask, ask->cancellable, error))
+        return FALSE;
+    started_us = g_get_monotonic_time();
+    ask->answer->blocks = pd_sweep(context, ask->question, profile->retrieval, profile->n_retrieval,
+                                   NULL, ask->cancellable, &local);
+    if (g_error_matches(local, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CORRUPT)) {
+        PdWarmReport again = {0};
+
+        if (!pd_context_warm(context, &again, on_warm, ask, ask->cancellable, error))
+            return FALSE;
+        warm->n_tokens_encoded += again.n_tokens_encoded;
+        warm->n_tokens_reused -= again.n_tokens_encoded;
+        warm->n_bytes_written += again.n_bytes_written;
+        warm->seconds += again.seconds;
+        started_us = g_get_monotonic_time();
+        g_clear_error(&local);
+        ask->answer->blocks = pd_sweep(context, ask->question, profile->retrieval,
+                                       profile->n_retrieval, NULL, ask->cancellable, &local);
+    }
+    ask->answer->sweep_seconds = seconds_since(started_us);
+    if (local)
+        g_propagate_error(error, g_steal_pointer(&local));
+    return ask->answer->blocks != NULL;
+}
+
 /* Mode C: warm, sweep, read the winners as ordinary context. */
 static gboolean
 sweep_and_read(Ask *ask, GError **error)
 {
-    PdContext *context = ask->context;
-    const PdProfile *profile = &context->profile;
     guint budget =
         ask->options->budget_tokens > 0 ? ask->options->budget_tokens : PD_ASK_BUDGET_TOKENS;
     gint64 started_us;
 
-    if (!pd_context_warm(context, &ask->answer->warm, on_warm, ask, ask->cancellable, error))
+    if (!warm_and_sweep(ask, error))
         return FALSE;
-    started_us = g_get_monotonic_time();
-    ask->answer->blocks = pd_sweep(context, ask->question, profile->retrieval, profile->n_retrieval,
-                                   NULL, ask->cancellable, error);
-    if (!ask->answer->blocks)
-        return FALSE;
-    ask->answer->passages = pd_select_passages(context, ask->answer->blocks, budget);
-    ask->answer->sweep_seconds = seconds_since(started_us);
+    ask->answer->passages = pd_select_passages(ask->context, ask->answer->blocks, budget);
     started_us = g_get_monotonic_time();
     lay_out_passages(ask);
     if (!new_session(ask, error))

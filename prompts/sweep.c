@@ -351,7 +351,7 @@ list_blocks(PdContext *context, guint *n_blocks_max)
     return blocks;
 }
 
-/* One pass over the records. */
+/* One pass over the records.  Damaged ones are dropped, then it fails with CORRUPT. */
 static gboolean
 score_all(const Queries *queries, guint n_blocks_max, Scores *scores, GCancellable *cancellable,
           GError **error)
@@ -359,20 +359,33 @@ score_all(const Queries *queries, guint n_blocks_max, Scores *scores, GCancellab
     PdContext *context = queries->context;
     g_auto(Scratch) scratch = {.device = pd_model_device(context->model)};
     gsize n_queries = queries->n_queries;
-    guint at = 0;
+    g_autoptr(GError) damage = NULL;
+    guint at = 0, n_blocks;
 
     if (!scratch_init(&scratch, queries, n_blocks_max, error))
         return FALSE;
-    for (guint s = 0; s < context->segments->len; s++) {
+    for (guint s = 0; s < context->segments->len; s++, at += n_blocks) {
         PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
         guint8 key[PD_KV_KEY_BYTES];
+        g_autoptr(GError) local = NULL;
         g_autoptr(GBytes) record = NULL;
 
+        n_blocks = (segment->row->n_tokens + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
         if (g_cancellable_set_error_if_cancelled(cancellable, error) ||
             !pd_segment_kv_key(context, segment, key, cancellable, error))
             return FALSE;
-        record = pd_kv_store_get(context->store, key, error);
-        if (!record || !pd_segment_kv_check(context, segment, record, error))
+        record = pd_kv_store_get(context->store, key, &local);
+        if (g_error_matches(local, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CORRUPT)) {
+            pd_kv_store_drop(context->store, key, NULL);
+            if (!damage)
+                damage = g_steal_pointer(&local);
+            continue; /* one pass finds all of them */
+        }
+        if (!record) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return FALSE;
+        }
+        if (!pd_segment_kv_check(context, segment, record, error))
             return FALSE;
         for (int h = 0; h < queries->n_heads; h++)
             if (!score_segment(
@@ -380,10 +393,12 @@ score_all(const Queries *queries, guint n_blocks_max, Scores *scores, GCancellab
                     scores->best + ((gsize)h * scores->n_blocks + at) * n_queries,
                     scores->lse + ((gsize)h * scores->n_segments + s) * n_queries, error))
                 return FALSE;
-        at += (segment->row->n_tokens + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
     }
     g_assert(at == scores->n_blocks);
-    return TRUE;
+    if (!damage)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&damage));
+    return FALSE;
 }
 
 static int

@@ -1,0 +1,210 @@
+/*
+ * From blocks to passages.  The texts have lines of 40 bytes, a token each byte (no " t", the only
+ * merge of the tiny vocabulary), so that every expected border can be computed by hand.
+ */
+#include "prompts_fixture.h"
+
+#include <string.h>
+#include "prompts/select.h"
+
+#define LINE_BYTES 40
+
+static char *
+lines(guint n)
+{
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; i < n; i++)
+        g_string_append_printf(text, "line %4u of a long document with 39...\n", i);
+    g_assert_cmpuint(text->len, ==, n * LINE_BYTES);
+    return g_string_free(text, FALSE);
+}
+
+typedef struct {
+    char *dir;
+    PdModel *model;
+    World world;
+    guint header; /* tokens of the header of segment 0: all keys have the same length */
+} Fixture;
+
+/* Segment 0: 40 lines; 1: one unbroken line of 1600 bytes; 2: five lines; 3: 40 lines. */
+static void
+set_up(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *many = lines(40), *few = lines(5), *unbroken = g_strnfill(1600, 'x');
+    g_autofree char *again = g_strdelimit(lines(40), "l", 'L');
+    const TestDocument documents[] = {{PD_KIND_TEXT, "a.txt", many, -1},
+                                      {PD_KIND_TEXT, "b.txt", unbroken, -1},
+                                      {PD_KIND_TEXT, "c.txt", few, -1},
+                                      {PD_KIND_TEXT, "d.txt", again, -1}};
+
+    f->dir = fixture_folder();
+    f->model = fixture_model();
+    fixture_add(f->dir, f->model, "/lines", documents, G_N_ELEMENTS(documents));
+    world_open(&f->world, f->dir, f->model, PD_CORPUS_WRITE, PD_READ_SWEPT);
+    g_assert_cmpuint(f->world.context->segments->len, ==, 4);
+    f->header = g_array_index(f->world.context->segments, PdContextSegment, 0).header_ids->len;
+}
+
+static void
+tear_down(Fixture *f, gconstpointer unused)
+{
+    world_close(&f->world);
+    pd_model_unref(f->model);
+    fixture_remove(f->dir);
+}
+
+static void
+add_block(GArray *blocks, guint segment, guint token, float score)
+{
+    PdBlock block = {.segment = segment,
+                     .first_token = token,
+                     .n_tokens = PD_SWEEP_BLOCK_TOKENS,
+                     .score = score};
+
+    g_array_append_val(blocks, block);
+}
+
+static GArray *
+new_blocks(void)
+{
+    return g_array_new(FALSE, FALSE, sizeof(PdBlock));
+}
+
+static void
+assert_passage(GArray *passages, guint i, guint segment, guint first, guint last)
+{
+    PdPassage *passage;
+
+    g_assert_cmpuint(i, <, passages->len);
+    passage = &g_array_index(passages, PdPassage, i);
+    g_assert_cmpint(passage->number, ==, (int)i + 1);
+    g_assert_cmpuint(passage->segment, ==, segment);
+    g_assert_cmpuint(passage->first_token, ==, first);
+    g_assert_cmpuint(passage->first_token + passage->n_tokens, ==, last);
+}
+
+/* Block and margin, then out to the borders of lines. */
+static void
+test_expand(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
+
+    for (int token = 200; token < 1300; token += 37) {
+        int first = (token - PD_SELECT_MARGIN_TOKENS) / LINE_BYTES * LINE_BYTES;
+        int last = (token + PD_SWEEP_BLOCK_TOKENS + PD_SELECT_MARGIN_TOKENS + LINE_BYTES - 1) /
+                   LINE_BYTES * LINE_BYTES;
+
+        g_array_set_size(blocks, 0);
+        add_block(blocks, 0, (guint)token, 1);
+        g_clear_pointer(&passages, g_array_unref);
+        passages = pd_select_passages(f->world.context, blocks, 10000);
+        g_assert_cmpuint(passages->len, ==, 1);
+        assert_passage(passages, 0, 0, (guint)first, (guint)last);
+    }
+}
+
+/* Where no line ends near, the margin is doubled and no more. */
+static void
+test_unbroken(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
+
+    add_block(blocks, 1, 500, 1);
+    passages = pd_select_passages(f->world.context, blocks, 10000);
+    assert_passage(passages, 0, 1, 500 - 2 * PD_SELECT_MARGIN_TOKENS,
+                   500 + PD_SWEEP_BLOCK_TOKENS + 2 * PD_SELECT_MARGIN_TOKENS);
+}
+
+/* The ends of a segment. */
+static void
+test_ends(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
+    PdBlock tail = {.segment = 3, .first_token = 1590, .n_tokens = 10, .score = 1};
+
+    g_array_append_val(blocks, tail);
+    add_block(blocks, 0, 0, 0.5);
+    passages = pd_select_passages(f->world.context, blocks, 10000);
+    g_assert_cmpuint(passages->len, ==, 2);
+    assert_passage(passages, 0, 0, 0, 120); /* 64 and 48 of margin, out to the next line */
+    assert_passage(passages, 1, 3, 1520, 1600);
+}
+
+static void
+test_short_segment(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
+
+    add_block(blocks, 2, 100, 1);
+    passages = pd_select_passages(f->world.context, blocks, 10000);
+    g_assert_cmpuint(passages->len, ==, 1);
+    assert_passage(passages, 0, 2, 0, 5 * LINE_BYTES);
+}
+
+/* Ranges that touch become one with the better score; the order is the corpus's, not the scores'.
+ */
+static void
+test_merge_and_order(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
+
+    add_block(blocks, 3, 800, 9);
+    add_block(blocks, 0, 1000, 8);
+    add_block(blocks, 2, 0, 7);
+    add_block(blocks, 0, 300, 6);
+    add_block(blocks, 0, 1064, 5);
+    add_block(blocks, 3, 800 + 160, 4); /* expansions 720..920 and 880..1080 overlap */
+    passages = pd_select_passages(f->world.context, blocks, 10000);
+    g_assert_cmpuint(passages->len, ==, 4);
+    assert_passage(passages, 0, 0, 240, 440);
+    assert_passage(passages, 1, 0, 920, 1200);
+    assert_passage(passages, 2, 2, 0, 200);
+    assert_passage(passages, 3, 3, 720, 1080);
+    g_assert_cmpfloat(g_array_index(passages, PdPassage, 0).score, ==, 6);
+    g_assert_cmpfloat(g_array_index(passages, PdPassage, 1).score, ==, 8);
+    g_assert_cmpfloat(g_array_index(passages, PdPassage, 3).score, ==, 9);
+}
+
+/* Tokens of all passages, headers and numbers included, stay within the budget; the first passage
+ * is taken even if it alone is more. */
+static void
+test_budget(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GArray) blocks = new_blocks();
+
+    for (int i = 0; i < 24; i++)
+        add_block(blocks, i % 2 ? 0 : 3, (guint)i * 613 % 1500, 100.0f - i);
+    for (guint budget = 1; budget < 4000; budget += 97) {
+        g_autoptr(GArray) passages = pd_select_passages(f->world.context, blocks, budget);
+        guint used = 0;
+
+        for (guint i = 0; i < passages->len; i++)
+            used += g_array_index(passages, PdPassage, i).n_tokens + f->header + 4;
+        g_assert_cmpuint(passages->len, >=, 1);
+        if (passages->len > 1)
+            g_assert_cmpuint(used, <=, budget);
+        for (guint i = 1; i < passages->len; i++) {
+            PdPassage *a = &g_array_index(passages, PdPassage, i - 1);
+            PdPassage *b = &g_array_index(passages, PdPassage, i);
+            g_assert_true(
+                a->segment < b->segment ||
+                (a->segment == b->segment && a->first_token + a->n_tokens < b->first_token));
+        }
+    }
+}
+
+#define ADD(name, func) g_test_add(name, Fixture, NULL, set_up, func, tear_down)
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("/select/expand", test_expand);
+    ADD("/select/unbroken", test_unbroken);
+    ADD("/select/ends", test_ends);
+    ADD("/select/short-segment", test_short_segment);
+    ADD("/select/merge-and-order", test_merge_and_order);
+    ADD("/select/budget", test_budget);
+    return g_test_run();
+}

@@ -1,0 +1,389 @@
+/*
+ * The sweep against the same sums in double precision: queries from a session of our own, keys
+ * taken out of the store and dequantized here, rotation, levels, maximum, standard score and
+ * mean written from the description in sweep.h.
+ */
+#include "prompts_fixture.h"
+
+#include <math.h>
+#include <string.h>
+#include "engine/session.h"
+#include "prompts/layout.h"
+#include "prompts/segment_kv.h"
+#include "prompts/sweep.h"
+#include "prompts/warm.h"
+
+static const char question[] = "What did the gauge at the pier record in a storm?";
+
+/* --- an independent computation --- */
+
+typedef struct {
+    const PdModelShape *shape;
+    int n_rows; /* of the prompt */
+    double *q;  /* (n_layers, n_rows, n_heads, head_dim) */
+} Tapped;
+
+static void
+tap(const PdLayerRows *rows, gpointer user_data)
+{
+    Tapped *tapped = user_data;
+    gsize width = (gsize)tapped->shape->n_heads * tapped->shape->head_dim;
+
+    for (gsize i = 0; i < (gsize)rows->n_rows * width; i++)
+        tapped->q[((gsize)rows->layer * tapped->n_rows + rows->first_row) * width + i] = rows->q[i];
+}
+
+/* A content token holds a letter or digit and is not, alone, a word like "a". */
+static gboolean
+counts(gint32 id)
+{
+    if (id == 259) /* " t" */
+        return TRUE;
+    return id < 256 && (g_ascii_isalnum(id) || id >= 0x80) && g_ascii_tolower(id) != 'a';
+}
+
+/* The queries of a head, (n, head_dim), turned by 256 positions: pairs (i, i + d/2), theta^(-2i/d).
+ */
+static double *
+turned_queries(PdContext *context, int layer, int head, int *n)
+{
+    const PdModelShape *shape = pd_model_shape(context->model);
+    int d = shape->head_dim;
+    g_autoptr(GArray) tokens = g_array_copy(context->prefix);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdSession) session = NULL;
+    PdSessionOptions options = {.n_sequences = 1, .kv_type = PD_F16, .batch_rows = 32};
+    PdRun run = {0};
+    Tapped tapped = {.shape = shape};
+    guint first;
+    double *out;
+
+    pd_layout_text(context->model, "Question: ", tokens);
+    first = tokens->len;
+    pd_layout_text(context->model, question, tokens);
+    tapped.n_rows = options.max_tokens = run.n_tokens = (int)tokens->len;
+    run.tokens = (const gint32 *)tokens->data;
+    tapped.q = g_new0(double, (gsize)shape->n_layers * tokens->len * shape->n_heads * d);
+    session = pd_session_new(context->model, &options, &error);
+    g_assert_no_error(error);
+    pd_session_set_tap(session, tap, NULL, &tapped);
+    pd_session_run(session, &run, 1, NULL, NULL, NULL, &error);
+    g_assert_no_error(error);
+
+    out = g_new0(double, (gsize)tokens->len *d);
+    *n = 0;
+    for (guint r = first; r < tokens->len; r++) {
+        const double *q = tapped.q + (((gsize)layer * tokens->len + r) * shape->n_heads + head) * d;
+        double *to = out + (gsize)*n * d;
+        if (!counts(g_array_index(tokens, gint32, r)))
+            continue;
+        for (int i = 0; i < d / 2; i++) {
+            double angle = 256 * pow(shape->rope_theta, -2.0 * i / d);
+            to[i] = q[i] * cos(angle) - q[i + d / 2] * sin(angle);
+            to[i + d / 2] = q[i] * sin(angle) + q[i + d / 2] * cos(angle);
+        }
+        (*n)++;
+    }
+    g_free(tapped.q);
+    return out;
+}
+
+/* A segment's own keys at a head, (n_tokens, head_dim): the record's rows after the header's. */
+static float *
+own_keys(PdContext *context, const PdContextSegment *segment, int layer, int head)
+{
+    const PdModelShape *shape = pd_model_shape(context->model);
+    gsize n = (gsize)segment->row->n_tokens * shape->head_dim;
+    int kv_head = head / (shape->n_heads / shape->n_kv_heads);
+    float *keys = g_new(float, n);
+    guint8 key[PD_KV_KEY_BYTES];
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) record = NULL;
+    const guint8 *stream;
+
+    pd_segment_kv_key(context, segment, key, NULL, &error);
+    g_assert_no_error(error);
+    record = pd_kv_store_get(context->store, key, &error);
+    g_assert_no_error(error);
+    stream = pd_segment_kv_stream((guint8 *)g_bytes_get_data(record, NULL), layer, FALSE, kv_head);
+    pd_dequantize_row(PD_Q8_0, stream + segment->header_ids->len * 34 * (gsize)shape->head_dim / 32,
+                      keys, n);
+    return keys;
+}
+
+/* q . k / sqrt(d) of one query and every own token of every segment: an array of doubles each. */
+static GPtrArray *
+scaled_scores(PdContext *context, const double *q, int d, GPtrArray *keys)
+{
+    GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+
+    for (guint s = 0; s < keys->len; s++) {
+        PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
+        const float *k = g_ptr_array_index(keys, s);
+        GArray *scores = g_array_new(FALSE, FALSE, sizeof(double));
+        for (guint r = 0; r < segment->row->n_tokens; r++) {
+            double dot = 0;
+            for (int c = 0; c < d; c++)
+                dot += q[c] * k[(gsize)r * d + c];
+            dot /= sqrt(d);
+            g_array_append_val(scores, dot);
+        }
+        g_ptr_array_add(all, scores);
+    }
+    return all;
+}
+
+static double
+sum_of_exp(GArray *scores)
+{
+    double sum = 0;
+
+    for (guint i = 0; i < scores->len; i++)
+        sum += exp(g_array_index(scores, double, i));
+    return sum;
+}
+
+/* Raise each block's best to its best score with this query, less its segment's level. */
+static void
+add_query(GPtrArray *all, GArray *best)
+{
+    double corpus_mean = 0, n_tokens = 0;
+    guint at = 0;
+
+    for (guint s = 0; s < all->len; s++) {
+        corpus_mean += sum_of_exp(g_ptr_array_index(all, s));
+        n_tokens += ((GArray *)g_ptr_array_index(all, s))->len;
+    }
+    corpus_mean /= n_tokens;
+    for (guint s = 0; s < all->len; s++) {
+        GArray *scores = g_ptr_array_index(all, s);
+        double level = log((sum_of_exp(scores) + PD_SWEEP_PRIOR_TOKENS * corpus_mean) /
+                           (scores->len + PD_SWEEP_PRIOR_TOKENS));
+        for (guint r = 0; r < scores->len; r++) {
+            double *block = &g_array_index(best, double, at + r / 64);
+            *block = MAX(*block, g_array_index(scores, double, r) - level);
+        }
+        at += (scores->len + 63) / 64;
+    }
+}
+
+/* The raw score of every block of one head, in corpus order. */
+static GArray *
+head_scores(PdContext *context, int layer, int head)
+{
+    GArray *best = g_array_new(FALSE, FALSE, sizeof(double));
+    int d = pd_model_shape(context->model)->head_dim, n_queries;
+    g_autofree double *queries = turned_queries(context, layer, head, &n_queries);
+    g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
+    const double none = -INFINITY;
+
+    g_assert_cmpint(n_queries, >, 20);
+    for (guint s = 0; s < context->segments->len; s++) {
+        PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
+        g_ptr_array_add(keys, own_keys(context, segment, layer, head));
+        for (guint at = 0; at < segment->row->n_tokens; at += 64)
+            g_array_append_val(best, none);
+    }
+    for (int i = 0; i < n_queries; i++) {
+        g_autoptr(GPtrArray) all = scaled_scores(context, queries + (gsize)i * d, d, keys);
+        add_query(all, best);
+    }
+    return best;
+}
+
+static void
+standardise(GArray *scores)
+{
+    double mean = 0, square = 0;
+
+    for (guint i = 0; i < scores->len; i++)
+        mean += g_array_index(scores, double, i) / scores->len;
+    for (guint i = 0; i < scores->len; i++)
+        square += pow(g_array_index(scores, double, i) - mean, 2) / scores->len;
+    for (guint i = 0; i < scores->len; i++)
+        g_array_index(scores, double, i) = (g_array_index(scores, double, i) - mean) / sqrt(square);
+}
+
+/* --- the tests --- */
+
+typedef struct {
+    char *dir;
+    PdModel *model;
+    World world;
+} Fixture;
+
+static void
+set_up(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *a = fixture_text(1500, 1), *b = fixture_text(63, 2), *c = fixture_text(700, 3);
+    /* the same file in two sources: equal records, equal scores */
+    const TestDocument first[] = {{PD_KIND_TEXT, "a.txt", a, -1},
+                                  {PD_KIND_TEXT, "same.txt", c, -1}};
+    const TestDocument second[] = {{PD_KIND_TEXT, "b.txt", b, -1},
+                                   {PD_KIND_TEXT, "same.txt", c, -1}};
+    g_autoptr(GError) error = NULL;
+
+    f->dir = fixture_folder();
+    f->model = fixture_model();
+    fixture_add(f->dir, f->model, "/one", first, G_N_ELEMENTS(first));
+    fixture_add(f->dir, f->model, "/two", second, G_N_ELEMENTS(second));
+    world_open(&f->world, f->dir, f->model, PD_CORPUS_WRITE, PD_READ_SWEPT);
+    g_assert_cmpuint(f->world.context->segments->len, ==, 4);
+    pd_context_warm(f->world.context, NULL, NULL, NULL, NULL, &error);
+    g_assert_no_error(error);
+}
+
+static void
+tear_down(Fixture *f, gconstpointer unused)
+{
+    world_close(&f->world);
+    pd_model_unref(f->model);
+    fixture_remove(f->dir);
+}
+
+/* Place of a block in corpus order. */
+static guint
+block_index(PdContext *context, const PdBlock *block)
+{
+    guint index = 0;
+
+    for (guint s = 0; s < block->segment; s++) {
+        PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
+        index += (segment->row->n_tokens + 63) / 64;
+    }
+    g_assert_cmpuint(block->first_token % 64, ==, 0);
+    return index + block->first_token / 64;
+}
+
+/* f32 sums of 32 products against double ones: far below 1e-3 of a standard deviation. */
+static void
+test_scores(Fixture *f, gconstpointer unused)
+{
+    static const PdHead heads[] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}};
+    g_autoptr(GArray) z = g_array_new(FALSE, FALSE, sizeof(float));
+    g_autoptr(GError) error = NULL;
+    PdContext *context = f->world.context;
+    g_autoptr(GArray) blocks = pd_sweep(context, question, heads, 4, z, NULL, &error);
+    g_autofree double *mean = NULL;
+    GArray *expected[4];
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(z->len, ==, 4 * blocks->len);
+    mean = g_new0(double, blocks->len);
+    for (int h = 0; h < 4; h++) {
+        expected[h] = head_scores(context, heads[h].layer, heads[h].head);
+        standardise(expected[h]);
+        g_assert_cmpuint(expected[h]->len, ==, blocks->len);
+        for (guint b = 0; b < blocks->len; b++) {
+            double e = g_array_index(expected[h], double, b);
+            g_assert_cmpfloat_with_epsilon(g_array_index(z, float, h * blocks->len + b), e, 1e-3);
+            mean[b] += e / 4;
+        }
+    }
+    for (guint i = 0; i < blocks->len; i++) {
+        PdBlock *block = &g_array_index(blocks, PdBlock, i);
+        guint at = block_index(context, block);
+        g_assert_cmpfloat_with_epsilon(block->score, mean[at], 1e-3);
+        for (int h = 0; h < 4; h++)
+            g_assert_cmpfloat(block->best_z, >=, g_array_index(expected[h], double, at) - 1e-3);
+        g_assert_cmpfloat_with_epsilon(block->best_z,
+                                       g_array_index(expected[block->best_head], double, at), 1e-3);
+    }
+    for (int h = 0; h < 4; h++)
+        g_array_unref(expected[h]);
+}
+
+/* Each block once, best first; of equal ones the earlier first. */
+static void
+test_order(Fixture *f, gconstpointer unused)
+{
+    static const PdHead heads[] = {{1, 0}};
+    g_autoptr(GError) error = NULL;
+    PdContext *context = f->world.context;
+    g_autoptr(GArray) blocks = pd_sweep(context, question, heads, 1, NULL, NULL, &error);
+    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+    guint n_ties = 0;
+
+    g_assert_no_error(error);
+    for (guint i = 0; i < blocks->len; i++) {
+        PdBlock *block = &g_array_index(blocks, PdBlock, i);
+        PdContextSegment *segment =
+            &g_array_index(context->segments, PdContextSegment, block->segment);
+        guint at = block_index(context, block);
+        g_assert_true(g_hash_table_add(seen, GUINT_TO_POINTER(at + 1)));
+        g_assert_cmpuint(block->n_tokens, ==, MIN(64, segment->row->n_tokens - block->first_token));
+        if (i > 0) {
+            PdBlock *before = &g_array_index(blocks, PdBlock, i - 1);
+            g_assert_cmpfloat(before->score, >=, block->score);
+            if (before->score == block->score) {
+                g_assert_cmpuint(block_index(context, before), <, at);
+                n_ties++;
+            }
+        }
+    }
+    g_assert_cmpuint(n_ties, >=, 11); /* same.txt: 11 blocks twice */
+}
+
+/* The same question gives the same scores, bit for bit. */
+static void
+test_repeat(Fixture *f, gconstpointer unused)
+{
+    const PdProfile *profile = &f->world.context->profile;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) once = pd_sweep(f->world.context, question, profile->retrieval,
+                                      profile->n_retrieval, NULL, NULL, &error);
+    g_autoptr(GArray) twice = pd_sweep(f->world.context, question, profile->retrieval,
+                                       profile->n_retrieval, NULL, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpmem(once->data, once->len * sizeof(PdBlock), twice->data,
+                    twice->len * sizeof(PdBlock));
+}
+
+static void
+test_missing(Fixture *f, gconstpointer unused)
+{
+    static const PdHead heads[] = {{0, 0}};
+    PdContext *context = f->world.context;
+    guint8 key[PD_KV_KEY_BYTES];
+    g_autoptr(GError) error = NULL;
+
+    pd_segment_kv_key(context, &g_array_index(context->segments, PdContextSegment, 2), key, NULL,
+                      NULL);
+    pd_kv_store_drop(context->store, key, NULL);
+    g_assert_null(pd_sweep(context, question, heads, 1, NULL, NULL, &error));
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NOT_FOUND);
+}
+
+static void
+test_bad_questions(Fixture *f, gconstpointer unused)
+{
+    static const PdHead heads[] = {{0, 0}};
+    g_autofree char *endless = g_strnfill(200000, 'q');
+    g_autoptr(GError) error = NULL, cancelled = NULL;
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    g_autoptr(GArray) only_stop_words = NULL;
+
+    g_assert_null(pd_sweep(f->world.context, endless, heads, 1, NULL, NULL, &error));
+    g_assert_nonnull(error);
+    /* nothing but punctuation: all of it is asked */
+    only_stop_words = pd_sweep(f->world.context, "?!", heads, 1, NULL, NULL, NULL);
+    g_assert_nonnull(only_stop_words);
+    g_cancellable_cancel(cancellable);
+    g_assert_null(pd_sweep(f->world.context, question, heads, 1, NULL, cancellable, &cancelled));
+    g_assert_nonnull(cancelled);
+}
+
+#define ADD(name, func) g_test_add(name, Fixture, NULL, set_up, func, tear_down)
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("/sweep/scores", test_scores);
+    ADD("/sweep/order", test_order);
+    ADD("/sweep/repeat", test_repeat);
+    ADD("/sweep/missing", test_missing);
+    ADD("/sweep/bad-questions", test_bad_questions);
+    return g_test_run();
+}

@@ -9,6 +9,7 @@ static const PdCommand subcommands[] = {
     {"pull", "fetch a model file and check it", pd_cmd_model_pull},
     {"ls", "the models known by name, and which are here", pd_cmd_model_ls},
     {"info", "what a model is: shape, tokenizer, weights, bytes of context", pd_cmd_model_info},
+    {"tokenize", "token ids of text, for checking a tokenizer", pd_cmd_model_tokenize},
     {NULL, NULL, NULL},
 };
 

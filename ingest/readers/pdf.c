@@ -1,0 +1,323 @@
+/*
+ * pandect-read-pdf: text in reading order, a part a page, through poppler.
+ *
+ * Pages go out one by one, so that a page that brings the process down costs the pages from there
+ * on and not the ones before.  Pages without a text layer are named.  When the document is out, its
+ * pages are looked at (the ink test, pdf_page.c); if that fails, only the check is lost.
+ */
+#include "ingest/readers/pdf.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ingest/error.h"
+
+/* Letters on a page that is otherwise one picture: a stamp, not a text layer. */
+#define STAMP_LETTERS_MAX 100
+#define PICTURE_SHARE 0.6
+#define CHECK_SECONDS_MAX 20
+
+typedef struct {
+    const PdWorkerRequest *request;
+    PdEmitter *emitter;
+    PopplerDocument *pdf;
+    PdDocument *document;
+    guint8 raw_sha256[32];
+    gint64 raw_bytes;
+    gint64 deadline_us;
+    guint n_pages;
+    guint n_read; /* pages looked at */
+    gsize n_text_bytes;
+    gboolean head_sent;
+    GArray *no_text; /* page numbers, from 1 */
+    GArray *stamped; /* pictures with a few letters */
+    GArray *broken;
+    GArray *unpaired;
+} Job;
+
+/* "1-3, 7" */
+static char *
+page_list(const GArray *pages)
+{
+    GString *list = g_string_new(NULL);
+    for (guint i = 0; i < pages->len; i++) {
+        guint first = g_array_index(pages, guint, i);
+        guint last = first;
+        while (i + 1 < pages->len && g_array_index(pages, guint, i + 1) == last + 1) {
+            last++;
+            i++;
+        }
+        if (list->len > 300) {
+            g_string_append(list, ", ...");
+            break;
+        }
+        g_string_append_printf(list, list->len ? ", %u" : "%u", first);
+        if (last > first)
+            g_string_append_printf(list, "-%u", last);
+    }
+    return g_string_free(list, FALSE);
+}
+
+static gboolean
+hash_input(Job *job, GError **error)
+{
+    g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+    guint64 max = job->request->limits.file_bytes_max;
+    struct stat status;
+    guint8 buffer[65536];
+    ssize_t n;
+    gsize n_digest = sizeof job->raw_sha256;
+    if (fstat(PD_READER_INPUT_FD, &status) == 0 && (guint64)status.st_size > max) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
+                    "%s is too large: %" G_GINT64_FORMAT " bytes, the limit is %" G_GUINT64_FORMAT,
+                    job->request->name, (gint64)status.st_size, max);
+        return FALSE;
+    }
+    while ((n = pread(PD_READER_INPUT_FD, buffer, sizeof buffer, job->raw_bytes)) > 0) {
+        g_checksum_update(checksum, buffer, n);
+        job->raw_bytes += n;
+    }
+    g_checksum_get_digest(checksum, job->raw_sha256, &n_digest);
+    return TRUE;
+}
+
+static gboolean
+open_pdf(Job *job, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+    const char *name = job->request->name;
+    job->pdf = poppler_document_new_from_fd(PD_READER_INPUT_FD, NULL, &problem);
+    if (job->pdf)
+        return TRUE;
+    if (g_error_matches(problem, POPPLER_ERROR, POPPLER_ERROR_ENCRYPTED))
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_ENCRYPTED,
+                    "%s needs a password; decrypt it first, for example with qpdf --decrypt", name);
+    else
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT,
+                    "%s is a damaged or truncated PDF and cannot be opened (%s)", name,
+                    problem->message);
+    return FALSE;
+}
+
+static char *
+metadata(char *value)
+{
+    g_autofree char *owned = value;
+    g_autofree char *valid = value ? g_utf8_make_valid(value, -1) : NULL;
+    if (valid)
+        g_strstrip(valid);
+    return valid && *valid ? g_steal_pointer(&valid) : NULL;
+}
+
+static void
+describe(Job *job)
+{
+    PdDocument *document = job->document;
+    g_autoptr(GDateTime) created = poppler_document_get_creation_date_time(job->pdf);
+    document->title = metadata(poppler_document_get_title(job->pdf));
+    document->author = metadata(poppler_document_get_author(job->pdf));
+    if (!document->title)
+        document->title = g_strdup(job->request->name);
+    if (created)
+        document->date_utc = g_date_time_to_unix(created);
+    memcpy(document->raw_sha256, job->raw_sha256, sizeof job->raw_sha256);
+    document->raw_bytes = job->raw_bytes;
+}
+
+static guint
+count_letters(const GString *text)
+{
+    guint n = 0;
+    for (gsize i = 0; i < text->len; i++)
+        n += (guchar)text->str[i] > 0x20;
+    return n;
+}
+
+/* Is most of the page one picture? */
+static gboolean
+is_picture(PopplerPage *page)
+{
+    double width;
+    double height;
+    gboolean picture = FALSE;
+    poppler_page_get_size(page, &width, &height);
+    GList *images = poppler_page_get_image_mapping(page);
+    for (GList *at = images; at; at = at->next) {
+        const PopplerRectangle *area = &((PopplerImageMapping *)at->data)->area;
+        double share = (area->x2 - area->x1) * (area->y2 - area->y1) / (width * height);
+        picture |= share > PICTURE_SHARE || share < -PICTURE_SHARE;
+    }
+    poppler_page_free_image_mapping(images);
+    return picture;
+}
+
+/* One page out; *stop after the limit of text. */
+static gboolean
+send_page(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **error)
+{
+    gboolean paired;
+    PdPart *part = pd_pdf_read_page(job->document, page, &paired);
+    guint n_letters = count_letters(part->text);
+    if (!paired)
+        g_array_append_val(job->unpaired, number);
+    if (!n_letters) {
+        g_array_append_val(job->no_text, number);
+        return TRUE;
+    }
+    if (n_letters < STAMP_LETTERS_MAX && is_picture(page))
+        g_array_append_val(job->stamped, number);
+    if (job->n_text_bytes + part->text->len > job->request->limits.text_bytes_max) {
+        *stop = TRUE;
+        return pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
+                              "from page %u on not read: the text reaches the limit of "
+                              "%" G_GUINT64_FORMAT " bytes",
+                              number, job->request->limits.text_bytes_max);
+    }
+    job->n_text_bytes += part->text->len;
+    if (!job->head_sent && !pd_emit_document_head(job->emitter, job->document, error))
+        return FALSE;
+    job->head_sent = TRUE;
+    return pd_emit_part(job->emitter, part, error);
+}
+
+static gboolean
+read_pages(Job *job, GError **error)
+{
+    gboolean stop = FALSE;
+    guint n = MIN(job->n_pages, job->request->limits.pdf_pages_max);
+    for (guint i = 0; i < n && !stop; i++) {
+        guint number = i + 1;
+        if (g_get_monotonic_time() > job->deadline_us)
+            return pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
+                                  "from page %u on not read: the time limit of %u s was reached",
+                                  number, job->request->limits.document_seconds_max);
+        PopplerPage *page = poppler_document_get_page(job->pdf, (int)i);
+        job->n_read = number;
+        if (!page) {
+            g_array_append_val(job->broken, number);
+            continue;
+        }
+        gboolean ok = send_page(job, page, number, &stop, error);
+        g_object_unref(page);
+        g_ptr_array_set_size(job->document->parts, 0);
+        if (!ok)
+            return FALSE;
+    }
+    return n == job->n_pages ||
+           pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
+                          "%u pages, of which only the first %u were read (limit)", job->n_pages,
+                          n);
+}
+
+static gboolean
+say_pages(Job *job, const GArray *pages, const char *level, const char *before, const char *after,
+          GError **error)
+{
+    if (!pages->len)
+        return TRUE;
+    g_autofree char *list = page_list(pages);
+    return pd_emit_ledger(job->emitter, level, "", job->raw_bytes, error, "%s%s%s%s", before,
+                          pages->len == 1 ? "page " : "pages ", list, after);
+}
+
+static gboolean
+report(Job *job, GError **error)
+{
+    const char *level = job->head_sent ? "partial" : "skipped";
+    if (!job->n_pages)
+        return pd_emit_ledger(job->emitter, "skipped", "", job->raw_bytes, error,
+                              "damaged: it has no pages");
+    return say_pages(job, job->no_text, level, "no text layer on ", "; OCR it first", error) &&
+           say_pages(job, job->stamped, "partial", "",
+                     " are pictures with only a few letters as text; OCR it first", error) &&
+           say_pages(job, job->broken, level, "broken page tree: ", " cannot be read", error) &&
+           say_pages(job, job->unpaired, "note", "no word boxes on ",
+                     ": characters and their places do not agree", error);
+}
+
+/* Look at the pages for text that a reader of the paper would not see. */
+static gboolean
+check_ink(Job *job, GError **error)
+{
+    gint64 deadline_us = g_get_monotonic_time() + (gint64)CHECK_SECONDS_MAX * G_USEC_PER_SEC;
+    guint n = MIN(job->n_read, job->request->limits.pdf_pages_max);
+    for (guint i = 0; i < n; i++) {
+        g_autoptr(GString) words = g_string_new(NULL);
+        gboolean paired;
+        if (g_get_monotonic_time() > deadline_us)
+            return pd_emit_ledger(job->emitter, "note", "", job->raw_bytes, error,
+                                  "only pages 1-%u were checked for hidden text (time)", i);
+        PopplerPage *page = poppler_document_get_page(job->pdf, (int)i);
+        if (!page)
+            continue;
+        PdPart *part = pd_pdf_read_page(job->document, page, &paired);
+        guint n_hidden = pd_pdf_hidden_words(page, part, words);
+        g_object_unref(page);
+        g_ptr_array_set_size(job->document->parts, 0);
+        if (n_hidden && !pd_emit_ledger(job->emitter, "note", "", job->raw_bytes, error,
+                                        "hidden text on page %u: %u words that cannot be seen on "
+                                        "the page (white, covered, invisible or tiny): %s",
+                                        i + 1, n_hidden, words->str))
+            return FALSE;
+        if (i % 64 == 63 && !pd_emit_progress(job->emitter, i + 1, n, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+run_job(Job *job, GError **error)
+{
+    if (!hash_input(job, error) || !open_pdf(job, error))
+        return FALSE;
+    job->n_pages = (guint)MAX(poppler_document_get_n_pages(job->pdf), 0);
+    describe(job);
+    if (!read_pages(job, error) || (job->head_sent && !pd_emit_document_end(job->emitter, error)) ||
+        !report(job, error))
+        return FALSE;
+    return !job->head_sent ||
+           (pd_emit_begin(job->emitter, 0, 0, "(check for hidden text)", error) &&
+            check_ink(job, error));
+}
+
+static gboolean
+run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
+{
+    /* Here again after the check brought the process down: the document is already out. */
+    if (request->resume_item)
+        return TRUE;
+    guint seconds = MAX(request->limits.document_seconds_max, 4);
+    Job job = {.request = request, .emitter = emitter};
+    job.deadline_us = g_get_monotonic_time() + (gint64)seconds * 3 / 4 * G_USEC_PER_SEC;
+    job.document = pd_document_new(PD_KIND_PDF, "");
+    GArray **lists[] = {&job.no_text, &job.stamped, &job.broken, &job.unpaired};
+    for (gsize i = 0; i < G_N_ELEMENTS(lists); i++)
+        *lists[i] = g_array_new(FALSE, FALSE, sizeof(guint));
+    gboolean ok = run_job(&job, error);
+    for (gsize i = 0; i < G_N_ELEMENTS(lists); i++)
+        g_array_unref(*lists[i]);
+    pd_document_free(job.document);
+    g_clear_object(&job.pdf);
+    return ok;
+}
+
+static gboolean
+prepare(const PdWorkerRequest *request, PdSandboxNeeds *needs, GError **error)
+{
+    /* Character maps of CJK fonts, and fonts that a PDF names but does not carry. */
+    static const char *const paths[] = {"/usr/share/poppler",     "/usr/share/fonts",
+                                        "/usr/share/fontconfig",  "/etc/fonts",
+                                        "/usr/local/share/fonts", "/var/cache/fontconfig"};
+    for (gsize i = 0; i < G_N_ELEMENTS(paths); i++)
+        g_ptr_array_add(needs->read_paths, g_strdup(paths[i]));
+    return TRUE;
+}
+
+int
+main(void)
+{
+    static const char *const kinds[] = {"pdf", NULL};
+    const PdReaderProgram program = {kinds, prepare, run};
+    return pd_reader_main(&program);
+}

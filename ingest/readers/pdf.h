@@ -1,0 +1,17 @@
+/* Inside the PDF reader. */
+#ifndef PD_PDF_H
+#define PD_PDF_H
+
+#include <poppler.h>
+
+#include "ingest/readers/readers.h"
+
+/* The page's text in reading order as a part "page/N", a box a word.  *paired: FALSE if characters
+ * and rectangles did not agree, and the part has no boxes. */
+PdPart *pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired);
+
+/* Words of a page that a reader of the printed page cannot see: no contrast where they stand, or
+ * too small.  Appends them to `words`; returns their number. */
+guint pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words);
+
+#endif

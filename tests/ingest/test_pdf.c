@@ -1,0 +1,313 @@
+/*
+ * The PDF reader on pages made here (so that every word and place is known), on contracts whose
+ * text another program took out, and on the broken PDFs of the shared collection.
+ */
+#include "collect.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A PDF with one content stream a page, Helvetica as /F, written by hand (ISO 32000). */
+static void
+write_pdf(const char *path, const char *const *pages, guint n_pages, const char *extra)
+{
+    g_autoptr(GString) pdf = g_string_new("%PDF-1.4\n");
+    g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(gsize));
+    g_autoptr(GString) kids = g_string_new(NULL);
+    for (guint i = 0; i < n_pages; i++)
+        g_string_append_printf(kids, "%u 0 R ", 4 + 2 * i);
+    for (guint i = 1; i <= 3 + 2 * n_pages; i++) {
+        gsize at = pdf->len;
+        g_array_append_val(offsets, at);
+        g_string_append_printf(pdf, "%u 0 obj\n", i);
+        if (i == 1)
+            g_string_append_printf(pdf, "<</Type/Catalog/Pages 2 0 R%s>>", extra);
+        else if (i == 2)
+            g_string_append_printf(pdf, "<</Type/Pages/Kids[%s]/Count %u>>", kids->str, n_pages);
+        else if (i == 3)
+            g_string_append(pdf, "<</Type/Font/Subtype/Type1/BaseFont/Helvetica"
+                                 "/Encoding/WinAnsiEncoding>>");
+        else if (i % 2 == 0)
+            g_string_append_printf(pdf,
+                                   "<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents %u 0 R"
+                                   "/Resources<</Font<</F 3 0 R>>>>>>",
+                                   i + 1);
+        else
+            g_string_append_printf(pdf, "<</Length %" G_GSIZE_FORMAT ">>stream\n%s\nendstream",
+                                   strlen(pages[(i - 5) / 2]), pages[(i - 5) / 2]);
+        g_string_append(pdf, "\nendobj\n");
+    }
+    gsize xref = pdf->len;
+    g_string_append_printf(pdf, "xref\n0 %u\n0000000000 65535 f \n", offsets->len + 1);
+    for (guint i = 0; i < offsets->len; i++)
+        g_string_append_printf(pdf, "%010" G_GSIZE_FORMAT " 00000 n \n",
+                               g_array_index(offsets, gsize, i));
+    g_string_append_printf(
+        pdf, "trailer<</Size %u/Root 1 0 R>>\nstartxref\n%" G_GSIZE_FORMAT "\n%%%%EOF\n",
+        offsets->len + 1, xref);
+    g_assert_true(g_file_set_contents(path, pdf->str, (gssize)pdf->len, NULL));
+}
+
+static Collected *
+read_pages(const char *const *pages, guint n_pages, const char *extra, const PdReadLimits *limits)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "t.pdf", NULL);
+    write_pdf(path, pages, n_pages, extra);
+    Collected *collected = collect(path, NULL, limits);
+    remove_folder(folder);
+    return collected;
+}
+
+static void
+show(GString *page, int x, int y, int size, const char *text)
+{
+    g_string_append_printf(page, "BT /F %d Tf 1 0 0 1 %d %d Tm (%s) Tj ET\n", size, x, y, text);
+}
+
+static const PdPart *
+part_of(const Collected *collected, guint i)
+{
+    g_assert_no_error(collected->error);
+    g_assert_cmpuint(collected->documents->len, ==, 1);
+    const PdDocument *document = collected->documents->pdata[0];
+    g_assert_cmpuint(document->parts->len, >, i);
+    return g_ptr_array_index(document->parts, i);
+}
+
+static void
+test_words_and_boxes(void)
+{
+    g_autoptr(GString) page = g_string_new(NULL);
+    show(page, 100, 700, 12, "Rent is 410 crowns.");
+    show(page, 100, 686, 12, "Paid in May.");
+    const char *pages[] = {page->str};
+    g_autoptr(Collected) c = read_pages(pages, 1, "", NULL);
+    const PdPart *part = part_of(c, 0);
+    g_assert_cmpstr(part->path, ==, "page/1");
+    g_assert_cmpstr(part->text->str, ==, "Rent is 410 crowns.\nPaid in May.\n");
+    g_assert_cmpuint(part->boxes->len, ==, 7);
+    static const char *const words[] = {"Rent", "is", "410", "crowns.", "Paid", "in", "May."};
+    for (guint i = 0; i < 7; i++) {
+        const PdBox *box = &g_array_index(part->boxes, PdBox, i);
+        g_assert_cmpmem(part->text->str + box->start, box->end - box->start, words[i],
+                        strlen(words[i]));
+        /* Origin top left: the baseline of the first line is 100 below the top, of the second 114.
+         */
+        float baseline = i < 4 ? 100 : 114;
+        g_assert_true(box->y0 < baseline && box->y1 > baseline && box->y1 - box->y0 < 16);
+    }
+    const PdBox *first = &g_array_index(part->boxes, PdBox, 0);
+    g_assert_cmpfloat(fabsf(first->x0 - 100), <, 1);
+    /* Helvetica's widths (AFM): R 722, e 556, n 556, t 278 thousandths of 12 points. */
+    g_assert_cmpfloat(fabsf(first->x1 - (100 + 12 * 2.112f)), <, 1);
+    g_assert_cmpuint(c->lines->len, ==, 0);
+}
+
+static void
+test_columns(void)
+{
+    g_autoptr(GString) page = g_string_new(NULL);
+    for (int i = 0; i < 20; i++) {
+        g_autofree char *left = g_strdup_printf("left column line number %d of it", i);
+        g_autofree char *right = g_strdup_printf("right column line number %d of it", i);
+        show(page, 50, 700 - 14 * i, 10, left);
+        show(page, 320, 700 - 14 * i, 10, right);
+    }
+    const char *pages[] = {page->str};
+    g_autoptr(Collected) c = read_pages(pages, 1, "", NULL);
+    const char *text = part_of(c, 0)->text->str;
+    const char *last_left = strstr(text, "left column line number 19 of it");
+    const char *first_right = strstr(text, "right column line number 0 of it");
+    g_assert_true(last_left && first_right && last_left < first_right);
+}
+
+static void
+test_pages_without_text(void)
+{
+    g_autoptr(GString) page = g_string_new(NULL);
+    show(page, 100, 700, 12, "Words.");
+    const char *mixed[] = {"", page->str, "0 0 600 800 re f", ""};
+    g_autoptr(Collected) c = read_pages(mixed, 4, "", NULL);
+    g_assert_cmpstr(part_of(c, 0)->path, ==, "page/2");
+    g_assert_true(collected_says(c, "partial", "no text layer on pages 1, 3-4; OCR it first"));
+    const char *none[] = {"", ""};
+    g_autoptr(Collected) empty = read_pages(none, 2, "", NULL);
+    g_assert_no_error(empty->error);
+    g_assert_cmpuint(empty->documents->len, ==, 0);
+    g_assert_true(collected_says(empty, "skipped", "no text layer on pages 1-2"));
+}
+
+static void
+test_labels_and_limits(void)
+{
+    g_autoptr(GString) page = g_string_new(NULL);
+    show(page, 100, 700, 12, "Words.");
+    const char *pages[] = {page->str, page->str, page->str};
+    const char *labels = "/PageLabels<</Nums[0<</S/r>>2<</S/D>>]>>";
+    g_autoptr(Collected) c = read_pages(pages, 3, labels, NULL);
+    g_assert_cmpstr(part_of(c, 1)->label, ==, "ii");
+    g_assert_cmpstr(part_of(c, 2)->label, ==, "1");
+    PdReadLimits limits = pd_read_limits_default;
+    limits.pdf_pages_max = 2;
+    g_autoptr(Collected) cut = read_pages(pages, 3, labels, &limits);
+    g_assert_cmpuint(((PdDocument *)cut->documents->pdata[0])->parts->len, ==, 2);
+    g_assert_true(collected_says(cut, "partial", "first 2 were read (limit)"));
+    limits.pdf_pages_max = 10;
+    limits.text_bytes_max = 10;
+    g_autoptr(Collected) small = read_pages(pages, 3, labels, &limits);
+    g_assert_true(collected_says(small, "partial", "from page 2 on not read"));
+}
+
+static void
+test_hidden(void)
+{
+    g_autoptr(GString) page = g_string_new(NULL);
+    show(page, 100, 700, 12, "Seen by all.");
+    g_string_append(page, "1 1 1 rg\n");
+    show(page, 100, 660, 12, "Whitewashed");
+    g_string_append(page, "0 0 0 rg\n3 Tr\n");
+    show(page, 100, 640, 12, "Inkless");
+    g_string_append(page, "0 Tr\n");
+    show(page, 100, 600, 12, "Redacted");
+    g_string_append(page, "95 590 80 30 re f\n");
+    const char *pages[] = {page->str};
+    g_autoptr(Collected) c = read_pages(pages, 1, "", NULL);
+    part_of(c, 0);
+    g_assert_true(
+        collected_says(c, "hidden text on page 1: 3 words", "Whitewashed Inkless Redacted"));
+    g_assert_false(collected_says(c, "hidden", "Seen"));
+}
+
+/* --- contracts -------------------------------------------------------------------------------- */
+
+/* Words with the quotes and dashes that the other program straightened. */
+static char **
+words_of(const char *text)
+{
+    static const char *const folds[][2] = {{"“", "\""}, {"”", "\""}, {"‘", "'"},
+                                           {"’", "'"},  {"–", "-"},  {"—", "-"}};
+    GString *plain = g_string_new(text);
+    for (gsize i = 0; i < G_N_ELEMENTS(folds); i++)
+        g_string_replace(plain, folds[i][0], folds[i][1], 0);
+    g_auto(GStrv) pieces = g_strsplit_set(plain->str, " \t\r\n\f", -1);
+    GPtrArray *words = g_ptr_array_new();
+    for (char **piece = pieces; *piece; piece++) {
+        if (**piece)
+            g_ptr_array_add(words, g_strdup(*piece));
+    }
+    g_ptr_array_add(words, NULL);
+    g_string_free(plain, TRUE);
+    return (char **)g_ptr_array_free(words, FALSE);
+}
+
+/* Share of `a` found in `b` in order: greedily, looking a little ahead on either side. */
+static double
+agreement(char **a, char **b)
+{
+    enum { AHEAD = 400 };
+    guint n_a = g_strv_length(a);
+    guint n_b = g_strv_length(b);
+    guint n_same = 0;
+    guint i = 0;
+    guint k = 0;
+    while (i < n_a && k < n_b) {
+        if (strcmp(a[i], b[k]) == 0) {
+            n_same++;
+            i++;
+            k++;
+            continue;
+        }
+        /* The nearest place where three words agree again. */
+        gboolean found = FALSE;
+        for (guint sum = 1; sum < AHEAD && !found; sum++) {
+            for (guint da = 0; da <= sum && !found; da++) {
+                guint x = i + da;
+                guint y = k + sum - da;
+                if (x + 2 < n_a && y + 2 < n_b && strcmp(a[x], b[y]) == 0 &&
+                    strcmp(a[x + 1], b[y + 1]) == 0 && strcmp(a[x + 2], b[y + 2]) == 0) {
+                    i = x;
+                    k = y;
+                    found = TRUE;
+                }
+            }
+        }
+        if (!found) {
+            i++;
+            k++;
+        }
+    }
+    return (double)n_same / n_a;
+}
+
+static void
+test_contracts(void)
+{
+    /* Born digital and in one column; tables are read in another order by every program. */
+    static const char *const names[] = {
+        "BIOFRONTERAAG_04_29_2019-EX-4.17-SUPPLY_AGREEMENT",
+        "ETELOS_INC_03_09_2004-EX-10.8-DISTRIBUTOR_AGREEMENT",
+        "GLOBALTECHNOLOGIESLTD_06_08_2020-EX-10.16-CONSULTING_AGREEMENT",
+        "HYPERIONSOFTWARECORP_09_28_1994-EX-10.47-EXCLUSIVE_DISTRIBUTOR_AGREEMENT",
+        "VISIUMTECHNOLOGIES_INC_10_20_2004-EX-10.20-DISTRIBUTOR_AGREEMENT",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *pdf_name = g_strconcat("real/legal/", names[i], ".PDF", NULL);
+        g_autofree char *txt_name = g_strconcat("real/legal/", names[i], ".txt", NULL);
+        g_autofree char *pdf = shared_data(pdf_name);
+        g_autofree char *txt = pdf ? shared_data(txt_name) : NULL;
+        g_autofree char *want = NULL;
+        if (!txt)
+            return;
+        g_assert_true(g_file_get_contents(txt, &want, NULL, NULL));
+        g_autoptr(Collected) c = collect(pdf, NULL, NULL);
+        g_autofree char *got = collected_text(c);
+        g_auto(GStrv) a = words_of(want);
+        g_auto(GStrv) b = words_of(got);
+        double share = agreement(a, b);
+        g_test_message("%s: %.4f of %u words", names[i], share, g_strv_length(a));
+        g_assert_cmpfloat(share, >=, 0.99);
+    }
+}
+
+static void
+test_scans(void)
+{
+    g_autofree char *path = shared_data("real/legal/scanned/MARSHALLHOLDINGS-ENDORSEMENT-scan.pdf");
+    if (!path)
+        return;
+    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, ==, 0);
+    g_assert_true(collected_says(c, "no text layer on pages 1-3", "OCR"));
+}
+
+static void
+test_refused(void)
+{
+    g_autofree char *locked = shared_data("hostile/pdf-password-user.pdf");
+    g_autofree char *noise = locked ? shared_data("hostile/pdf-not-a-pdf.pdf") : NULL;
+    if (!noise)
+        return;
+    g_autoptr(Collected) a = collect(locked, NULL, NULL);
+    g_assert_error(a->error, PD_INGEST_ERROR, PD_INGEST_ERROR_ENCRYPTED);
+    g_assert_true(collected_says(a, "pdf-password-user.pdf needs a password", "qpdf --decrypt"));
+    g_autoptr(Collected) b = collect(noise, NULL, NULL);
+    g_assert_error(b->error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT);
+    g_assert_true(collected_says(b, "pdf-not-a-pdf.pdf", "damaged"));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/pdf/words-and-boxes", test_words_and_boxes);
+    g_test_add_func("/pdf/columns", test_columns);
+    g_test_add_func("/pdf/pages-without-text", test_pages_without_text);
+    g_test_add_func("/pdf/labels-and-limits", test_labels_and_limits);
+    g_test_add_func("/pdf/hidden", test_hidden);
+    g_test_add_func("/pdf/contracts", test_contracts);
+    g_test_add_func("/pdf/scans", test_scans);
+    g_test_add_func("/pdf/refused", test_refused);
+    return g_test_run();
+}

@@ -143,17 +143,48 @@ by_count(gconstpointer a, gconstpointer b, gpointer counts)
     return n_a != n_b ? (n_a < n_b) - (n_a > n_b) : strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* A reason without what differs from file to file, names in quotes, details in brackets, numbers:
+ * only so can a thousand of them be told in a line. */
+static char *
+general_reason(const char *reason)
+{
+    GString *text = g_string_new(NULL);
+    gboolean quoted = FALSE;
+    int depth = 0;
+    for (const char *at = reason; *at; at++) {
+        if (*at == '"')
+            quoted = !quoted;
+        else if (!quoted && *at == '(')
+            depth++;
+        else if (!quoted && *at == ')' && depth > 0)
+            depth--;
+        else if (quoted || depth > 0)
+            continue;
+        else if (g_ascii_isdigit(*at))
+            g_string_append(text, g_ascii_isdigit(at[1]) ? "" : "N");
+        else if (*at == ' ' && text->len && text->str[text->len - 1] == ' ')
+            continue;
+        else if (strchr(":,;.", *at) && text->len && text->str[text->len - 1] == ' ')
+            text->str[text->len - 1] = *at;
+        else
+            g_string_append_c(text, *at);
+    }
+    g_strchomp(text->str);
+    return g_string_free(text, FALSE);
+}
+
 /* "12 skipped (8 binary, 4 larger than 1 MiB)" */
 static char *
 skipped_by_reason(GPtrArray *lines, guint64 n_skipped)
 {
-    g_autoptr(GHashTable) counts = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < lines->len; i++) {
         const Line *line = g_ptr_array_index(lines, i);
         if (!g_str_equal(line->level, "skipped"))
             continue;
-        guint n = GPOINTER_TO_UINT(g_hash_table_lookup(counts, line->reason));
-        g_hash_table_insert(counts, line->reason, GUINT_TO_POINTER(n + 1));
+        g_autofree char *reason = general_reason(line->reason);
+        guint n = GPOINTER_TO_UINT(g_hash_table_lookup(counts, reason));
+        g_hash_table_insert(counts, g_steal_pointer(&reason), GUINT_TO_POINTER(n + 1));
     }
     guint n_reasons;
     g_autofree char **reasons = (char **)g_hash_table_get_keys_as_array(counts, &n_reasons);

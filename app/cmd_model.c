@@ -10,6 +10,7 @@ static const PdCommand subcommands[] = {
     {"ls", "the models known by name, and which are here", pd_cmd_model_ls},
     {"info", "what a model is: shape, tokenizer, weights, bytes of context", pd_cmd_model_info},
     {"tokenize", "token ids of text, for checking a tokenizer", pd_cmd_model_tokenize},
+    {"logits", "the numbers a model gives for token ids", pd_cmd_model_logits},
     {NULL, NULL, NULL},
 };
 

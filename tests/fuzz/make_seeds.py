@@ -1,0 +1,98 @@
+"""Makes the seed corpora of fuzz_gguf and fuzz_tokenizer_json.
+
+    python3 tests/fuzz/make_seeds.py FOLDER
+    build-fuzz/tests/fuzz/fuzz_gguf -max_len=65536 FOLDER/gguf
+    build-fuzz/tests/fuzz/fuzz_tokenizer_json -max_len=65536 FOLDER/tokenizer_json
+
+The files are written from the formats' descriptions and from the golden vocabularies, cut short.
+"""
+
+import json
+import os
+import struct
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDEN = os.path.join(HERE, "..", "golden", "tokenizer")
+U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
+FORMATS = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "?", U64: "Q", I64: "q", F64: "d"}
+
+
+def string(text):
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def value(kind, v):
+    return string(v) if kind == STRING else struct.pack("<" + FORMATS[kind], v)
+
+
+def key(name, kind, v):
+    return string(name) + struct.pack("<I", kind) + value(kind, v)
+
+
+def array(name, kind, values):
+    head = string(name) + struct.pack("<IIQ", ARRAY, kind, len(values))
+    return head + b"".join(value(kind, v) for v in values)
+
+
+def gguf(keys, tensors=(), version=3):
+    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys)) + b"".join(keys)
+    data = b""
+    for name, dims, kind, n_bytes in tensors:
+        out += string(name) + struct.pack("<I", len(dims)) + struct.pack(f"<{len(dims)}Q", *dims)
+        out += struct.pack("<IQ", kind, len(data))
+        data += bytes(n_bytes + -n_bytes % 32)
+    return out + bytes(-len(out) % 32) + data
+
+
+def short_vocabulary(name, n_merges):
+    root = json.load(open(os.path.join(GOLDEN, name + ".json")))
+    model = root["model"]
+    by_id = sorted(model["vocab"].items(), key=lambda item: item[1])
+    model["merges"] = model["merges"][:n_merges]
+    keep = {a + b for a, b in model["merges"]}
+    texts = [t for t, _ in by_id if len(t) == 1 or t in keep or t.startswith("<0x")]
+    model["vocab"] = {t: i for i, t in enumerate(texts)}
+    known = model["vocab"]
+    model["merges"] = [m for m in model["merges"] if m[0] in known and m[1] in known]
+    root["added_tokens"] = [dict(t, id=len(texts) + i) for i, t in enumerate(root["added_tokens"])]
+    return root, texts
+
+
+def tokenizer_keys(root, texts, model, pre):
+    added = [t["content"] for t in root["added_tokens"]]
+    kinds = [6 if t.startswith("<0x") else 1 for t in texts] + [3] * len(added)
+    keys = [key("tokenizer.ggml.model", STRING, model), key("tokenizer.ggml.eos_token_id", U32, 1),
+            array("tokenizer.ggml.tokens", STRING, texts + added), array("tokenizer.ggml.token_type", I32, kinds)]
+    if model == "llama":
+        return keys + [array("tokenizer.ggml.scores", F32, [-float(i) for i in range(len(kinds))])]
+    merges = [" ".join(m) for m in root["model"]["merges"]]
+    return keys + [key("tokenizer.ggml.pre", STRING, pre), array("tokenizer.ggml.merges", STRING, merges)]
+
+
+def main():
+    folder = sys.argv[1]
+    for sub in ("gguf", "tokenizer_json"):
+        os.makedirs(os.path.join(folder, sub), exist_ok=True)
+
+    def write(sub, name, data):
+        with open(os.path.join(folder, sub, name), "wb") as out:
+            out.write(data)
+
+    plain = [key(f"k{kind}", kind, "text" if kind == STRING else 1) for kind in (*FORMATS, STRING)]
+    arrays = [array(f"a{kind}", kind, [1, 0, 1]) for kind in FORMATS] + [array("s", STRING, ["a", "", "b"])]
+    tensors = [("t0", (4, 3), 0, 48), ("t1", (512,), 12, 288), ("t2", (32, 2, 2), 8, 136)]
+    write("gguf", "empty", gguf([]))
+    write("gguf", "keys", gguf(plain + [key("general.alignment", U32, 32)], version=2))
+    write("gguf", "arrays", gguf(arrays))
+    write("gguf", "tensors", gguf(plain, tensors))
+    for name in ("qwen2", "llama-bpe", "smollm", "deepseek-v3", "gemma"):
+        root, texts = short_vocabulary(name, 12)
+        model = "llama" if name == "gemma" else "gpt2"
+        write("gguf", name, gguf(tokenizer_keys(root, texts, model, name)))
+        text = json.dumps(root, ensure_ascii=False, separators=(",", ":")).encode()
+        write("tokenizer_json", name, text + b"\0a text's end 123\xff")
+
+
+main()

@@ -332,6 +332,8 @@ pd_cpu_attention(PdDevice *dev, const PdKv *kv, const PdAttention *a)
 
 /* --- the weights themselves --- */
 
+#define WEIGHTS_HEADS 16 /* heads whose scores are held at once */
+
 typedef struct {
     const PdVectorIsa *isa;
     const PdKv *kv;
@@ -343,29 +345,39 @@ typedef struct {
     float scale;
 } WeightsJob;
 
-/* scores of a tile of rows for all heads */
+/* The heads of a group share a widened tile of keys. */
+static void
+weights_tile(const WeightsJob *job, int kv_head, int j, int n, float *tile, float *work)
+{
+    size_t dim = (size_t)job->kv->head_dim;
+    size_t row_bytes = pd_row_bytes(job->kv->type, dim);
+    size_t row = (size_t)kv_head * (size_t)job->kv->capacity_rows + (size_t)j;
+    int group = job->n_heads / job->kv->n_kv_heads;
+
+    for (int first = 0; first < group; first += WEIGHTS_HEADS) {
+        int h = kv_head * group + first;
+        int n_heads = group - first < WEIGHTS_HEADS ? group - first : WEIGHTS_HEADS;
+        job->isa->scores(tile, job->q + (size_t)h * dim, n_heads, job->kv->head_dim, job->kv->type,
+                         job->k + row * row_bytes, row_bytes, n, work);
+        for (int i = 0; i < n_heads; i++)
+            memcpy(job->out + (size_t)(h + i) * (size_t)job->kv_rows + (size_t)j,
+                   tile + (size_t)i * PD_ATTEND_TILE, (size_t)n * sizeof(float));
+    }
+}
+
 static void
 weights_scores(void *arg, int thread, int n_threads)
 {
     const WeightsJob *job = arg;
     _Alignas(64) float work[(PD_ATTEND_TILE + 16) * PD_HEAD_DIM_MAX];
-    float tile[PD_ATTEND_TILE];
-    size_t dim = (size_t)job->kv->head_dim;
-    size_t row_bytes = pd_row_bytes(job->kv->type, dim);
-    int group = job->n_heads / job->kv->n_kv_heads;
+    float tile[WEIGHTS_HEADS * PD_ATTEND_TILE];
     int first, last;
 
     pd_share(job->kv_rows, PD_ATTEND_TILE, thread, n_threads, &first, &last);
-    for (int j = first; j < last; j += PD_ATTEND_TILE) {
-        int n = last - j < PD_ATTEND_TILE ? last - j : PD_ATTEND_TILE;
-        for (int h = 0; h < job->n_heads; h++) {
-            size_t row = (size_t)(h / group) * (size_t)job->kv->capacity_rows + (size_t)j;
-            job->isa->scores(tile, job->q + (size_t)h * dim, 1, job->kv->head_dim, job->kv->type,
-                             job->k + row * row_bytes, row_bytes, n, work);
-            memcpy(job->out + (size_t)h * (size_t)job->kv_rows + (size_t)j, tile,
-                   (size_t)n * sizeof(float));
-        }
-    }
+    for (int j = first; j < last; j += PD_ATTEND_TILE)
+        for (int g = 0; g < job->kv->n_kv_heads; g++)
+            weights_tile(job, g, j, last - j < PD_ATTEND_TILE ? last - j : PD_ATTEND_TILE, tile,
+                         work);
 }
 
 static void

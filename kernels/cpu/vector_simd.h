@@ -229,10 +229,12 @@ simd_max(const float *x, size_t n)
     return v_reduce_max(max);
 }
 
+/* Here the product with log2(e) may round: an error of 2^-24 of an exponent that is small where the
+ * terms are not. */
 static float
 simd_exp_sum(float *x, size_t n, float scale, float max)
 {
-    vf vscale = v_set1(scale), vmax = v_set1(max);
+    vf vscale = v_set1((float)((double)scale * M_LOG2E)), vmax = v_set1(max);
     double total = 0;
 
     /* spans keep float sums short */
@@ -241,12 +243,12 @@ simd_exp_sum(float *x, size_t n, float scale, float max)
         vf sum = v_set1(0.0f);
         size_t i = at;
         for (; i + VW <= end; i += VW) {
-            vf e = v_exp(v_mul(v_sub(v_load(x + i), vmax), vscale));
+            vf e = v_exp2(v_mul(v_sub(v_load(x + i), vmax), vscale));
             v_store(x + i, e);
             sum = v_add(sum, e);
         }
         if (i < end) {
-            vf e = v_exp(v_mul(v_sub(v_load_tail(x + i, end - i, -INFINITY), vmax), vscale));
+            vf e = v_exp2(v_mul(v_sub(v_load_tail(x + i, end - i, -INFINITY), vmax), vscale));
             v_store_tail(x + i, e, end - i);
             sum = v_add(sum, e);
         }

@@ -11,7 +11,6 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
-#include "kernels/cpu/attention_f32.h"
 #include "kernels/cpu/vector.h"
 
 /* Rows (query row, head of the group) that share one widened tile of keys and values. */
@@ -297,9 +296,7 @@ pd_cpu_attention(PdDevice *dev, const PdKv *kv, const PdAttention *a)
         .out = pd_cpu_ptr(a->out),
     };
 
-    if (kv->type == PD_F32)
-        return pd_cpu_attention_f32(cpu, kv, a);
-    assert(kv->type == PD_F16 || kv->type == PD_Q8_0);
+    assert(kv->type == PD_F32 || kv->type == PD_F16 || kv->type == PD_Q8_0);
     assert(a->n_heads % kv->n_kv_heads == 0);
     assert(a->first_q_row >= 0 && a->first_q_row + a->n_q <= a->kv_rows);
     assert(a->kv_rows <= kv->capacity_rows);
@@ -404,7 +401,7 @@ pd_cpu_attention_weights(PdDevice *dev, PdMem out, const PdKv *kv, PdMem q, int 
     WeightsJob job = {cpu->vector,     kv,      pd_cpu_ptr(kv->k), pd_cpu_ptr(q),
                       pd_cpu_ptr(out), n_heads, kv_rows,           scale};
 
-    assert(kv->type == PD_F16 && n_heads % kv->n_kv_heads == 0);
+    assert((kv->type == PD_F16 || kv->type == PD_F32) && n_heads % kv->n_kv_heads == 0);
     assert(kv->head_dim <= PD_HEAD_DIM_MAX && kv_rows > 0 && kv_rows <= kv->capacity_rows);
     assert(scale > 0);
     pd_pool_run(cpu->pool, weights_scores, &job);

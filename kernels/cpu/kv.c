@@ -4,6 +4,7 @@
  * are contiguous.
  */
 #include <assert.h>
+#include <string.h>
 #include "kernels/cpu/vector.h"
 
 #define KV_VALUES_MIN 8192
@@ -36,8 +37,10 @@ kv_rows(void *arg, int thread, int n_threads)
                     job->src[t] + ((size_t)r * (size_t)kv->n_kv_heads + (size_t)h) * dim;
                 if (kv->type == PD_F16)
                     job->isa->to_f16((uint16_t *)(void *)dst, src, dim);
+                else if (kv->type == PD_Q8_0)
+                    job->isa->to_q8_0(dst, src, dim);
                 else
-                    (void)pd_quantize_row(kv->type, src, dst, dim);
+                    memcpy(dst, src, row_bytes);
             }
 }
 

@@ -70,6 +70,12 @@ ref_to_f16(uint16_t *dst, const float *src, size_t n)
     (void)pd_quantize_row(PD_F16, src, dst, n);
 }
 
+static void
+ref_to_q8_0(uint8_t *dst, const float *src, size_t n)
+{
+    (void)pd_quantize_row(PD_Q8_0, src, dst, n);
+}
+
 /* Key row j as it takes part in the product: bias, then RoPE, where the cache left them out. */
 static void
 ref_key(const PdAttendHead *head, int j, float *key)
@@ -204,6 +210,7 @@ const PdVectorIsa pd_vector_reference = {
     .glu = ref_glu,
     .rope = ref_rope,
     .to_f16 = ref_to_f16,
+    .to_q8_0 = ref_to_q8_0,
     .attend = ref_attend,
     .scores = ref_scores,
     .max = ref_max,

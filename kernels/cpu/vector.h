@@ -31,7 +31,7 @@ typedef struct {
     const uint8_t *k; /* (kv_rows, row_bytes) of this head */
     const uint8_t *v;
     size_t row_bytes;
-    PdDtype type; /* PD_F16, PD_Q8_0 */
+    PdDtype type; /* PD_F32, PD_F16, PD_Q8_0 */
     float scale;
     int first_q_row;
     int window;
@@ -63,6 +63,8 @@ struct PdVectorIsa {
                  int head_dim);
     /* Half floats, to nearest even. */
     void (*to_f16)(uint16_t *dst, const float *src, size_t n);
+    /* The bytes of pd_quantize_row(PD_Q8_0); n a multiple of 32. */
+    void (*to_q8_0)(uint8_t *dst, const float *src, size_t n);
 
     /* Query rows first_q .. first_q + n_q - 1 over kv rows kv_first .. kv_last - 1, which lie in
      * one chunk; kv_first is a multiple of the tile.  Writes n_q * group rows of `state`.
@@ -71,7 +73,7 @@ struct PdVectorIsa {
                    float *work, const PdAttendState *state);
 
     /* out (n_q, PD_ATTEND_TILE): q (n_q, head_dim) times n_keys <= PD_ATTEND_TILE rows of `keys`
-     * (PD_F16 or PD_Q8_0); columns from n_keys on are undefined.
+     * (PD_F32, PD_F16 or PD_Q8_0); columns from n_keys on are undefined.
      * work: pd_tile_floats(head_dim), 64-byte aligned. */
     void (*scores)(float *out, const float *q, int n_q, int head_dim, PdDtype type,
                    const void *keys, size_t row_bytes, int n_keys, float *work);

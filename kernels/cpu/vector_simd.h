@@ -216,6 +216,51 @@ simd_to_f16(uint16_t *dst, const float *src, size_t n)
     }
 }
 
+/* Halves are rounded away from zero, as roundf does. */
+INLINE __m256i
+q8_codes(__m256 x, __m256 scale)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 t = _mm256_div_ps(x, scale);
+    __m256 whole = _mm256_round_ps(t, _MM_FROUND_TO_ZERO);
+    __m256 rest = _mm256_andnot_ps(sign, _mm256_sub_ps(t, whole));
+    __m256 one = _mm256_or_ps(_mm256_and_ps(sign, t), _mm256_set1_ps(1.0f));
+    __m256 step = _mm256_and_ps(_mm256_cmp_ps(rest, _mm256_set1_ps(0.5f), _CMP_GE_OQ), one);
+
+    return _mm256_cvtps_epi32(_mm256_add_ps(whole, step));
+}
+
+static void
+simd_to_q8_0(uint8_t *dst, const float *src, size_t n)
+{
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+
+    for (size_t at = 0; at < n; at += 32, dst += 34) {
+        __m256 x[4], max = _mm256_setzero_ps();
+        float lanes[8];
+        for (int i = 0; i < 4; i++) {
+            x[i] = _mm256_loadu_ps(src + at + 8 * i);
+            max = _mm256_max_ps(max, _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x[i]));
+        }
+        _mm256_storeu_ps(lanes, max);
+        for (int i = 1; i < 8; i++)
+            lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
+        float d = lanes[0] / 127;
+        uint16_t half = (uint16_t)_mm_extract_epi16(_mm_cvtps_ph(_mm_set_ss(d), 0), 0);
+        memcpy(dst, &half, sizeof half);
+        if (half == 0) { /* too small for a scale */
+            memset(dst + 2, 0, 32);
+            continue;
+        }
+        __m256 scale = _mm256_set1_ps(d);
+        __m256i lo = _mm256_packs_epi32(q8_codes(x[0], scale), q8_codes(x[1], scale));
+        __m256i hi = _mm256_packs_epi32(q8_codes(x[2], scale), q8_codes(x[3], scale));
+        /* packing goes by 128-bit halves: put the fours back in order */
+        __m256i codes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(lo, hi), order);
+        _mm256_storeu_si256((__m256i *)(void *)(dst + 2), codes);
+    }
+}
+
 static float
 simd_max(const float *x, size_t n)
 {

@@ -13,17 +13,6 @@ half_load8(const uint16_t *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
-static void
-half_row(float *dst, const uint16_t *src, int n)
-{
-    int d = 0;
-
-    for (; d + 8 <= n; d += 8)
-        _mm256_storeu_ps(dst + d, half_load8(src + d));
-    if (d < n)
-        pd_dequantize_row(PD_F16, src + d, dst + d, (size_t)(n - d));
-}
-
 #define Q8_BLOCK 32
 #define Q8_BYTES 34
 
@@ -151,7 +140,10 @@ widen_keys(float *panels, float *stage, PdDtype type, const uint8_t *keys, size_
                 rows[r] = (const uint16_t *)(const void *)src;
                 continue;
             }
-            q8_row(row, src, head_dim);
+            if (type == PD_Q8_0)
+                q8_row(row, src, head_dim);
+            else
+                memcpy(row, src, (size_t)head_dim * sizeof(float));
             if (head && head->k_bias)
                 for (int d = 0; d < head_dim; d++)
                     row[d] += head->k_bias[d];
@@ -168,10 +160,11 @@ widen_keys(float *panels, float *stage, PdDtype type, const uint8_t *keys, size_
 
 /* n value rows into panels of dims; dims beyond head_dim are zero. */
 static void
-widen_values(float *panels, float *stage, PdDtype type, const uint8_t *values, size_t row_bytes,
-             int n, int head_dim)
+widen_values(float *panels, PdDtype type, const uint8_t *values, size_t row_bytes, int n,
+             int head_dim)
 {
     const size_t panel = TILE * PANEL;
+    const size_t value_bytes = type == PD_F16 ? 2 : 4;
     int n_whole = head_dim / PANEL;
     int left = head_dim % PANEL;
 
@@ -188,15 +181,17 @@ widen_values(float *panels, float *stage, PdDtype type, const uint8_t *values, s
             }
             continue;
         }
-        const uint16_t *half = (const uint16_t *)(const void *)src;
-        for (int p = 0; p < n_whole; p++, dst += panel, half += PANEL) {
-            _mm256_storeu_ps(dst, half_load8(half));
-            _mm256_storeu_ps(dst + 8, half_load8(half + 8));
+        for (int p = 0; p < n_whole; p++, dst += panel, src += PANEL * value_bytes) {
+            if (type == PD_F16) {
+                _mm256_storeu_ps(dst, half_load8((const uint16_t *)(const void *)src));
+                _mm256_storeu_ps(dst + 8, half_load8((const uint16_t *)(const void *)src + 8));
+            } else {
+                memcpy(dst, src, PANEL * sizeof(float));
+            }
         }
         if (left > 0) {
-            memset(stage, 0, PANEL * sizeof(float));
-            half_row(stage, half, left);
-            memcpy(dst, stage, PANEL * sizeof(float));
+            memset(dst, 0, PANEL * sizeof(float));
+            pd_dequantize_row(type, src, dst, (size_t)left);
         }
     }
 }
@@ -333,7 +328,7 @@ simd_attend(const PdAttendHead *head, int first_q, int n_q, int kv_first, int kv
         int n = kv_last - j0 < TILE ? kv_last - j0 : TILE;
         size_t at = (size_t)j0 * head->row_bytes;
         widen_keys(w.keys, w.stage, head->type, head->k + at, head->row_bytes, n, dim, head, j0);
-        widen_values(w.values, w.stage, head->type, head->v + at, head->row_bytes, n, dim);
+        widen_values(w.values, head->type, head->v + at, head->row_bytes, n, dim);
 
         pd_attend_range(head, first_q, &unused, &hi);
         pd_attend_range(head, first_q + n_q - 1, &lo, &unused);
@@ -377,8 +372,8 @@ simd_scores(float *out, const float *q, int n_q, int head_dim, PdDtype type, con
 #define PD_VECTOR_SIMD_TABLE(NAME)                                                                 \
     {                                                                                              \
         .name = NAME, .rms_norm = simd_rms_norm, .add = simd_add, .glu = simd_glu,                 \
-        .rope = simd_rope, .to_f16 = simd_to_f16, .attend = simd_attend, .scores = simd_scores,    \
-        .max = simd_max, .exp_sum = simd_exp_sum,                                                  \
+        .rope = simd_rope, .to_f16 = simd_to_f16, .to_q8_0 = simd_to_q8_0, .attend = simd_attend,  \
+        .scores = simd_scores, .max = simd_max, .exp_sum = simd_exp_sum,                           \
     }
 
 #endif

@@ -228,7 +228,9 @@ test_rope(gconstpointer isa)
 static void
 assert_stored(PdDtype type, const guint8 *row, const float *x, int n)
 {
-    for (int d = 0; d < n; d++) {
+    if (type == PD_F32)
+        g_assert_cmpmem(row, (gsize)n * 4, x, (gsize)n * 4);
+    for (int d = 0; type != PD_F32 && d < n; d++) {
         if (type == PD_F16) {
             guint16 bits;
             memcpy(&bits, row + 2 * d, sizeof bits);
@@ -241,6 +243,13 @@ assert_stored(PdDtype type, const guint8 *row, const float *x, int n)
         /* half a code, plus the rounding of the scale to half (2^-11, at most 127 codes) */
         g_assert_cmpfloat(fabs(fixture_cache_value(type, row, d) - x[d]), <=,
                           max / 127 * 0.5 * 1.01 + max * 0x1p-11 + 1e-7);
+        /* to the bit: the scale to nearest even, codes away from zero */
+        float scale = (float)max / 127;
+        guint16 half;
+        memcpy(&half, row + d / 32 * 34, sizeof half);
+        g_assert_cmphex(half, ==, fixture_to_half(scale));
+        g_assert_cmpint((gint8)row[d / 32 * 34 + 2 + d % 32], ==,
+                        half ? (int)roundf(x[d] / scale) : 0);
     }
 }
 
@@ -258,10 +267,13 @@ check_append(PdDevice *dev, GRand *rand, PdDtype type, int head_dim, int n_rows)
     PdMem mk, mv;
 
     memset(blank, 0xa5, bytes);
-    memset(v, 0, 32 * sizeof(float));    /* a block of zeros */
-    k[0] = type == PD_F16 ? 1e6f : 1e4f; /* beyond half */
+    memset(v, 0, 32 * sizeof(float));   /* a block of zeros */
+    k[0] = type == PD_F16 ? 1e6f : 127; /* beyond half; a scale of 1 */
     k[1] = 1e-7f;
     k[2] = -0.0f;
+    k[3] = 2.5f; /* codes halfway */
+    k[4] = -3.5f;
+    k[5] = 0x1.fffffep-2f; /* just below a half */
     PdKv kv = {type,
                HEADS,
                head_dim,
@@ -299,6 +311,7 @@ test_kv_append(gconstpointer isa)
     check_append(dev, rand, PD_F16, 128, 77);
     check_append(dev, rand, PD_F16, 80, 9);
     check_append(dev, rand, PD_F16, 44, 3);
+    check_append(dev, rand, PD_F32, 80, 9);
     check_append(dev, rand, PD_Q8_0, 64, 1);
     check_append(dev, rand, PD_Q8_0, 128, 77);
     check_append(dev, rand, PD_Q8_0, 96, 2);

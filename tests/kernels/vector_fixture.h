@@ -99,7 +99,12 @@ static inline double
 fixture_cache_value(PdDtype type, const guint8 *row, int d)
 {
     guint16 half;
+    float value;
 
+    if (type == PD_F32) {
+        memcpy(&value, row + 4 * d, sizeof value);
+        return (double)value;
+    }
     if (type == PD_F16) {
         memcpy(&half, row + 2 * d, sizeof half);
         return (double)fixture_half(half);

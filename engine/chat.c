@@ -16,20 +16,26 @@ static const struct {
     const char *name;
     const char *start; /* the token that opens a turn, and tells the family */
     const char *end;
+    const char *after_role; /* NULL: none */
 } families[] = {
-    [PD_CHAT_NONE] = {"none", NULL, NULL},
-    [PD_CHAT_CHATML] = {"chatml", "<|im_start|>", "<|im_end|>"},
-    [PD_CHAT_LLAMA3] = {"llama3", "<|start_header_id|>", "<|eot_id|>"},
-    [PD_CHAT_GEMMA] = {"gemma", "<start_of_turn>", "<end_of_turn>"},
+    [PD_CHAT_NONE] = {"none", NULL, NULL, NULL},
+    [PD_CHAT_CHATML] = {"chatml", "<|im_start|>", "<|im_end|>", NULL},
+    [PD_CHAT_LLAMA3] = {"llama3", "<|start_header_id|>", "<|eot_id|>", "<|end_header_id|>"},
+    [PD_CHAT_GEMMA] = {"gemma", "<start_of_turn>", "<end_of_turn>", NULL},
 };
+
+static gboolean
+has_token(const PdTokenizer *tok, const char *text)
+{
+    return text == NULL || pd_tokenizer_special_id(tok, text) >= 0;
+}
 
 PdChatFamily
 pd_chat_recognise(const char *template_text, const PdTokenizer *tok)
 {
     for (guint f = PD_CHAT_CHATML; template_text != NULL && f < G_N_ELEMENTS(families); f++)
-        if (strstr(template_text, families[f].start) != NULL &&
-            pd_tokenizer_special_id(tok, families[f].start) >= 0 &&
-            pd_tokenizer_special_id(tok, families[f].end) >= 0)
+        if (strstr(template_text, families[f].start) != NULL && has_token(tok, families[f].start) &&
+            has_token(tok, families[f].end) && has_token(tok, families[f].after_role))
             return f;
     return PD_CHAT_NONE;
 }
@@ -49,11 +55,9 @@ put_text(const PdTokenizer *tok, const char *text, GArray *ids)
 static void
 put_special(const PdTokenizer *tok, const char *text, GArray *ids)
 {
-    gint64 id = pd_tokenizer_special_id(tok, text);
-    guint32 id32 = id;
-    /* pd_chat_recognise saw start and end; Llama 3's end of header comes with its start. */
-    if (id >= 0)
-        g_array_append_val(ids, id32);
+    guint32 id = pd_tokenizer_special_id(tok, text);
+    g_assert(has_token(tok, text)); /* pd_chat_recognise has seen it */
+    g_array_append_val(ids, id);
 }
 
 void
@@ -103,7 +107,7 @@ pd_chat_open(PdChatFamily family, const PdTokenizer *tok, PdRole role, GArray *i
     put_special(tok, families[family].start, ids);
     put_text(tok, name, ids);
     if (family == PD_CHAT_LLAMA3) {
-        put_special(tok, "<|end_header_id|>", ids);
+        put_special(tok, families[family].after_role, ids);
         put_text(tok, "\n\n", ids);
         return;
     }

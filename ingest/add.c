@@ -307,6 +307,28 @@ copied_tokens(AddRun *run, gint64 document_id, GError **error)
 }
 
 /*
+ * A revision that was there before and comes back: its row, and so its number in old answers, is
+ * used again.  *revived FALSE: there is none.
+ */
+static gboolean
+revive(AddRun *run, const PdDocument *d, const char *key, const char *parent_key,
+       const guint8 parts_sha256[PD_SHA256_BYTES], gboolean *revived, GError **error)
+{
+    gint64 id;
+    if (!pd_db_int(run->corpus, 0, &id, error,
+                   "SELECT id FROM document WHERE source_id = ? AND key = ? AND state <> 'live'"
+                   " AND parts_sha256 = ? ORDER BY id DESC LIMIT 1",
+                   "itb", run->source_id, key, parts_sha256, (gsize)PD_SHA256_BYTES))
+        return FALSE;
+    *revived = id != 0;
+    if (!id)
+        return TRUE;
+    return pd_db_run(run->corpus, error, "UPDATE document SET state = 'live' WHERE id = ?", "i",
+                     id) &&
+           touch_document(run, id, d, parent_key, error) && copied_tokens(run, id, error);
+}
+
+/*
  * The reader knows the blob and sent no parts: the document of this path has it, or (a file that
  * moved, a change that was taken back) another one whose parts are shared.
  */
@@ -344,15 +366,20 @@ store_known(AddRun *run, const PdDocument *d, const char *key, GError **error)
     }
     if (live.id && !supersede(run, live.id, error))
         return FALSE;
-    gint64 id = insert_document(run, d, key, d->parent_key, parts_sha256, error);
-    if (!id || !pd_db_run(run->corpus, error,
-                          "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes)"
-                          " SELECT ?, ord, path, label, text_id, n_boxes, boxes FROM part"
-                          " WHERE document_id = ? ORDER BY ord",
-                          "ii", id, donor))
-        return FALSE;
     *(live.id ? &run->report.n_changed : &run->report.n_new) += 1;
-    return copied_tokens(run, id, error);
+    gboolean revived;
+    if (!revive(run, d, key, d->parent_key, parts_sha256, &revived, error))
+        return FALSE;
+    if (revived)
+        return TRUE;
+    gint64 id = insert_document(run, d, key, d->parent_key, parts_sha256, error);
+    return id &&
+           pd_db_run(run->corpus, error,
+                     "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes)"
+                     " SELECT ?, ord, path, label, text_id, n_boxes, boxes FROM part"
+                     " WHERE document_id = ? ORDER BY ord",
+                     "ii", id, donor) &&
+           copied_tokens(run, id, error);
 }
 
 static gboolean
@@ -362,13 +389,18 @@ store_parts(AddRun *run, const PdDocument *d, const char *key, const char *paren
 {
     if (live->id && !supersede(run, live->id, error))
         return FALSE;
+    *(live->id ? &run->report.n_changed : &run->report.n_new) += 1;
+    gboolean revived;
+    if (!revive(run, d, key, parent_key, parts_sha256, &revived, error))
+        return FALSE;
+    if (revived)
+        return TRUE;
     gint64 id = insert_document(run, d, key, parent_key, parts_sha256, error);
     if (!id)
         return FALSE;
     for (guint i = 0; i < d->parts->len; i++)
         if (!insert_part(run, id, i, g_ptr_array_index(d->parts, i), texts[i], error))
             return FALSE;
-    *(live->id ? &run->report.n_changed : &run->report.n_new) += 1;
     return TRUE;
 }
 

@@ -158,6 +158,10 @@ test_git(void)
         g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document WHERE state = 'live' AND"
                                            " revision = '3333333333'"),
                         ==, 2);
+        /* The first revisions came back under their numbers: an old answer's citations open. */
+        g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document"), ==, 4);
+        g_assert_cmpint(count_rows(corpus, "SELECT max(id) FROM document WHERE state = 'live'"), ==,
+                        2);
         report = add_fake(corpus, "/repo");
         g_assert_cmpuint(report.n_unchanged, ==, 2);
     }

@@ -24,4 +24,6 @@ int pd_cmd_show(PdApp *app, int argc, char **argv);
 int pd_cmd_rm(PdApp *app, int argc, char **argv);
 int pd_cmd_verify(PdApp *app, int argc, char **argv);
 
+int pd_cmd_bench(PdApp *app, int argc, char **argv);
+
 #endif

@@ -1,0 +1,118 @@
+/*
+ * Prefill and decode, timed.  Both are counted as their limits are: prefill by the operations of
+ * the matrix products, decode by the bytes of weights that every token reads once.  The prompt is
+ * made of fixed pseudo-random ids; what they say does not matter to the time.
+ */
+#include "engine/bench.h"
+#include <sys/resource.h>
+#include "engine/error.h"
+#include "engine/model_internal.h"
+#include "engine/session.h"
+
+/* Numbers in the matrices of all layers, and their bytes. */
+static void
+count_layers(const PdModel *model, double *numbers, guint64 *bytes)
+{
+    *numbers = 0;
+    *bytes = 0;
+    for (int l = 0; l < model->shape.n_layers; l++) {
+        const PdLayer *layer = &model->layers[l];
+        const PdWeight *matrices[] = {&layer->wq,     &layer->wk,   &layer->wv,    &layer->wo,
+                                      &layer->w_gate, &layer->w_up, &layer->w_down};
+        for (gsize i = 0; i < G_N_ELEMENTS(matrices); i++) {
+            const PdWeight *w = matrices[i];
+            *numbers += (double)w->n_rows * w->n_cols;
+            *bytes += (guint64)w->n_rows * pd_row_bytes(w->type, (gsize)w->n_cols);
+        }
+    }
+}
+
+guint64
+pd_bench_decode_bytes(const PdModel *model)
+{
+    double numbers;
+    guint64 bytes;
+    const PdWeight *output = &model->output;
+    count_layers(model, &numbers, &bytes);
+    return bytes + (guint64)output->n_rows * pd_row_bytes(output->type, (gsize)output->n_cols);
+}
+
+double
+pd_bench_prefill_ops(const PdModel *model, int n_tokens)
+{
+    double numbers;
+    guint64 bytes;
+    count_layers(model, &numbers, &bytes);
+    /* Only the last token's logits are made. */
+    return 2 * (numbers * n_tokens + (double)model->output.n_rows * model->output.n_cols);
+}
+
+static double
+seconds_since(gint64 start_us)
+{
+    return (double)MAX(g_get_monotonic_time() - start_us, 1) / 1e6;
+}
+
+static gint32 *
+make_tokens(const PdModel *model, int n)
+{
+    gint32 *ids = g_try_new(gint32, n);
+    guint32 state = 1;
+    for (int i = 0; ids != NULL && i < n; i++) {
+        state = state * 1664525u + 1013904223u; /* Numerical Recipes' generator */
+        ids[i] = (gint32)((state >> 8) % (guint32)model->shape.n_vocab);
+    }
+    return ids;
+}
+
+gboolean
+pd_bench_run(PdModel *model, PdDtype kv_type, int context_tokens, GCancellable *cancellable,
+             PdBenchRow *row, GError **error)
+{
+    PdSessionOptions options = {.n_sequences = 1,
+                                .max_tokens = context_tokens + PD_BENCH_DECODE_TOKENS,
+                                .kv_type = kv_type};
+    g_autoptr(PdSession) session = pd_session_new(model, &options, error);
+    if (session == NULL)
+        return FALSE;
+    g_autofree gint32 *ids = make_tokens(model, options.max_tokens);
+    g_autofree float *logits = g_try_new(float, model->shape.n_vocab);
+    if (ids == NULL || logits == NULL) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
+                    "no memory for a prompt of %d tokens", context_tokens);
+        return FALSE;
+    }
+
+    PdRun run = {.tokens = ids, .n_tokens = context_tokens, .logits = logits};
+    gint64 start_us = g_get_monotonic_time();
+    if (!pd_session_run(session, &run, 1, cancellable, NULL, NULL, error))
+        return FALSE;
+    *row = (PdBenchRow){.context_tokens = context_tokens,
+                        .prefill_seconds = seconds_since(start_us),
+                        .kv_bytes = (guint64)options.max_tokens * pd_session_row_bytes(session)};
+    row->prefill_tokens_per_s = context_tokens / row->prefill_seconds;
+    row->prefill_gops = pd_bench_prefill_ops(model, context_tokens) / row->prefill_seconds / 1e9;
+
+    start_us = g_get_monotonic_time();
+    for (int i = 0; i < PD_BENCH_DECODE_TOKENS; i++) {
+        run = (PdRun){.tokens = ids + context_tokens + i, .n_tokens = 1, .logits = logits};
+        if (!pd_session_run(session, &run, 1, cancellable, NULL, NULL, error))
+            return FALSE;
+    }
+    row->decode_tokens_per_s = PD_BENCH_DECODE_TOKENS / seconds_since(start_us);
+    row->decode_weight_gbs = row->decode_tokens_per_s * (double)pd_bench_decode_bytes(model) / 1e9;
+    return TRUE;
+}
+
+guint64
+pd_bench_peak_rss_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (guint64)usage.ru_maxrss * 1024 : 0;
+}
+
+void
+pd_bench_peak(PdModel *model, PdBenchPeak *peak)
+{
+    *peak = (PdBenchPeak){0};
+}

@@ -1,0 +1,37 @@
+/* How fast a model runs here, over context lengths, beside what the machine could do. */
+#ifndef PD_BENCH_H
+#define PD_BENCH_H
+
+#include <gio/gio.h>
+#include "engine/model.h"
+
+#define PD_BENCH_DECODE_TOKENS 64
+
+typedef struct {
+    int context_tokens;
+    double prefill_seconds;
+    double prefill_tokens_per_s;
+    double prefill_gops;        /* 2 x weights x tokens of the matrix products, 1e9 a second */
+    double decode_tokens_per_s; /* PD_BENCH_DECODE_TOKENS after the context */
+    double decode_weight_gbs;   /* bytes of weights read, 1e9 a second */
+    guint64 kv_bytes;           /* of the whole session */
+} PdBenchRow;
+
+/* Measured on this machine with the same threads; 0 where it cannot be measured. */
+typedef struct {
+    double read_gbs;
+    double int8_gops;
+} PdBenchPeak;
+
+/* Bytes of weights that one decoded token reads. */
+guint64 pd_bench_decode_bytes(const PdModel *model);
+/* Multiplications and additions of the matrix products that a prompt of n tokens needs. */
+double pd_bench_prefill_ops(const PdModel *model, int n_tokens);
+
+gboolean pd_bench_run(PdModel *model, PdDtype kv_type, int context_tokens,
+                      GCancellable *cancellable, PdBenchRow *row, GError **error);
+void pd_bench_peak(PdModel *model, PdBenchPeak *peak);
+/* The most memory this process has held so far, mapped files that were touched included. */
+guint64 pd_bench_peak_rss_bytes(void);
+
+#endif

@@ -1,0 +1,55 @@
+/* What bench divides by: the operations and bytes of a model whose matrices can be counted by hand.
+ */
+#include "engine/bench.h"
+#include "engine/error.h"
+
+/* tests/golden/gqa/qwen2: 2 layers, n_embd 32, n_ff 64, 2 heads and 1 KV head of 32, 96 words. */
+#define LAYER_NUMBERS (64 * 32 + 2 * 32 * 32 + 32 * 64 + 3 * 64 * 32)
+
+static PdModel *
+open_tiny(void)
+{
+    g_autoptr(GError) error = NULL;
+    PdModel *model = pd_model_open(PD_SOURCE_ROOT "/tests/golden/gqa/qwen2", NULL, &error);
+    g_assert_no_error(error);
+    return model;
+}
+
+static void
+test_counts(void)
+{
+    g_autoptr(PdModel) model = open_tiny();
+    g_assert_cmpuint(pd_bench_decode_bytes(model), ==, 4 * (2 * LAYER_NUMBERS + 96 * 32));
+    g_assert_cmpfloat(pd_bench_prefill_ops(model, 10), ==,
+                      2.0 * (10 * 2 * LAYER_NUMBERS + 96 * 32));
+}
+
+static void
+test_run(void)
+{
+    g_autoptr(PdModel) model = open_tiny();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GCancellable) cancelled = g_cancellable_new();
+    PdBenchRow row;
+    g_assert_true(pd_bench_run(model, PD_F16, 20, NULL, &row, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(row.context_tokens, ==, 20);
+    g_assert_cmpfloat(row.prefill_tokens_per_s * row.prefill_seconds, >, 19.99);
+    g_assert_cmpfloat(row.prefill_tokens_per_s * row.prefill_seconds, <, 20.01);
+    g_assert_cmpfloat(row.decode_tokens_per_s, >, 0);
+    /* 84 rows of K and V in 2 layers, 32 half floats each */
+    g_assert_cmpuint(row.kv_bytes, ==, (20 + PD_BENCH_DECODE_TOKENS) * 2 * 2 * 32 * 2);
+    g_assert_cmpuint(pd_bench_peak_rss_bytes(), >, row.kv_bytes);
+    g_cancellable_cancel(cancelled);
+    g_assert_false(pd_bench_run(model, PD_F16, 20, cancelled, &row, &error));
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/bench/counts", test_counts);
+    g_test_add_func("/bench/run", test_run);
+    return g_test_run();
+}

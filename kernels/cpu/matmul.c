@@ -143,6 +143,14 @@ cpu_has_avx2(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("f16c");
 }
+
+static bool
+cpu_has_avx512(void)
+{
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
 #endif
 
 const PdMatmulIsa *
@@ -153,6 +161,13 @@ pd_matmul_isa(const char *isa)
 #ifdef PD_VECTOR_SIMD
     if (strcmp(isa, "avx2") == 0 && cpu_has_avx2())
         return &pd_matmul_avx2;
+    if (strcmp(isa, "avx512") == 0 && cpu_has_avx512())
+        return &pd_matmul_avx512;
+#endif
+#ifdef PD_SIMD_EMULATION
+    /* What AVX-512 shares with AVX2 (unpacking) runs as it is. */
+    if (strcmp(isa, "avx512-emulated") == 0 && cpu_has_avx2())
+        return &pd_matmul_avx512_emulated;
 #endif
     return NULL;
 }

@@ -11,10 +11,10 @@
  *
  * in this order for every shape, which is what makes results independent of the batch.
  */
-#include "kernels/cpu/panel.h"
-
 #include <immintrin.h>
 #include <string.h>
+
+#include "kernels/cpu/panel.h"
 
 enum {
     ROWS = PD_PANEL_ROWS,
@@ -22,55 +22,15 @@ enum {
     FLOAT_TILE_TOKENS = 6,
 };
 
-#define INLINE static inline __attribute__((always_inline))
-
-/* What the integer kernel of a type has to do beyond the plain sum. */
-typedef enum {
-    KIND_MIN,       /* Q4_1, Q4_K */
-    KIND_START,     /* Q4_0, Q5_0 */
-    KIND_START_MIN, /* Q5_1, Q5_K */
-    KIND_Q6_K,
-    KIND_Q8_0,
-} Kind;
-
-static void
-quantize(PdActBlock *dst, const float *x, int n_cols)
+/* A row's word has two sums, so each start is a pair of 16-bit numbers. */
+INLINE void
+set_starts(PdActBlock *dst, __m128i low, __m128i high)
 {
-    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-    for (int c = 0; c < n_cols; c += PD_ACT_BLOCK, dst++) {
-        __m256 v[4], max = _mm256_setzero_ps();
-        for (int i = 0; i < 4; i++) {
-            v[i] = _mm256_loadu_ps(x + c + 8 * i);
-            max = _mm256_max_ps(max, _mm256_and_ps(v[i], magnitude));
-        }
-        __m128 m = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps(max, 1));
-        m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-        float top = _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
-        float inverse = top > PD_ACT_TINY ? 127 / top : 0;
-
-        __m256i word[4];
-        for (int i = 0; i < 4; i++)
-            word[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], _mm256_set1_ps(inverse)));
-        __m256i q = _mm256_packs_epi16(_mm256_packs_epi32(word[0], word[1]),
-                                       _mm256_packs_epi32(word[2], word[3]));
-        q = _mm256_permutevar8x32_epi32(q, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-        _mm256_storeu_si256((__m256i *)dst->q, q);
-
-        /* Per 16 columns: the sums of columns 0, 1 and of columns 2, 3 of all words. */
-        __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
-        pairs = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0x4e));
-        pairs = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0xb1));
-        __m128i low = _mm256_castsi256_si128(pairs), high = _mm256_extracti128_si256(pairs, 1);
-        __m128i both = _mm_add_epi16(low, high);
-        __m128i total = _mm_madd_epi16(both, _mm_set1_epi16(1));
-
-        dst->d = top > PD_ACT_TINY ? top / 127 : 0;
-        dst->sum = dst->d * (float)_mm_cvtsi128_si32(total);
-        dst->start_16 = _mm_cvtsi128_si32(_mm_mullo_epi16(both, _mm_set1_epi16(-16)));
-        dst->start_128 = 0;
-        dst->start_32_sub[0] = _mm_cvtsi128_si32(_mm_mullo_epi16(low, _mm_set1_epi16(-32)));
-        dst->start_32_sub[1] = _mm_cvtsi128_si32(_mm_mullo_epi16(high, _mm_set1_epi16(-32)));
-    }
+    __m128i both = _mm_add_epi16(low, high);
+    dst->start_16 = _mm_cvtsi128_si32(_mm_mullo_epi16(both, _mm_set1_epi16(-16)));
+    dst->start_128 = 0;
+    dst->start_32_sub[0] = _mm_cvtsi128_si32(_mm_mullo_epi16(low, _mm_set1_epi16(-32)));
+    dst->start_32_sub[1] = _mm_cvtsi128_si32(_mm_mullo_epi16(high, _mm_set1_epi16(-32)));
 }
 
 INLINE __m256i

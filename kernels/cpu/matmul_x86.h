@@ -1,10 +1,46 @@
 /*
- * The part of multiply_rows that AVX2 and AVX-512 share: walking over a panel's columns in chunks
- * that stay in the first-level cache and over the tokens in tiles.  Included by matmul_avx2.c and
- * matmul_avx512.c after their definitions of ROWS, TILE_TOKENS, FLOAT_TILE_TOKENS, INLINE, Kind,
- * unpack, multiply_tile and multiply_float_tile, so that tiles are inlined with a constant number
- * of tokens and a constant kind.
+ * The part of the products that AVX2 and AVX-512 share: rounding activations, and walking over a
+ * panel's columns in chunks that stay in the first-level cache and over the tokens in tiles.
+ * Included by matmul_avx2.c and matmul_avx512.c after their definitions of ROWS, TILE_TOKENS,
+ * FLOAT_TILE_TOKENS, set_starts, unpack, multiply_tile and multiply_float_tile, so that tiles are
+ * inlined with a constant number of tokens and a constant kind.
  */
+
+/* As the reference does (ref_matmul.c), 8 values a time. */
+static void
+quantize(PdActBlock *dst, const float *x, int n_cols)
+{
+    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    for (int c = 0; c < n_cols; c += PD_ACT_BLOCK, dst++) {
+        __m256 v[4], max = _mm256_setzero_ps();
+        for (int i = 0; i < 4; i++) {
+            v[i] = _mm256_loadu_ps(x + c + 8 * i);
+            max = _mm256_max_ps(max, _mm256_and_ps(v[i], magnitude));
+        }
+        __m128 m = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps(max, 1));
+        m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+        float top = _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+        float inverse = top > PD_ACT_TINY ? 127 / top : 0;
+
+        __m256i word[4];
+        for (int i = 0; i < 4; i++)
+            word[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], _mm256_set1_ps(inverse)));
+        __m256i q = _mm256_packs_epi16(_mm256_packs_epi32(word[0], word[1]),
+                                       _mm256_packs_epi32(word[2], word[3]));
+        q = _mm256_permutevar8x32_epi32(q, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+        _mm256_storeu_si256((__m256i *)dst->q, q);
+
+        /* Per 16 columns, a pair: the sum of columns 0, 1 and that of columns 2, 3 of all words. */
+        __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
+        pairs = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0x4e));
+        pairs = _mm256_add_epi16(pairs, _mm256_shuffle_epi32(pairs, 0xb1));
+        __m128i low = _mm256_castsi256_si128(pairs), high = _mm256_extracti128_si256(pairs, 1);
+        __m128i total = _mm_madd_epi16(_mm_add_epi16(low, high), _mm_set1_epi16(1));
+        dst->d = top > PD_ACT_TINY ? top / 127 : 0;
+        dst->sum = dst->d * (float)_mm_cvtsi128_si32(total);
+        set_starts(dst, low, high);
+    }
+}
 
 /* The sums of a tile continue where the last chunk left them in `out`. */
 INLINE void
@@ -60,35 +96,21 @@ multiply_tokens(const Chunk *c, int first_token, int n_tokens, Kind kind)
     store_tile(acc, c->p, c->first_row, c->n_rows, first_token, n_tokens);
 }
 
-/* A chunk by all tokens, TILE_TOKENS at a time. */
+/* A chunk by all tokens: whole tiles first, then smaller ones. */
 INLINE void
 multiply_chunk(const Chunk *c, Kind kind)
 {
     int t = 0, n_tokens = c->p->n_tokens;
     for (; t + TILE_TOKENS <= n_tokens; t += TILE_TOKENS)
         multiply_tokens(c, t, TILE_TOKENS, kind);
-    switch (n_tokens - t) { /* the tests of constants leave out what cannot occur */
-    case 1:
-        multiply_tokens(c, t, 1, kind);
-        break;
-    case 2:
-        multiply_tokens(c, t, 2, kind);
-        break;
-    case 3:
-        multiply_tokens(c, t, 3, kind);
-        break;
-    case 4:
-        if (TILE_TOKENS > 4)
+    if (TILE_TOKENS > 4)
+        for (; t + 4 <= n_tokens; t += 4)
             multiply_tokens(c, t, 4, kind);
-        break;
-    case 5:
-        if (TILE_TOKENS > 5)
-            multiply_tokens(c, t, 5, kind);
-        break;
-    }
+    for (; t + 2 <= n_tokens; t += 2)
+        multiply_tokens(c, t, 2, kind);
+    if (t < n_tokens)
+        multiply_tokens(c, t, 1, kind);
 }
-
-_Static_assert(TILE_TOKENS <= 6, "multiply_chunk knows remainders up to 5");
 
 static void
 multiply_chunk_min(const Chunk *c)
@@ -147,14 +169,10 @@ multiply_float_chunk(const Chunk *c, const float *panel)
     int t = 0, n_tokens = c->p->n_tokens;
     for (; t + FLOAT_TILE_TOKENS <= n_tokens; t += FLOAT_TILE_TOKENS)
         multiply_float_tokens(c, panel, t, FLOAT_TILE_TOKENS);
-    if (t + 4 <= n_tokens) {
+    for (; t + 4 <= n_tokens; t += 4)
         multiply_float_tokens(c, panel, t, 4);
-        t += 4;
-    }
-    if (t + 2 <= n_tokens) {
+    for (; t + 2 <= n_tokens; t += 2)
         multiply_float_tokens(c, panel, t, 2);
-        t += 2;
-    }
     if (t < n_tokens)
         multiply_float_tokens(c, panel, t, 1);
 }

@@ -29,6 +29,17 @@ enum {
     PD_FLOAT_PANEL_BYTES = PD_FLOAT_PANEL_COLS * PD_PANEL_ROWS * 4,
 };
 
+#define INLINE static inline __attribute__((always_inline))
+
+/* What the integer kernel of a type has to do beyond the plain sum. */
+typedef enum {
+    KIND_MIN,       /* Q4_1, Q4_K */
+    KIND_START,     /* Q4_0, Q5_0 */
+    KIND_START_MIN, /* Q5_1, Q5_K */
+    KIND_Q6_K,
+    KIND_Q8_0,
+} Kind;
+
 typedef struct {
     _Alignas(64) uint8_t codes[8][PD_PANEL_ROWS][4]; /* (k / 4, row, k % 4) */
     union {
@@ -56,5 +67,7 @@ void pd_unpack_float_avx2(PdDtype type, float *panel, const uint8_t *const *rows
                           int n_cols, size_t ahead);
 
 extern const PdMatmulIsa pd_matmul_avx2;
+extern const PdMatmulIsa pd_matmul_avx512;
+extern const PdMatmulIsa pd_matmul_avx512_emulated;
 
 #endif

@@ -1,0 +1,208 @@
+/*
+ * Products of panels with AVX-512 VNNI.  With PD_SIMD_EMULATED the same code compiles against
+ * SIMDe, so that tests run it on any CPU with AVX2.
+ *
+ * vpdpbusd multiplies 64 unsigned codes with 64 signed activations and adds four products into each
+ * 32-bit sum: one vector is 16 rows by 4 columns, the activations come as one broadcast word, and
+ * 12 tokens keep the multipliers busy through the latency of a sum.  Then per 32 columns, with
+ * lanes as rows, the same float operations in the same order as in matmul_avx2.c:
+ *
+ *     acc = fma(float(sum) * scale, d, acc);   acc = fma(min, sum_x, acc)
+ */
+#ifdef PD_SIMD_EMULATED
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#define TABLE pd_matmul_avx512_emulated
+#define TABLE_NAME "avx512-emulated"
+#else
+#include <immintrin.h>
+#define TABLE pd_matmul_avx512
+#define TABLE_NAME "avx512-vnni"
+#endif
+#include <string.h>
+
+#include "kernels/cpu/panel.h"
+
+#ifdef PD_SIMD_EMULATED
+/* Two that SIMDe 0.7 lacks, by halves. */
+static inline __m512
+cvtepi32_ps(__m512i v)
+{
+    __m256 low = _mm256_cvtepi32_ps(_mm512_extracti64x4_epi64(v, 0));
+    __m256 high = _mm256_cvtepi32_ps(_mm512_extracti64x4_epi64(v, 1));
+    return _mm512_castpd_ps(_mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(low)),
+                                               _mm256_castps_pd(high), 1));
+}
+
+static inline __m512i
+srai_epi32(__m512i v, int n)
+{
+    __m256i low = _mm256_srai_epi32(_mm512_extracti64x4_epi64(v, 0), n);
+    __m256i high = _mm256_srai_epi32(_mm512_extracti64x4_epi64(v, 1), n);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+#else
+#define cvtepi32_ps _mm512_cvtepi32_ps
+#define srai_epi32 _mm512_srai_epi32
+#endif
+
+enum {
+    ROWS = PD_PANEL_ROWS,
+    TILE_TOKENS = 12, /* 12 integer and 12 float sums of 32 registers */
+    FLOAT_TILE_TOKENS = 12,
+};
+
+INLINE void
+set_starts(PdActBlock *dst, __m128i low, __m128i high)
+{
+    const __m128i ones = _mm_set1_epi16(1);
+    int sum[2] = {_mm_cvtsi128_si32(_mm_madd_epi16(low, ones)),
+                  _mm_cvtsi128_si32(_mm_madd_epi16(high, ones))};
+    dst->start_16 = -16 * (sum[0] + sum[1]);
+    dst->start_128 = -128 * (sum[0] + sum[1]);
+    dst->start_32_sub[0] = -32 * sum[0];
+    dst->start_32_sub[1] = -32 * sum[1];
+}
+
+INLINE __m512i
+load_codes(const PdPanelBlock *block, int g)
+{
+    return _mm512_load_si512(block->codes[g]);
+}
+
+/* sum[t] += words first..last of the block. */
+INLINE void
+add_words(__m512i *sum, const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
+          int n_tokens, int first, int last)
+{
+#pragma GCC unroll 8
+    for (int g = first; g < last; g++) {
+        __m512i w = load_codes(block, g);
+#pragma GCC unroll 16
+        for (int t = 0; t < n_tokens; t++) {
+            int word;
+            memcpy(&word, acts[(size_t)t * stride].q + 4 * g, sizeof word);
+            sum[t] = _mm512_dpbusd_epi32(sum[t], w, _mm512_set1_epi32(word));
+        }
+    }
+}
+
+INLINE int
+start_of(const PdActBlock *act, Kind kind)
+{
+    return kind == KIND_MIN ? 0 : kind == KIND_Q8_0 ? act->start_128 : act->start_16;
+}
+
+INLINE __m512
+sub_scales(const PdPanelBlock *block, int sub)
+{
+    __m512i pairs = _mm512_load_si512(block->sub_scale[sub]);
+    return cvtepi32_ps(srai_epi32(pairs, 16));
+}
+
+/* dot[t] = sum(v q) of a block, before the scale; of Q6_K sum(sub_scale v q), whose parts and total
+ * are integers below 2^24 and so exact in float32. */
+INLINE void
+dot_block(__m512 *dot, const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
+          int n_tokens, Kind kind)
+{
+    __m512i sum[TILE_TOKENS];
+    if (kind != KIND_Q6_K) {
+#pragma GCC unroll 16
+        for (int t = 0; t < n_tokens; t++)
+            sum[t] = _mm512_set1_epi32(start_of(&acts[(size_t)t * stride], kind));
+        add_words(sum, block, acts, stride, n_tokens, 0, 8);
+#pragma GCC unroll 16
+        for (int t = 0; t < n_tokens; t++)
+            dot[t] = cvtepi32_ps(sum[t]);
+        return;
+    }
+#pragma GCC unroll 2
+    for (int sub = 0; sub < 2; sub++) {
+        __m512 scale = sub_scales(block, sub);
+#pragma GCC unroll 16
+        for (int t = 0; t < n_tokens; t++)
+            sum[t] = _mm512_set1_epi32(acts[(size_t)t * stride].start_32_sub[sub]);
+        add_words(sum, block, acts, stride, n_tokens, 4 * sub, 4 * sub + 4);
+#pragma GCC unroll 16
+        for (int t = 0; t < n_tokens; t++) {
+            __m512 part = cvtepi32_ps(sum[t]);
+            dot[t] = sub == 0 ? _mm512_mul_ps(part, scale) : _mm512_fmadd_ps(part, scale, dot[t]);
+        }
+    }
+}
+
+/* acc[t][row] += the product of the panel with n_tokens tokens, `stride` blocks apart. */
+INLINE void
+multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const PdActBlock *acts,
+              size_t stride, int n_tokens, Kind kind)
+{
+    bool has_min = kind == KIND_MIN || kind == KIND_START_MIN;
+    __m512 total[TILE_TOKENS];
+#pragma GCC unroll 16
+    for (int t = 0; t < n_tokens; t++)
+        total[t] = _mm512_load_ps(acc[t]);
+    for (int b = 0; b < n_blocks; b++, panel++, acts++) {
+        __m512 dot[TILE_TOKENS];
+        dot_block(dot, panel, acts, stride, n_tokens, kind);
+        __m512 scale = _mm512_load_ps(kind == KIND_Q6_K ? panel->d : panel->scale);
+        __m512 min = has_min ? _mm512_load_ps(panel->min) : scale;
+#pragma GCC unroll 16
+        for (int t = 0; t < n_tokens; t++) {
+            const PdActBlock *act = &acts[(size_t)t * stride];
+            total[t] =
+                _mm512_fmadd_ps(_mm512_mul_ps(dot[t], scale), _mm512_set1_ps(act->d), total[t]);
+            if (has_min)
+                total[t] = _mm512_fmadd_ps(min, _mm512_set1_ps(act->sum), total[t]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < n_tokens; t++)
+        _mm512_store_ps(acc[t], total[t]);
+}
+
+/* The unpacking is AVX2's; the signed codes of Q8_0 get their zero of 128 here. */
+static void
+unpack(PdDtype type, PdPanelBlock *panel, const uint8_t *const *rows, int first_block, int n_blocks,
+       size_t ahead)
+{
+    pd_unpack_avx2[type](panel, rows, first_block, n_blocks, ahead);
+    if (type != PD_Q8_0)
+        return;
+    const __m512i top_bits = _mm512_set1_epi32((int)0x80808080);
+    for (int b = 0; b < n_blocks; b++)
+        for (int g = 0; g < 8; g++)
+            _mm512_store_si512(panel[b].codes[g],
+                               _mm512_xor_si512(load_codes(&panel[b], g), top_bits));
+}
+
+/* --- float types --- */
+
+INLINE void
+multiply_float_tile(float (*acc)[ROWS], const float *panel, int n_cols, const float *x,
+                    size_t stride, int n_tokens)
+{
+    __m512 sum[FLOAT_TILE_TOKENS];
+#pragma GCC unroll 16
+    for (int t = 0; t < n_tokens; t++)
+        sum[t] = _mm512_setzero_ps();
+    for (int c = 0; c < n_cols; c++, panel += ROWS) {
+        __m512 w = _mm512_load_ps(panel);
+#pragma GCC unroll 16
+        for (int t = 0; t < n_tokens; t++)
+            sum[t] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[(size_t)t * stride + (size_t)c]), sum[t]);
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < n_tokens; t++)
+        _mm512_store_ps(acc[t], _mm512_add_ps(_mm512_load_ps(acc[t]), sum[t]));
+}
+
+#include "kernels/cpu/matmul_x86.h"
+
+const PdMatmulIsa TABLE = {
+    .name = TABLE_NAME,
+    .panel_rows = ROWS,
+    .quantize = quantize,
+    .workspace_bytes = workspace_bytes,
+    .multiply_rows = multiply_rows,
+};

@@ -46,6 +46,15 @@ srai_epi32(__m512i v, int n)
 #define srai_epi32 _mm512_srai_epi32
 #endif
 
+/* The emulation need not be fast, but it must compile in reasonable time: it keeps the loops. */
+#ifdef PD_SIMD_EMULATED
+#define UNROLL
+#undef INLINE
+#define INLINE static
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 enum {
     ROWS = PD_PANEL_ROWS,
     TILE_TOKENS = 12, /* 12 integer and 12 float sums of 32 registers */
@@ -75,10 +84,10 @@ INLINE void
 add_words(__m512i *sum, const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
           int n_tokens, int first, int last)
 {
-#pragma GCC unroll 8
+    UNROLL
     for (int g = first; g < last; g++) {
         __m512i w = load_codes(block, g);
-#pragma GCC unroll 16
+        UNROLL
         for (int t = 0; t < n_tokens; t++) {
             int word;
             memcpy(&word, acts[(size_t)t * stride].q + 4 * g, sizeof word);
@@ -108,23 +117,23 @@ dot_block(__m512 *dot, const PdPanelBlock *block, const PdActBlock *acts, size_t
 {
     __m512i sum[TILE_TOKENS];
     if (kind != KIND_Q6_K) {
-#pragma GCC unroll 16
+        UNROLL
         for (int t = 0; t < n_tokens; t++)
             sum[t] = _mm512_set1_epi32(start_of(&acts[(size_t)t * stride], kind));
         add_words(sum, block, acts, stride, n_tokens, 0, 8);
-#pragma GCC unroll 16
+        UNROLL
         for (int t = 0; t < n_tokens; t++)
             dot[t] = cvtepi32_ps(sum[t]);
         return;
     }
-#pragma GCC unroll 2
+    UNROLL
     for (int sub = 0; sub < 2; sub++) {
         __m512 scale = sub_scales(block, sub);
-#pragma GCC unroll 16
+        UNROLL
         for (int t = 0; t < n_tokens; t++)
             sum[t] = _mm512_set1_epi32(acts[(size_t)t * stride].start_32_sub[sub]);
         add_words(sum, block, acts, stride, n_tokens, 4 * sub, 4 * sub + 4);
-#pragma GCC unroll 16
+        UNROLL
         for (int t = 0; t < n_tokens; t++) {
             __m512 part = cvtepi32_ps(sum[t]);
             dot[t] = sub == 0 ? _mm512_mul_ps(part, scale) : _mm512_fmadd_ps(part, scale, dot[t]);
@@ -139,7 +148,7 @@ multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const
 {
     bool has_min = kind == KIND_MIN || kind == KIND_START_MIN;
     __m512 total[TILE_TOKENS];
-#pragma GCC unroll 16
+    UNROLL
     for (int t = 0; t < n_tokens; t++)
         total[t] = _mm512_load_ps(acc[t]);
     for (int b = 0; b < n_blocks; b++, panel++, acts++) {
@@ -147,7 +156,7 @@ multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const
         dot_block(dot, panel, acts, stride, n_tokens, kind);
         __m512 scale = _mm512_load_ps(kind == KIND_Q6_K ? panel->d : panel->scale);
         __m512 min = has_min ? _mm512_load_ps(panel->min) : scale;
-#pragma GCC unroll 16
+        UNROLL
         for (int t = 0; t < n_tokens; t++) {
             const PdActBlock *act = &acts[(size_t)t * stride];
             total[t] =
@@ -156,7 +165,7 @@ multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const
                 total[t] = _mm512_fmadd_ps(min, _mm512_set1_ps(act->sum), total[t]);
         }
     }
-#pragma GCC unroll 16
+    UNROLL
     for (int t = 0; t < n_tokens; t++)
         _mm512_store_ps(acc[t], total[t]);
 }
@@ -183,16 +192,16 @@ multiply_float_tile(float (*acc)[ROWS], const float *panel, int n_cols, const fl
                     size_t stride, int n_tokens)
 {
     __m512 sum[FLOAT_TILE_TOKENS];
-#pragma GCC unroll 16
+    UNROLL
     for (int t = 0; t < n_tokens; t++)
         sum[t] = _mm512_setzero_ps();
     for (int c = 0; c < n_cols; c++, panel += ROWS) {
         __m512 w = _mm512_load_ps(panel);
-#pragma GCC unroll 16
+        UNROLL
         for (int t = 0; t < n_tokens; t++)
             sum[t] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[(size_t)t * stride + (size_t)c]), sum[t]);
     }
-#pragma GCC unroll 16
+    UNROLL
     for (int t = 0; t < n_tokens; t++)
         _mm512_store_ps(acc[t], _mm512_add_ps(_mm512_load_ps(acc[t]), sum[t]));
 }

@@ -122,7 +122,7 @@ plan_swept(PdModel *model, guint64 n_segments, const PdRates *rates, PdPlan *pla
     double length = n_segments ? (double)plan->n_tokens / n_segments : 0;
     double read = MIN(plan->n_tokens, PD_ASK_BUDGET_TOKENS) + PLAN_QUESTION_TOKENS;
     PdSessionOptions options = {
-        .n_sequences = 8, .max_tokens = PLAN_SEGMENT_TOKENS + 128, .kv_type = PD_F16};
+        .n_sequences = 4, .max_tokens = PLAN_SEGMENT_TOKENS + 128, .kv_type = PD_F16};
 
     plan->kv_disk_bytes =
         plan->n_tokens * (pd_segment_kv_bytes(shape, 1) - pd_segment_kv_bytes(shape, 0));

@@ -13,7 +13,7 @@
 #include "prompts/segment_kv.h"
 #include "prompts/whole.h"
 
-#define GROUP_SEQUENCES 8
+#define GROUP_SEQUENCES 4
 #define GROUP_ROWS 2048
 
 /* A segment that waits for its group. */

@@ -64,6 +64,7 @@ catch_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* writes past a file size limit fail with EFBIG instead */
 }
 
 static const PdCommand *

@@ -63,6 +63,45 @@ append_date(GString *line, gint64 date_utc)
     }
 }
 
+/* "Kay Lee" of "Kay Lee <kay@host>"; the address where there is no name. */
+static char *
+person_name(const char *address)
+{
+    const char *bracket = strchr(address, '<');
+    g_autofree char *name = bracket ? g_strndup(address, (gsize)(bracket - address)) : NULL;
+
+    if (name && *g_strstrip(name))
+        return g_steal_pointer(&name);
+    return g_strstrip(g_strdup(address));
+}
+
+/* The first recipient, and how many more: a long list would push the text out of the window. */
+static void
+append_recipients(GString *line, const char *recipients)
+{
+    g_auto(GStrv) list = g_strsplit(recipients, ", ", -1);
+    guint n = g_strv_length(list);
+    g_autofree char *first = n ? person_name(list[0]) : NULL;
+
+    if (!first || !*first)
+        return;
+    g_string_append_printf(line, " to %s", first);
+    if (n > 1)
+        g_string_append_printf(line, " and %u more", n - 1);
+}
+
+static void
+append_mail(GString *line, const PdDocumentRow *document, const char *title)
+{
+    g_autofree char *author = person_name(document->author ? document->author : "unknown");
+
+    g_string_append_printf(line, "Mail from %s", author);
+    if (document->recipients)
+        append_recipients(line, document->recipients);
+    append_date(line, document->date_utc);
+    g_string_append_printf(line, ", subject: %s", title ? title : "");
+}
+
 char *
 pd_layout_header_text(const PdDocumentRow *document, const PdPartRow *part)
 {
@@ -71,15 +110,11 @@ pd_layout_header_text(const PdDocumentRow *document, const PdPartRow *part)
 
     switch (document->kind) {
     case PD_KIND_MAIL:
-        g_string_append_printf(line, "Mail from %s",
-                               document->author ? document->author : "unknown");
-        if (document->recipients)
-            g_string_append_printf(line, " to %s", document->recipients);
-        append_date(line, document->date_utc);
-        g_string_append_printf(line, ", subject: %s", title ? title : "");
+        append_mail(line, document, title);
         break;
     case PD_KIND_PDF:
-        g_string_append_printf(line, "PDF %s, %s", document->source, part->path);
+        g_string_append_printf(line, "PDF %s, page %s", document->source,
+                               g_str_has_prefix(part->path, "page/") ? part->path + 5 : part->path);
         if (title && *title && !g_str_equal(title, document->source))
             g_string_append_printf(line, " (%s)", title);
         break;

@@ -175,39 +175,11 @@ scratch_clear(Scratch *scratch)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Scratch, scratch_clear)
 
-/* What one pass over the records gives. */
-typedef struct {
-    guint n_blocks;
-    guint n_segments;
-    float *best; /* (n_heads, n_blocks, n_queries): the block's best scaled score */
-    float *lse;  /* (n_heads, n_segments, n_queries): log-sum-exp of the segment's scaled scores */
-} Scores;
-
-static void
-scores_clear(Scores *scores)
-{
-    g_free(scores->best);
-    g_free(scores->lse);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Scores, scores_clear)
-
 static gboolean
 no_memory(GError **error)
 {
     g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for the sweep");
     return FALSE;
-}
-
-static gboolean
-scores_init(Scores *scores, const Queries *queries, guint n_blocks, GError **error)
-{
-    gsize per_block = (gsize)queries->n_heads * queries->n_queries;
-
-    scores->n_blocks = n_blocks;
-    scores->n_segments = queries->context->segments->len;
-    scores->best = g_try_new(float, per_block *n_blocks);
-    scores->lse = g_try_new(float, per_block * scores->n_segments);
-    return (scores->best && scores->lse) || no_memory(error);
 }
 
 static gboolean
@@ -231,7 +203,7 @@ scratch_init(Scratch *scratch, const Queries *queries, guint n_blocks_max, GErro
 /* Score the segment's own tokens (not its header's) with one head. */
 static gboolean
 score_segment(const Queries *queries, Scratch *scratch, int head, guint8 *record,
-              const PdContextSegment *segment, float *best, float *lse, GError **error)
+              const PdContextSegment *segment, float *best, GError **error)
 {
     const PdModelShape *shape = pd_model_shape(queries->context->model);
     const PdDeviceOps *ops = scratch->device->ops;
@@ -256,7 +228,6 @@ score_segment(const Queries *queries, Scratch *scratch, int head, guint8 *record
                       (PdMem){buffer, 0}, (int)n_rows, shape->head_dim,
                       (PdMem){scratch->q, q_offset}, (int)n_queries, shape->attn_scale);
     ops->read(scratch->device, out, (PdMem){scratch->out, 0}, sizeof(float) * n_queries * n_blocks);
-    ops->read(scratch->device, lse, (PdMem){scratch->lse, 0}, sizeof(float) * n_queries);
     ops->buffer_free(scratch->device, buffer);
     for (guint b = 0; b < n_blocks; b++)
         for (gsize i = 0; i < n_queries; i++)
@@ -264,55 +235,17 @@ score_segment(const Queries *queries, Scratch *scratch, int head, guint8 *record
     return TRUE;
 }
 
-/*
- * The level that a segment's scores are measured from: log of the mean of exp(score) over its own
- * tokens and PD_SWEEP_PRIOR_TOKENS average ones of the corpus.  Without the second part a short
- * document that matches would be measured against itself.
- */
-static double
-segment_level(double lse, guint n_tokens, double corpus_log_mean)
-{
-    double prior = corpus_log_mean + log(PD_SWEEP_PRIOR_TOKENS);
-    double high = MAX(lse, prior);
-
-    return high + log(exp(lse - high) + exp(prior - high)) -
-           log((double)n_tokens + PD_SWEEP_PRIOR_TOKENS);
-}
-
-/* log of the mean of exp(score) over all tokens of the corpus, for one head and query token. */
-static double
-corpus_log_mean(const PdContext *context, const float *lse, gsize n_queries, gsize query)
-{
-    double high = -INFINITY, sum = 0, n_tokens = 0;
-
-    for (guint s = 0; s < context->segments->len; s++)
-        high = MAX(high, lse[s * n_queries + query]);
-    for (guint s = 0; s < context->segments->len; s++) {
-        sum += exp(lse[s * n_queries + query] - high);
-        n_tokens += g_array_index(context->segments, PdContextSegment, s).row->n_tokens;
-    }
-    return high + log(sum) - log(n_tokens);
-}
-
-/* z[b] = max over query tokens of (best score of the block - level of its segment), one head */
+/* z[b] = mean over query tokens of the block's best score, one head */
 static void
-reduce_head(const Queries *queries, const Scores *scores, int head, GArray *blocks, float *z)
+reduce_head(const Queries *queries, const float *best, guint n_blocks, float *z)
 {
-    PdContext *context = queries->context;
     gsize n_queries = queries->n_queries;
-    const float *best = scores->best + (gsize)head * scores->n_blocks * n_queries;
-    const float *lse = scores->lse + (gsize)head * scores->n_segments * n_queries;
 
-    for (guint b = 0; b < scores->n_blocks; b++)
-        z[b] = -INFINITY;
-    for (gsize i = 0; i < n_queries; i++) {
-        double mean = corpus_log_mean(context, lse, n_queries, i);
-        for (guint b = 0; b < scores->n_blocks; b++) {
-            guint s = g_array_index(blocks, PdBlock, b).segment;
-            guint n = g_array_index(context->segments, PdContextSegment, s).row->n_tokens;
-            double level = segment_level(lse[s * n_queries + i], n, mean);
-            z[b] = MAX(z[b], (float)(best[b * n_queries + i] - level));
-        }
+    for (guint b = 0; b < n_blocks; b++) {
+        double sum = 0;
+        for (gsize i = 0; i < n_queries; i++)
+            sum += best[b * n_queries + i];
+        z[b] = (float)(sum / n_queries);
     }
 }
 
@@ -351,10 +284,11 @@ list_blocks(PdContext *context, guint *n_blocks_max)
     return blocks;
 }
 
-/* One pass over the records.  Damaged ones are dropped, then it fails with CORRUPT. */
+/* One pass over the records; best: (n_heads, n_total, n_queries), each block's best score.
+ * Damaged records are dropped, then it fails with CORRUPT. */
 static gboolean
-score_all(const Queries *queries, guint n_blocks_max, Scores *scores, GCancellable *cancellable,
-          GError **error)
+score_all(const Queries *queries, guint n_total, guint n_blocks_max, float *best,
+          GCancellable *cancellable, GError **error)
 {
     PdContext *context = queries->context;
     g_auto(Scratch) scratch = {.device = pd_model_device(context->model)};
@@ -388,13 +322,11 @@ score_all(const Queries *queries, guint n_blocks_max, Scores *scores, GCancellab
         if (!pd_segment_kv_check(context, segment, record, error))
             return FALSE;
         for (int h = 0; h < queries->n_heads; h++)
-            if (!score_segment(
-                    queries, &scratch, h, (guint8 *)g_bytes_get_data(record, NULL), segment,
-                    scores->best + ((gsize)h * scores->n_blocks + at) * n_queries,
-                    scores->lse + ((gsize)h * scores->n_segments + s) * n_queries, error))
+            if (!score_segment(queries, &scratch, h, (guint8 *)g_bytes_get_data(record, NULL),
+                               segment, best + ((gsize)h * n_total + at) * n_queries, error))
                 return FALSE;
     }
-    g_assert(at == scores->n_blocks);
+    g_assert(at == n_total);
     if (!damage)
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&damage));
@@ -437,7 +369,7 @@ pd_sweep(PdContext *context, const char *question, const PdHead *heads, int n_he
     guint n_blocks_max;
     g_autoptr(GArray) blocks = list_blocks(context, &n_blocks_max);
     g_auto(Queries) queries = {.context = context, .heads = heads, .n_heads = n_heads};
-    g_auto(Scores) raw = {0};
+    g_autofree float *best = NULL;
     g_autofree float *z = g_try_new(float, (gsize)n_heads * blocks->len);
 
     if (!z) {
@@ -447,11 +379,16 @@ pd_sweep(PdContext *context, const char *question, const PdHead *heads, int n_he
     if (!run_question(&queries, question, cancellable, error))
         return NULL;
     drop_empty_words(&queries, question);
-    if (!scores_init(&raw, &queries, blocks->len, error) ||
-        !score_all(&queries, n_blocks_max, &raw, cancellable, error))
+    best = g_try_new(float, (gsize)n_heads *queries.n_queries * blocks->len);
+    if (!best) {
+        no_memory(error);
+        return NULL;
+    }
+    if (!score_all(&queries, blocks->len, n_blocks_max, best, cancellable, error))
         return NULL;
     for (int h = 0; h < n_heads; h++) {
-        reduce_head(&queries, &raw, h, blocks, z + (gsize)h * blocks->len);
+        reduce_head(&queries, best + (gsize)h * blocks->len * queries.n_queries, blocks->len,
+                    z + (gsize)h * blocks->len);
         standardise(z + (gsize)h * blocks->len, blocks->len);
     }
     fuse(blocks, z, n_heads);

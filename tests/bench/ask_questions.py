@@ -56,12 +56,13 @@ def main():
     parser.add_argument("corpus")
     parser.add_argument("questions")
     parser.add_argument("--pandect", default="build/app/pandect")
-    parser.add_argument("options", nargs="*")
-    args = parser.parse_args()
+    argv, _, options = "\0".join(sys.argv[1:]).partition("\0--\0")
+    args = parser.parse_args(argv.split("\0"))
+    options = options.split("\0") if options else []
     totals = {"questions": 0, "right": 0, "citations": 0, "exact": 0, "near": 0, "first": []}
     for line in open(args.questions, encoding="utf-8"):
         question = json.loads(line)
-        command = [args.pandect, "-C", args.corpus, "ask", "--json", *args.options,
+        command = [args.pandect, "-C", args.corpus, "ask", "--json", *options,
                    "--", question["question"]]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:

@@ -182,6 +182,11 @@ report(PdContext *context, GPtrArray *questions, guint n_blocks, int n_wanted)
         Score best = {.mrr = -1};
         for (int i = 0; i < MIN(n_heads, 48); i++) {
             Score score;
+            gboolean used = FALSE;
+            for (int j = 0; j < n_set; j++)
+                used |= set[j] == alone[i].head;
+            if (used)
+                continue;
             set[n_set] = alone[i].head;
             score = score_set(questions, set, n_set + 1, n_blocks);
             if (score.mrr > best.mrr)

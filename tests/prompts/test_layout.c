@@ -82,13 +82,20 @@ test_header(void)
                               .date_utc = 1715644800 /* 2024-05-14 */};
     PdPartRow part = {.path = (char *)"1"};
     g_autofree char *mail = pd_layout_header_text(&document, &part);
-    g_autofree char *pdf = NULL, *file = NULL, *text = NULL;
+    g_autofree char *pdf = NULL, *file = NULL, *text = NULL, *short_mail = NULL;
     g_autoptr(GArray) ids = NULL;
 
     g_assert_null(strpbrk(mail, "\r\n\t"));
     g_assert_nonnull(strstr(mail, "2024-05-14"));
     ids = pd_layout_header(model, mail);
     assert_controls(model, ids, NULL, 0);
+
+    document.title = (char *)"Re: Q2";
+    document.author = (char *)"Kay Lee <kay@a.example>";
+    document.recipients = (char *)"Liv Aasen <liv@b.example>, x@c.example, y@c.example";
+    short_mail = pd_layout_header_text(&document, &part);
+    g_assert_cmpstr(short_mail, ==,
+                    "Mail from Kay Lee to Liv Aasen and 2 more, 2024-05-14, subject: Re: Q2");
 
     document = (PdDocumentRow){.kind = PD_KIND_PDF,
                                .source = (char *)"lease.pdf",
@@ -98,7 +105,7 @@ test_header(void)
     part.path = (char *)"page/3";
     pdf = pd_layout_header_text(&document, &part);
     g_assert_nonnull(strstr(pdf, "lease.pdf"));
-    g_assert_nonnull(strstr(pdf, "page/3"));
+    g_assert_nonnull(strstr(pdf, "page 3"));
     g_assert_nonnull(strstr(pdf, "Lease"));
 
     document = (PdDocumentRow){.kind = PD_KIND_GIT_FILE,

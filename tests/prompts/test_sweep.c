@@ -1,7 +1,7 @@
 /*
  * The sweep against the same sums in double precision: queries from a session of our own, keys
- * taken out of the store and dequantized here, rotation, levels, maximum, standard score and
- * mean written from the description in sweep.h.
+ * taken out of the store and dequantized here, rotation, best keys, standard score and means
+ * written from the description in sweep.h.
  */
 #include "prompts_fixture.h"
 
@@ -133,37 +133,20 @@ scaled_scores(PdContext *context, const double *q, int d, GPtrArray *keys)
     return all;
 }
 
-static double
-sum_of_exp(GArray *scores)
-{
-    double sum = 0;
-
-    for (guint i = 0; i < scores->len; i++)
-        sum += exp(g_array_index(scores, double, i));
-    return sum;
-}
-
-/* Raise each block's best to its best score with this query, less its segment's level. */
+/* Add each block's best score with this query to its sum. */
 static void
-add_query(GPtrArray *all, GArray *best)
+add_query(GPtrArray *all, GArray *sums)
 {
-    double corpus_mean = 0, n_tokens = 0;
     guint at = 0;
 
     for (guint s = 0; s < all->len; s++) {
-        corpus_mean += sum_of_exp(g_ptr_array_index(all, s));
-        n_tokens += ((GArray *)g_ptr_array_index(all, s))->len;
-    }
-    corpus_mean /= n_tokens;
-    for (guint s = 0; s < all->len; s++) {
         GArray *scores = g_ptr_array_index(all, s);
-        double level = log((sum_of_exp(scores) + PD_SWEEP_PRIOR_TOKENS * corpus_mean) /
-                           (scores->len + PD_SWEEP_PRIOR_TOKENS));
-        for (guint r = 0; r < scores->len; r++) {
-            double *block = &g_array_index(best, double, at + r / 64);
-            *block = MAX(*block, g_array_index(scores, double, r) - level);
+        for (guint first = 0; first < scores->len; first += 64, at++) {
+            double best = -INFINITY;
+            for (guint r = first; r < MIN(first + 64, scores->len); r++)
+                best = MAX(best, g_array_index(scores, double, r));
+            g_array_index(sums, double, at) += best;
         }
-        at += (scores->len + 63) / 64;
     }
 }
 
@@ -171,24 +154,24 @@ add_query(GPtrArray *all, GArray *best)
 static GArray *
 head_scores(PdContext *context, int layer, int head)
 {
-    GArray *best = g_array_new(FALSE, FALSE, sizeof(double));
+    GArray *sums = g_array_new(FALSE, FALSE, sizeof(double));
     int d = pd_model_shape(context->model)->head_dim, n_queries;
     g_autofree double *queries = turned_queries(context, layer, head, &n_queries);
     g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
-    const double none = -INFINITY;
+    const double none = 0;
 
     g_assert_cmpint(n_queries, >, 20);
     for (guint s = 0; s < context->segments->len; s++) {
         PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
         g_ptr_array_add(keys, own_keys(context, segment, layer, head));
         for (guint at = 0; at < segment->row->n_tokens; at += 64)
-            g_array_append_val(best, none);
+            g_array_append_val(sums, none);
     }
     for (int i = 0; i < n_queries; i++) {
         g_autoptr(GPtrArray) all = scaled_scores(context, queries + (gsize)i * d, d, keys);
-        add_query(all, best);
+        add_query(all, sums);
     }
-    return best;
+    return sums; /* n_queries times the mean: standardised all the same */
 }
 
 static void

@@ -147,6 +147,8 @@ print_timing(const PdAnswer *answer)
 static gboolean
 fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
 {
+    PdReadMode mode;
+
     options->budget_tokens = flags->budget;
     options->max_answer_tokens = flags->max_tokens;
     options->sampler.temperature = (float)flags->temperature;
@@ -160,6 +162,8 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
         options->cite = PD_CITE_IDS;
     else if (flags->cite && !g_str_equal(flags->cite, "attention"))
         *exit_code = pd_usage("ask", "--cite is attention or ids, not '%s'", flags->cite);
+    if (!pd_parse_mode(flags->model.mode, &mode))
+        *exit_code = pd_usage("ask", "--mode is auto, whole or swept, not '%s'", flags->model.mode);
     if (flags->budget < 0 || flags->max_tokens < 0 || flags->top < 0)
         *exit_code = pd_usage("ask", "--budget, --max-tokens and --top are positive numbers");
     if (!(flags->temperature >= 0) || !(flags->top_p > 0 && flags->top_p <= 1) ||

@@ -30,12 +30,15 @@ pd_cmd_warm(PdApp *app, int argc, char **argv)
     g_autoptr(GError) error = NULL;
     g_autoptr(PdProgress) progress = NULL;
     PdWarmReport report = {0};
+    PdReadMode mode;
 
     if (!pd_parse_options(entries, NULL, "Run the model over the corpus once and keep its KV.",
                           examples, &argc, &argv, &exit_code))
         return exit_code;
     if (argc > 1)
         return pd_usage("warm", "unexpected argument '%s'", argv[1]);
+    if (!pd_parse_mode(flags.mode, &mode))
+        return pd_usage("warm", "--mode is auto, whole or swept, not '%s'", flags.mode);
     if (!pd_open_context(app, &flags, &opened, &error))
         return pd_fail(error);
     progress = pd_progress_new(app, "tokens");

@@ -55,6 +55,10 @@ struct PdMatmulIsa {
 
     /* out[t][r] for first_row <= r < first_row + n_rows, n_rows <= panel_rows, and every token. */
     void (*multiply_rows)(const PdProduct *p, int first_row, int n_rows, void *workspace);
+
+    /* `rounds` of 8-bit products from registers, as dense as the kernels can have them; returns how
+     * many products that was.  NULL in the reference. */
+    int64_t (*burst)(int rounds);
 };
 
 extern const PdMatmulIsa pd_matmul_reference;

@@ -212,10 +212,27 @@ multiply_float_tile(float (*acc)[ROWS], const float *panel, int n_cols, const fl
 
 #include "kernels/cpu/matmul_x86.h"
 
+static int64_t
+burst(int rounds)
+{
+    __m256i w = _mm256_set1_epi8(1), x = _mm256_set1_epi8(1), sum[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        sum[i] = _mm256_setzero_si256();
+    for (int r = 0; r < rounds; r++) {
+        w = now(w); /* or there would be only one product */
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++)
+            sum[i] = now(_mm256_add_epi16(sum[i], _mm256_maddubs_epi16(w, x)));
+    }
+    return (int64_t)rounds * 8 * 32;
+}
+
 const PdMatmulIsa pd_matmul_avx2 = {
     .name = "avx2",
     .panel_rows = ROWS,
     .quantize = quantize,
     .workspace_bytes = workspace_bytes,
     .multiply_rows = multiply_rows,
+    .burst = burst,
 };

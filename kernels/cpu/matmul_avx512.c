@@ -208,10 +208,33 @@ multiply_float_tile(float (*acc)[ROWS], const float *panel, int n_cols, const fl
 
 #include "kernels/cpu/matmul_x86.h"
 
+#ifdef PD_SIMD_EMULATED
+#define BURST NULL
+#else
+#define BURST burst
+static int64_t
+burst(int rounds)
+{
+    __m512i w = _mm512_set1_epi8(1), x = _mm512_set1_epi8(1), sum[12];
+    UNROLL
+    for (int i = 0; i < 12; i++)
+        sum[i] = _mm512_setzero_si512();
+    for (int r = 0; r < rounds; r++) {
+        UNROLL
+        for (int i = 0; i < 12; i++) {
+            sum[i] = _mm512_dpbusd_epi32(sum[i], w, x);
+            __asm__("" : "+v"(sum[i])); /* or the sums would be left out */
+        }
+    }
+    return (int64_t)rounds * 12 * 64;
+}
+#endif
+
 const PdMatmulIsa TABLE = {
     .name = TABLE_NAME,
     .panel_rows = ROWS,
     .quantize = quantize,
     .workspace_bytes = workspace_bytes,
     .multiply_rows = multiply_rows,
+    .burst = BURST,
 };

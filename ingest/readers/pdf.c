@@ -236,6 +236,16 @@ report(Job *job, GError **error)
                      ": characters and their places do not agree", error);
 }
 
+static gboolean
+has_page(const GArray *pages, guint number)
+{
+    for (guint i = 0; i < pages->len; i++) {
+        if (g_array_index(pages, guint, i) == number)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Look at the pages for text that a reader of the paper would not see. */
 static gboolean
 check_ink(Job *job, GError **error)
@@ -248,7 +258,8 @@ check_ink(Job *job, GError **error)
         if (g_get_monotonic_time() > deadline_us)
             return pd_emit_ledger(job->emitter, "note", "", job->raw_bytes, error,
                                   "only pages 1-%u were checked for hidden text (time)", i);
-        PopplerPage *page = poppler_document_get_page(job->pdf, (int)i);
+        PopplerPage *page =
+            has_page(job->no_text, i + 1) ? NULL : poppler_document_get_page(job->pdf, (int)i);
         if (!page)
             continue;
         PdPart *part = pd_pdf_read_page(job->document, page, &paired);

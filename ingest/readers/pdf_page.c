@@ -189,7 +189,7 @@ pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired)
     g_autofree PopplerRectangle *areas = NULL;
     guint n_areas = 0;
     PdPart *part = pd_document_add_part(document, path, label && *label ? label : path + 5);
-    gboolean found = poppler_page_get_text_layout(page, &areas, &n_areas);
+    gboolean found = *text && poppler_page_get_text_layout(page, &areas, &n_areas);
     *paired = !*text || (found && counts_agree(text, n_areas));
     if (*paired && *text)
         lay_out(part, text, areas);

@@ -176,7 +176,7 @@ test_hidden(void)
     part_of(c, 0);
     g_assert_true(
         collected_says(c, "hidden text on page 1: 3 words", "Whitewashed Inkless Redacted"));
-    g_assert_false(collected_says(c, "hidden", "Seen"));
+    g_assert_false(collected_says(c, "hidden", "all."));
 }
 
 /* --- contracts -------------------------------------------------------------------------------- */

@@ -10,6 +10,9 @@
  * and rectangles did not agree, and the part has no boxes. */
 PdPart *pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired);
 
+/* Put a page on which no prose runs in columns into rows: cells of a table beside each other. */
+void pd_pdf_sort_rows(PdPart *part);
+
 /* Words of a page that a reader of the printed page cannot see: no contrast where they stand, or
  * too small.  Appends them to `words`; returns their number. */
 guint pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words);

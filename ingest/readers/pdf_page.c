@@ -197,6 +197,8 @@ pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired)
         g_string_append(part->text, text);
     if (part->text->len && part->text->str[part->text->len - 1] != '\n')
         g_string_append_c(part->text, '\n');
+    if (*paired)
+        pd_pdf_sort_rows(part);
     return part;
 }
 

@@ -119,8 +119,8 @@ main(int argc, char **argv)
         g_test_add_func("/hostile/none", test_nothing);
         return g_test_run();
     }
-    JsonArray *cases = json_object_get_array_member(
-        json_node_get_object(json_parser_get_root(parser)), "cases");
+    JsonArray *cases =
+        json_object_get_array_member(json_node_get_object(json_parser_get_root(parser)), "cases");
     for (guint i = 0; i < json_array_get_length(cases); i++) {
         JsonObject *item = json_array_get_object_element(cases, i);
         if (!g_strv_contains(kinds, json_object_get_string_member(item, "kind")))

@@ -122,6 +122,34 @@ test_columns(void)
     g_assert_true(last_left && first_right && last_left < first_right);
 }
 
+/* What stands side by side without being prose is read row by row. */
+static void
+test_rows(void)
+{
+    g_autoptr(GString) page = g_string_new(NULL);
+    show(page, 50, 700, 10, "Depot");
+    show(page, 200, 700, 10, "Crates");
+    show(page, 50, 688, 10, "Norvik");
+    show(page, 200, 688, 10, "14");
+    show(page, 50, 600, 10, "1.1");
+    show(page, 90, 600, 10, "The supplier delivers within ten days of the order, at its own");
+    show(page, 90, 588, 10, "cost, to the depot that the order names.");
+    show(page, 50, 576, 10, "1.2");
+    show(page, 90, 576, 10, "The buyer pays.");
+    const char *pages[] = {page->str};
+    g_autoptr(Collected) c = read_pages(pages, 1, "", NULL);
+    const PdPart *part = part_of(c, 0);
+    g_assert_cmpstr(part->text->str, ==,
+                    "Depot\tCrates\nNorvik\t14\n\n"
+                    "1.1\tThe supplier delivers within ten days of the order, at its own\n"
+                    "cost, to the depot that the order names.\n"
+                    "1.2\tThe buyer pays.\n");
+    /* Boxes follow their words. */
+    const PdBox *crates = &g_array_index(part->boxes, PdBox, 1);
+    g_assert_cmpmem(part->text->str + crates->start, crates->end - crates->start, "Crates", 6);
+    g_assert_cmpfloat(fabsf(crates->x0 - 200), <, 1);
+}
+
 static void
 test_pages_without_text(void)
 {
@@ -205,7 +233,7 @@ words_of(const char *text)
 static double
 agreement(char **a, char **b)
 {
-    enum { AHEAD = 400 };
+    enum { AHEAD = 120 };
     guint n_a = g_strv_length(a);
     guint n_b = g_strv_length(b);
     guint n_same = 0;
@@ -243,17 +271,26 @@ agreement(char **a, char **b)
 static void
 test_contracts(void)
 {
-    /* Born digital and in one column; tables are read in another order by every program. */
-    static const char *const names[] = {
-        "BIOFRONTERAAG_04_29_2019-EX-4.17-SUPPLY_AGREEMENT",
-        "ETELOS_INC_03_09_2004-EX-10.8-DISTRIBUTOR_AGREEMENT",
-        "GLOBALTECHNOLOGIESLTD_06_08_2020-EX-10.16-CONSULTING_AGREEMENT",
-        "HYPERIONSOFTWARECORP_09_28_1994-EX-10.47-EXCLUSIVE_DISTRIBUTOR_AGREEMENT",
-        "VISIUMTECHNOLOGIES_INC_10_20_2004-EX-10.20-DISTRIBUTOR_AGREEMENT",
+    /* Left out: the one with wide tables, which every program reads in another order, and one
+     * whose letters stand so far apart that they are read as words. */
+    static const char *const names[][2] = {
+        {"BABCOCK_WILCOXENTERPRISES_INC_08_04_2015-EX-10.17-INTELLECTUAL_PROPERTY_AGREEMENT_"
+         "between_",
+         ".pdf"},
+        {"BIOFRONTERAAG_04_29_2019-EX-4.17-SUPPLY_AGREEMENT", ".PDF"},
+        {"ETELOS_INC_03_09_2004-EX-10.8-DISTRIBUTOR_AGREEMENT", ".PDF"},
+        {"FuseMedicalInc_20190321_10-K_EX-10.43_11575454_EX-10.43_Distributor_Agreement", ".pdf"},
+        {"GLOBALTECHNOLOGIESLTD_06_08_2020-EX-10.16-CONSULTING_AGREEMENT", ".PDF"},
+        {"HYPERIONSOFTWARECORP_09_28_1994-EX-10.47-EXCLUSIVE_DISTRIBUTOR_AGREEMENT", ".PDF"},
+        {"MARSHALLHOLDINGSINTERNATIONAL_INC_04_14_2004-EX-10.15-ENDORSEMENT_AGREEMENT", ".PDF"},
+        {"SalesforcecomInc_20171122_10-Q_EX-10.1_10961535_EX-10.1_Reseller_Agreement", ".pdf"},
+        {"StaarSurgicalCompany_20180801_10-Q_EX-10.37_11289449_EX-10.37_Distributor_Agreement",
+         ".pdf"},
+        {"VISIUMTECHNOLOGIES_INC_10_20_2004-EX-10.20-DISTRIBUTOR_AGREEMENT", ".PDF"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_autofree char *pdf_name = g_strconcat("real/legal/", names[i], ".PDF", NULL);
-        g_autofree char *txt_name = g_strconcat("real/legal/", names[i], ".txt", NULL);
+        g_autofree char *pdf_name = g_strconcat("real/legal/", names[i][0], names[i][1], NULL);
+        g_autofree char *txt_name = g_strconcat("real/legal/", names[i][0], ".txt", NULL);
         g_autofree char *pdf = shared_data(pdf_name);
         g_autofree char *txt = pdf ? shared_data(txt_name) : NULL;
         g_autofree char *want = NULL;
@@ -265,7 +302,7 @@ test_contracts(void)
         g_auto(GStrv) a = words_of(want);
         g_auto(GStrv) b = words_of(got);
         double share = agreement(a, b);
-        g_test_message("%s: %.4f of %u words", names[i], share, g_strv_length(a));
+        g_test_message("%s: %.4f of %u words", names[i][0], share, g_strv_length(a));
         g_assert_cmpfloat(share, >=, 0.99);
     }
 }
@@ -303,6 +340,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pdf/words-and-boxes", test_words_and_boxes);
     g_test_add_func("/pdf/columns", test_columns);
+    g_test_add_func("/pdf/rows", test_rows);
     g_test_add_func("/pdf/pages-without-text", test_pages_without_text);
     g_test_add_func("/pdf/labels-and-limits", test_labels_and_limits);
     g_test_add_func("/pdf/hidden", test_hidden);

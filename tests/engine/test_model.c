@@ -12,7 +12,7 @@
 #include "engine/safetensors.h"
 #include "engine/session.h"
 
-static char *smollm2_path; /* taken before the tests are given folders of their own */
+static char *smollm2_path; /* in the cache folder of the person, not of the tests */
 
 /* Logits of all n tokens, (n, n_vocab), with float32 KV. */
 static float *
@@ -363,6 +363,45 @@ test_folder_refuses(void)
     }
 }
 
+/* GGUF files whose metadata contradict the tensors: a few bytes of a good file changed. */
+static void
+test_gguf_refuses(void)
+{
+#define KV_HEADS "llama.attention.head_count_kv\4\0\0\0"
+#define ARCH "\5\0\0\0\0\0\0\0"
+    static const struct {
+        const char *from, *to;
+        gsize n_bytes;
+        const char *says;
+    } cases[] = {
+        {"llama.block_count", "llama.block_xount", 17, "llama.block_count is missing"},
+        {ARCH "llama", ARCH "lxama", 13, "general.architecture lxama"},
+        {KV_HEADS "\2", KV_HEADS "\3", 34, "KV heads"},
+        {KV_HEADS "\2", KV_HEADS "\1", 34, "blk.0.attn_k.weight"},
+        {"blk.1.ffn_up.weight", "blk.1.ffn_xp.weight", 19, "blk.1.ffn_up.weight is missing"},
+        {"token_embd.weight", "token_embx.weight", 17, "token_embd.weight"},
+    };
+    g_autofree char *path =
+        g_build_filename(PD_SOURCE_ROOT, "tests", "golden", "gqa", "llama", "model.gguf", NULL);
+    g_autofree char *folder = g_dir_make_tmp("pandect-XXXXXX", NULL);
+    g_autofree char *copy = g_build_filename(folder, "bad.gguf", NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *data = NULL;
+        gsize n_bytes;
+        g_assert_true(g_file_get_contents(path, &data, &n_bytes, NULL));
+        char *at = memmem(data, n_bytes, cases[i].from, cases[i].n_bytes);
+        g_assert_nonnull(at);
+        memcpy(at, cases[i].to, cases[i].n_bytes);
+        g_assert_true(g_file_set_contents(copy, data, (gssize)n_bytes, NULL));
+        g_assert_null(pd_model_open(copy, NULL, &error));
+        g_test_message("%s", error->message);
+        g_assert_nonnull(strstr(error->message, cases[i].says));
+    }
+    g_unlink(copy);
+    g_rmdir(folder);
+}
+
 static void
 test_missing(void)
 {
@@ -417,12 +456,40 @@ test_id(void)
     remove_copy(other);
 }
 
+/* A cache folder of the tests' own.  G_TEST_OPTION_ISOLATE_DIRS would leak what GLib had looked up
+ * before. */
+static char *
+enter_own_cache(void)
+{
+    const char *cache = g_getenv("XDG_CACHE_HOME");
+    g_autofree char *home_cache = g_build_filename(g_get_home_dir(), ".cache", NULL);
+    smollm2_path =
+        g_build_filename(cache != NULL && cache[0] == '/' ? cache : home_cache, "pandect", "models",
+                         pd_catalogue_find("smollm2-135m")->file, NULL);
+    char *own = g_dir_make_tmp("pandect-XXXXXX", NULL);
+    g_setenv("XDG_CACHE_HOME", own, TRUE);
+    return own;
+}
+
+/* Depth first; the folder is ours and holds neither links nor special files. */
+static void
+remove_tree(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+        remove_tree(child);
+    }
+    g_remove(path);
+}
+
 int
 main(int argc, char **argv)
 {
     static const char *const archs[] = {"qwen2", "llama", "qwen3", "gemma3"};
-    smollm2_path = pd_catalogue_path(pd_catalogue_find("smollm2-135m"));
-    g_test_init(&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+    g_autofree char *own_cache = enter_own_cache();
+    g_test_init(&argc, &argv, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(archs); i++) {
         g_autofree char *own = g_strdup_printf("/model/golden/%s", archs[i]);
         g_autofree char *shared = g_strdup_printf("/model/shared_golden/%s", archs[i]);
@@ -434,7 +501,11 @@ main(int argc, char **argv)
     g_test_add_func("/model/config_forms", test_config_forms);
     g_test_add_func("/model/config_llama3", test_config_llama3);
     g_test_add_func("/model/folder_refuses", test_folder_refuses);
+    g_test_add_func("/model/gguf_refuses", test_gguf_refuses);
     g_test_add_func("/model/missing", test_missing);
     g_test_add_func("/model/id", test_id);
-    return g_test_run();
+    int status = g_test_run();
+    remove_tree(own_cache);
+    g_free(smollm2_path);
+    return status;
 }

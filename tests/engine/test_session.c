@@ -557,6 +557,9 @@ main(int argc, char **argv)
     add_subject("qwen2", g_build_filename(PD_SOURCE_ROOT, "tests/golden/gqa/qwen2", NULL), 530);
     add_subject("llama", g_build_filename(PD_SOURCE_ROOT, "tests/golden/gqa/llama", NULL), 530);
     add_subject("smollm2-135m", pd_catalogue_path(pd_catalogue_find("smollm2-135m")), 70);
+    /* Q4_K, Q5_0, Q6_K and Q8_0 weights */
+    add_subject("qwen2.5-coder-0.5b", pd_catalogue_path(pd_catalogue_find("qwen2.5-coder-0.5b")),
+                21);
     g_test_add_func("/session/resume", test_resume);
     g_test_add_func("/session/load_refuses", test_load_refuses);
     g_test_add_func("/session/share_and_truncate", test_share_and_truncate);

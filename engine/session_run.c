@@ -209,10 +209,10 @@ pd_session_run(PdSession *s, const PdRun *runs, int n_runs, GCancellable *cancel
     if (!check_runs(s, runs, n_runs, &total, error))
         return FALSE;
     for (;;) {
+        if (!next_batch(s, runs, n_runs, &at))
+            return TRUE; /* done is done, cancelled since or not */
         if (g_cancellable_is_cancelled(cancellable))
             break;
-        if (!next_batch(s, runs, n_runs, &at))
-            return TRUE;
         if (!run_batch(s, error))
             return FALSE;
         done += (guint64)s->batch.n_rows;

@@ -220,10 +220,11 @@ burst(int rounds)
     for (int i = 0; i < 8; i++)
         sum[i] = _mm256_setzero_si256();
     for (int r = 0; r < rounds; r++) {
-        w = now(w); /* or there would be only one product */
 #pragma GCC unroll 8
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < 8; i++) {
+            w = now(w); /* or there would be only one product */
             sum[i] = now(_mm256_add_epi16(sum[i], _mm256_maddubs_epi16(w, x)));
+        }
     }
     return (int64_t)rounds * 8 * 32;
 }

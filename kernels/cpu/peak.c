@@ -26,10 +26,10 @@ typedef struct {
 } Work;
 
 static double
-now_seconds(void)
+now_seconds(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -58,12 +58,14 @@ read_task(void *arg, int thread, int n_threads)
 static double
 best_seconds(PdPool *pool, PdTask task, Work *work)
 {
+    /* On one thread other work on the machine does not count. */
+    clockid_t clock = pd_pool_n_threads(pool) == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
     double best = 0;
     for (int i = 0; i < REPEATS; i++) {
         atomic_store(&work->n_products, 0);
-        double start = now_seconds();
+        double start = now_seconds(clock);
         pd_pool_run(pool, task, work);
-        double seconds = now_seconds() - start;
+        double seconds = now_seconds(clock) - start;
         if (i == 0 || seconds < best)
             best = seconds;
     }

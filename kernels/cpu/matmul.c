@@ -23,13 +23,21 @@ typedef struct {
     PdActBlock *acts;
     uint8_t *workspaces; /* (n_threads, workspace_bytes) */
     size_t workspace_bytes;
-    atomic_int next_panel;
+    atomic_int next_draw; /* a draw is some rows of one product */
 } Run;
 
+/* Panels are drawn in runs: what a thread prefetches behind a panel should be its own next one.
+ * With many tokens panels take long, and single ones share the work out most evenly. */
+enum { MAX_DRAW_PANELS = 8, LONG_PANEL_TOKENS = 8 };
+
 static int
-n_panels(const PdMatmulIsa *isa, const PdProduct *p)
+draw_rows(const Run *run, const PdProduct *p, int n_threads)
 {
-    return (p->n_rows + isa->panel_rows - 1) / isa->panel_rows;
+    int panel_rows = run->isa->panel_rows;
+    int n = p->n_rows / (panel_rows * n_threads * 4); /* four draws a thread even out the ends */
+    if (p->n_tokens >= LONG_PANEL_TOKENS || n < 1)
+        n = 1;
+    return panel_rows * (n < MAX_DRAW_PANELS ? n : MAX_DRAW_PANELS);
 }
 
 static void
@@ -50,20 +58,26 @@ multiply_task(void *arg, int thread, int n_threads)
 {
     Run *run = arg;
     void *workspace = run->workspaces + (size_t)thread * run->workspace_bytes;
-    int job = 0, first_panel = 0; /* of job */
+    int job = 0, first_draw = 0; /* of job */
 
     for (;;) {
-        int panel = atomic_fetch_add_explicit(&run->next_panel, 1, memory_order_relaxed);
-        while (panel - first_panel >= n_panels(run->isa, &run->products[job])) {
-            first_panel += n_panels(run->isa, &run->products[job]);
+        int draw = atomic_fetch_add_explicit(&run->next_draw, 1, memory_order_relaxed);
+        const PdProduct *p = &run->products[job];
+        int rows = draw_rows(run, p, n_threads), n_draws = (p->n_rows - 1) / rows + 1;
+        while (draw - first_draw >= n_draws) {
             if (++job == run->n_products)
                 return;
+            first_draw += n_draws;
+            p = &run->products[job];
+            rows = draw_rows(run, p, n_threads);
+            n_draws = (p->n_rows - 1) / rows + 1;
         }
-        const PdProduct *p = &run->products[job];
-        int first_row = (panel - first_panel) * run->isa->panel_rows;
-        int left = p->n_rows - first_row;
-        int n_rows = left < run->isa->panel_rows ? left : run->isa->panel_rows;
-        run->isa->multiply_rows(p, first_row, n_rows, workspace);
+        int first = (draw - first_draw) * rows;
+        int last = p->n_rows - first < rows ? p->n_rows : first + rows;
+        for (int r = first; r < last; r += run->isa->panel_rows) {
+            int n = last - r < run->isa->panel_rows ? last - r : run->isa->panel_rows;
+            run->isa->multiply_rows(p, r, n, workspace);
+        }
     }
 }
 
@@ -113,11 +127,13 @@ pd_cpu_matmul(PdDevice *dev, PdMem x, int n_tokens, const PdMatmulJob *jobs, int
     int n_cols = products[0].n_cols, n_threads = pd_pool_n_threads(cpu->pool);
     size_t n_act_blocks = any_block_type ? (size_t)n_tokens * (size_t)n_cols / PD_ACT_BLOCK : 0;
     size_t act_bytes = round_up(n_act_blocks * sizeof(PdActBlock), 64);
+    const PdMatmulIsa *isa =
+        n_tokens == 1 && cpu->matmul->single != NULL ? cpu->matmul->single : cpu->matmul;
     Run run = {
-        .isa = cpu->matmul,
+        .isa = isa,
         .products = products,
         .n_products = n_jobs,
-        .workspace_bytes = round_up(cpu->matmul->workspace_bytes(n_cols), 64),
+        .workspace_bytes = round_up(isa->workspace_bytes(n_cols), 64),
     };
     uint8_t *scratch = pd_cpu_scratch(cpu, act_bytes + (size_t)n_threads * run.workspace_bytes);
     if (scratch == NULL)

@@ -47,6 +47,9 @@ struct PdMatmulIsa {
     const char *name;
     int panel_rows; /* rows that multiply_rows likes to get at once */
 
+    /* The set that multiplies single tokens instead, to the same bits, or NULL. */
+    const PdMatmulIsa *single;
+
     /* n_cols activations (a multiple of 32) of one token */
     void (*quantize)(PdActBlock *dst, const float *x, int n_cols);
 

@@ -176,9 +176,9 @@ multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const
 
 static void
 unpack(PdDtype type, PdPanelBlock *panel, const uint8_t *const *rows, int first_block, int n_blocks,
-       size_t ahead)
+       const uint8_t *next)
 {
-    pd_unpack_avx2[type](panel, rows, first_block, n_blocks, ahead);
+    pd_unpack_avx2[type](panel, rows, first_block, n_blocks, next);
 }
 
 /* --- float types --- */
@@ -229,11 +229,20 @@ burst(int rounds)
     return (int64_t)rounds * 8 * 32;
 }
 
+static void
+multiply_rows_avx2(const PdProduct *p, int first_row, int n_rows, void *workspace)
+{
+    if (p->n_tokens == 1 && !pd_is_float_type(p->type))
+        pd_multiply_token_avx2(p, first_row, n_rows);
+    else
+        multiply_rows(p, first_row, n_rows, workspace);
+}
+
 const PdMatmulIsa pd_matmul_avx2 = {
     .name = "avx2",
     .panel_rows = ROWS,
     .quantize = quantize,
     .workspace_bytes = workspace_bytes,
-    .multiply_rows = multiply_rows,
+    .multiply_rows = multiply_rows_avx2,
     .burst = burst,
 };

@@ -173,9 +173,9 @@ multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const
 /* The unpacking is AVX2's; the signed codes of Q8_0 get their zero of 128 here. */
 static void
 unpack(PdDtype type, PdPanelBlock *panel, const uint8_t *const *rows, int first_block, int n_blocks,
-       size_t ahead)
+       const uint8_t *next)
 {
-    pd_unpack_avx2[type](panel, rows, first_block, n_blocks, ahead);
+    pd_unpack_avx2[type](panel, rows, first_block, n_blocks, next);
     if (type != PD_Q8_0)
         return;
     const __m512i top_bits = _mm512_set1_epi32((int)0x80808080);
@@ -233,6 +233,7 @@ burst(int rounds)
 const PdMatmulIsa TABLE = {
     .name = TABLE_NAME,
     .panel_rows = ROWS,
+    .single = &pd_matmul_avx2, /* a single token waits for memory, not for products */
     .quantize = quantize,
     .workspace_bytes = workspace_bytes,
     .multiply_rows = multiply_rows,

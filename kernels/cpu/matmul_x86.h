@@ -187,11 +187,13 @@ multiply_rows_float(const PdProduct *p, int first_row, int n_rows, float *panel)
     for (int i = 0; i < ROWS; i++)
         rows[i] = p->weight + (size_t)(first_row + (i < n_rows ? i : n_rows - 1)) * row_bytes;
 
+    const uint8_t *next = rows[0] + ROWS * row_bytes;
     Chunk c = {.p = p, .first_row = first_row, .n_rows = n_rows};
     for (; c.first_block < p->n_cols; c.first_block += c.n_blocks) {
         int left = p->n_cols - c.first_block;
         c.n_blocks = left < PD_FLOAT_PANEL_COLS ? left : PD_FLOAT_PANEL_COLS;
-        pd_unpack_float_avx2(p->type, panel, rows, c.first_block, c.n_blocks, ROWS * row_bytes);
+        pd_unpack_float_avx2(p->type, panel, rows, c.first_block, c.n_blocks, next);
+        next += ROWS * pd_row_bytes(p->type, (size_t)c.n_blocks);
         multiply_float_chunk(&c, panel);
     }
 }
@@ -216,12 +218,18 @@ multiply_rows(const PdProduct *p, int first_row, int n_rows, void *workspace)
         rows[i] = p->weight + (size_t)(first_row + (i < n_rows ? i : n_rows - 1)) * row_bytes;
 
     PdPanelBlock *panel = workspace;
+    /* The rows of the next panel, which follow in memory; a prefetch beyond the end does no harm.
+     */
+    const uint8_t *next = rows[0] + ROWS * row_bytes;
+    /* With few tokens, short chunks: unpacking waits for memory, multiplying does not. */
+    int max_blocks = p->n_tokens < 8 ? PD_PANEL_BLOCKS : PD_PANEL_BLOCKS;
     Chunk c = {.p = p, .panel = panel, .first_row = first_row, .n_rows = n_rows};
     int n_blocks = p->n_cols / PD_ACT_BLOCK;
     for (; c.first_block < n_blocks; c.first_block += c.n_blocks) {
         int left = n_blocks - c.first_block;
-        c.n_blocks = left < PD_PANEL_BLOCKS ? left : PD_PANEL_BLOCKS;
-        unpack(p->type, panel, rows, c.first_block, c.n_blocks, ROWS * row_bytes);
+        c.n_blocks = left < max_blocks ? left : max_blocks;
+        unpack(p->type, panel, rows, c.first_block, c.n_blocks, next);
+        next += ROWS * pd_row_bytes(p->type, (size_t)c.n_blocks * PD_ACT_BLOCK);
         chunk_of_type[p->type](&c);
     }
 }

@@ -55,16 +55,19 @@ typedef struct {
 } PdPanelBlock;
 
 /* Unpack n_blocks (<= PD_PANEL_BLOCKS) blocks of 32 columns, from block first_block on, of the 16
- * rows that start at rows[i].  Prefetches the same columns `ahead` bytes further on. */
+ * rows that start at rows[i].  Prefetches as many bytes as it reads from `next` on. */
 typedef void (*PdUnpack)(PdPanelBlock *panel, const uint8_t *const *rows, int first_block,
-                         int n_blocks, size_t ahead);
+                         int n_blocks, const uint8_t *next);
 
 /* By type, NULL for float types (unpack_avx2.c). */
 extern const PdUnpack pd_unpack_avx2[PD_N_DTYPES];
 
 /* The same for F32, F16 and BF16: panel f32 (n_cols, 16). */
 void pd_unpack_float_avx2(PdDtype type, float *panel, const uint8_t *const *rows, int first_col,
-                          int n_cols, size_t ahead);
+                          int n_cols, const uint8_t *next);
+
+/* multiply_rows for one token and block types (token_avx2.c). */
+void pd_multiply_token_avx2(const PdProduct *p, int first_row, int n_rows);
 
 extern const PdMatmulIsa pd_matmul_avx2;
 extern const PdMatmulIsa pd_matmul_avx512;

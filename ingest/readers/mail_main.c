@@ -86,9 +86,9 @@ emit_mbox_message(const PdMboxMessage *raw, guint64 item, PdEmitter *emitter, GE
                                           " bytes, only the first %" G_GSIZE_FORMAT " were read",
                                           raw->n_raw, raw->n))
         return FALSE;
-    if (raw->truncated && !pd_emit_ledger(emitter, "note", key, (gint64)raw->n_raw, error,
+    if (raw->truncated && !pd_emit_ledger(emitter, "partial", key, (gint64)raw->n_raw, error,
                                           "the file ends in the middle of a line of this message: "
-                                          "it may be truncated"))
+                                          "it may be truncated; add the whole file again"))
         return FALSE;
     if (raw->n_unescaped &&
         !pd_emit_ledger(emitter, "note", key, (gint64)raw->n_raw, error,

@@ -67,6 +67,15 @@ catch_signals(void)
     signal(SIGXFSZ, SIG_IGN); /* writes past a file size limit fail with EFBIG instead */
 }
 
+/* What a library has to say (a damaged record that is read again) looks like our own warnings. */
+static void
+on_log(const char *domain, GLogLevelFlags level, const char *message, gpointer unused)
+{
+    if (level &
+        (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING | G_LOG_LEVEL_MESSAGE))
+        pd_warn("%s", message);
+}
+
 static const PdCommand *
 find_command(const char *name)
 {
@@ -112,6 +121,7 @@ main(int argc, char **argv)
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C"); /* numbers we print are read by programs */
     g_set_prgname("pandect");
+    g_log_set_default_handler(on_log, NULL);
     at = parse_front(&app, argc, argv);
     if (at == -1)
         return PD_EXIT_OK;

@@ -272,6 +272,13 @@ def _(world):
     again = world.json(*world.with_model("ask", "--json", "Where is the gauge?"), corpus=corpus)
     assert again["usage"]["corpus_tokens_encoded"] == 0, again["usage"]
     assert json.dumps(again["blocks"]) == json.dumps(reply["blocks"])
+    pack = next(iter(sorted(corpus.glob("kv/*.pack"))))
+    flip_byte(pack, pack.stat().st_size // 3)
+    done = world.run(*world.with_model("ask", "--json", "Where is the gauge?"), corpus=corpus)
+    healed = json.loads(done.stdout)
+    assert b"pandect: " in done.stderr and b"checksum" in done.stderr, done.stderr
+    assert healed["usage"]["corpus_tokens_encoded"] == 1024, healed["usage"]
+    assert json.dumps(healed["blocks"]) == json.dumps(reply["blocks"])
 
 
 @test("citing by constrained ids, sampling with a seed, a small budget")
@@ -285,3 +292,11 @@ def _(world):
     one, two, three = (world.json(*sampled, "--seed", seed, QUESTION)["answer"]
                        for seed in (1, 1, 2))
     assert one == two and one != three
+
+
+@test("ask --reuse: passages from their kept rows, cited as ever")
+def _(world):
+    reply = world.json(*world.with_model("ask", "--json", "--reuse", "--max-tokens", 30, QUESTION))
+    assert check_citations(world, reply) >= 1
+    usage = reply["usage"]
+    assert usage["cached_tokens"] >= sum(p["tokens"] for p in reply["passages"]), usage

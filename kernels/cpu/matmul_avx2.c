@@ -142,6 +142,17 @@ sum_block_q6_k(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *ac
     }
 }
 
+/* The next tile's activations, which come from the second-level cache or the third. */
+INLINE void
+prefetch_tokens(const PdActBlock *acts, size_t stride, int n_tokens)
+{
+    if (n_tokens < TILE_TOKENS) /* the last one */
+        return;
+#pragma GCC unroll 8
+    for (int t = n_tokens; t < 2 * n_tokens; t++)
+        _mm_prefetch((const char *)&acts[(size_t)t * stride], _MM_HINT_T0);
+}
+
 /* acc[t][row] += the product of the panel with n_tokens tokens, `stride` blocks apart. */
 INLINE void
 multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const PdActBlock *acts,
@@ -150,6 +161,7 @@ multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const
     bool has_min = kind == KIND_MIN || kind == KIND_START_MIN;
     for (int b = 0; b < n_blocks; b++, panel++, acts++) {
         __m256i sum[TILE_TOKENS][2];
+        prefetch_tokens(acts, stride, n_tokens);
         if (kind == KIND_Q6_K)
             sum_block_q6_k(sum, panel, acts, stride, n_tokens);
         else

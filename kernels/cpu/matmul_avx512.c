@@ -235,7 +235,7 @@ burst(int rounds)
         UNROLL
         for (int i = 0; i < 12; i++) {
             sum[i] = _mm512_dpbusd_epi32(sum[i], w, x);
-            __asm__("" : "+v"(sum[i])); /* or the sums would be left out */
+            __asm__ volatile("" : "+v"(sum[i])); /* or the sums would be left out */
         }
     }
     return (int64_t)rounds * 12 * 64;

@@ -27,7 +27,7 @@ typedef struct {
     double min_p;
     gint64 seed;
     char *cite;
-    gboolean reuse;
+    gboolean reread;
 } AskFlags;
 
 static void
@@ -156,7 +156,7 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     options->sampler.min_p = (float)flags->min_p;
     options->sampler.repetition_penalty = 1;
     options->sampler.seed = (guint64)flags->seed;
-    options->reuse_rows = flags->reuse;
+    options->reread = flags->reread;
     options->cite = PD_CITE_ATTENTION;
     if (g_strcmp0(flags->cite, "ids") == 0)
         options->cite = PD_CITE_IDS;
@@ -181,7 +181,7 @@ run_ask(PdApp *app, const AskFlags *flags, const PdAskOptions *options, const ch
     PdAskEvents events = {on_stage, on_text, on_sentence, &show};
     g_autoptr(PdAnswer) answer = NULL;
 
-    if (!pd_open_context(app, &flags->model, &opened, &error))
+    if (!pd_open_context(app, &flags->model, FALSE, &opened, &error))
         return pd_fail(error);
     answer = pd_ask(opened.context, question, options, &events, app->cancellable, &error);
     g_clear_pointer(&show.progress, pd_progress_free);
@@ -225,8 +225,9 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
         {"max-tokens", 0, 0, G_OPTION_ARG_INT, &flags.max_tokens, "Longest answer (256)", "TOKENS"},
         {"cite", 0, 0, G_OPTION_ARG_STRING, &flags.cite,
          "How a sentence's passage is chosen: attention (default) or ids", "HOW"},
-        {"reuse", 0, 0, G_OPTION_ARG_NONE, &flags.reuse,
-         "Take passages from their kept rows instead of reading them again: faster", NULL},
+        {"reread", 0, 0, G_OPTION_ARG_NONE, &flags.reread,
+         "Run the passages again in each other's sight instead of taking their kept rows: slower",
+         NULL},
         {"temperature", 0, 0, G_OPTION_ARG_DOUBLE, &flags.temperature, "Sampling (0: greedy)", "T"},
         {"top-p", 0, 0, G_OPTION_ARG_DOUBLE, &flags.top_p, "Nucleus sampling (1: off)", "P"},
         {"min-p", 0, 0, G_OPTION_ARG_DOUBLE, &flags.min_p, "Smallest share of the best (0: off)",

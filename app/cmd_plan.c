@@ -43,7 +43,7 @@ make_plan(PdApp *app, const PdModelFlags *flags, gint64 tokens, PdOpened *opened
     PdReadMode mode;
 
     if (tokens <= 0)
-        return pd_open_context(app, flags, opened, error) &&
+        return pd_open_context(app, flags, FALSE, opened, error) &&
                pd_measure_rates(opened->model, &rates, app->cancellable, error) &&
                pd_plan_context(opened->context, &rates, plan, app->cancellable, error);
     opened->model = pd_open_model(flags, error);

@@ -39,7 +39,7 @@ pd_cmd_warm(PdApp *app, int argc, char **argv)
         return pd_usage("warm", "unexpected argument '%s'", argv[1]);
     if (!pd_parse_mode(flags.mode, &mode))
         return pd_usage("warm", "--mode is auto, whole or swept, not '%s'", flags.mode);
-    if (!pd_open_context(app, &flags, &opened, &error))
+    if (!pd_open_context(app, &flags, TRUE, &opened, &error))
         return pd_fail(error);
     progress = pd_progress_new(app, "tokens");
     if (!pd_context_warm(opened.context, &report, on_progress, progress, app->cancellable, &error))

@@ -144,7 +144,8 @@ main(int argc, char **argv)
     catch_signals();
     code = command->run(&app, argc - at, argv + at);
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        pd_warn("cannot write to standard output: %s", g_strerror(errno));
+        if (errno != EPIPE) /* `pandect ls | head` is no failure worth a line */
+            pd_warn("cannot write to standard output: %s", g_strerror(errno));
         code = code ? code : PD_EXIT_FAILED;
     }
     return code;

@@ -1,7 +1,6 @@
 /* See open.h. */
 #include "app/open.h"
 
-#include <unistd.h>
 #include "engine/catalogue.h"
 #include "ingest/error.h"
 
@@ -48,11 +47,29 @@ pd_opened_clear(PdOpened *opened)
     g_clear_pointer(&opened->corpus, pd_corpus_free);
 }
 
-gboolean
-pd_open_context(PdApp *app, const PdModelFlags *flags, PdOpened *opened, GError **error)
+/* For writing if that is possible, so that what is read is kept.  Asking also works beside another
+ * writer and in a read-only folder. */
+static PdCorpus *
+open_corpus(const char *dir, gboolean must_write, GError **error)
 {
-    g_autofree char *db = g_build_filename(app->corpus_dir, "corpus.db", NULL);
-    gboolean writable = access(db, W_OK) == 0 && access(app->corpus_dir, W_OK) == 0;
+    g_autoptr(GError) write_error = NULL;
+    PdCorpus *corpus = pd_corpus_open(dir, PD_CORPUS_WRITE, &write_error);
+
+    if (corpus)
+        return corpus;
+    if (!must_write)
+        corpus = pd_corpus_open(dir, PD_CORPUS_READ, NULL);
+    if (corpus)
+        pd_warn("%s; what is read now is not kept", write_error->message);
+    else
+        g_propagate_error(error, g_steal_pointer(&write_error));
+    return corpus;
+}
+
+gboolean
+pd_open_context(PdApp *app, const PdModelFlags *flags, gboolean must_write, PdOpened *opened,
+                GError **error)
+{
     PdReadMode mode;
 
     if (!pd_parse_mode(flags->mode, &mode)) {
@@ -60,12 +77,9 @@ pd_open_context(PdApp *app, const PdModelFlags *flags, PdOpened *opened, GError 
                     "--mode is auto, whole or swept, not '%s'", flags->mode);
         return FALSE;
     }
-    opened->corpus =
-        pd_corpus_open(app->corpus_dir, writable ? PD_CORPUS_WRITE : PD_CORPUS_READ, error);
+    opened->corpus = open_corpus(app->corpus_dir, must_write, error);
     if (!opened->corpus)
         return FALSE;
-    if (!writable)
-        pd_warn("%s is read-only: nothing that is read now will be kept", app->corpus_dir);
     opened->model = pd_open_model(flags, error);
     if (!opened->model)
         return FALSE;

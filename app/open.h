@@ -30,8 +30,8 @@ PdModel *pd_open_model(const PdModelFlags *flags, GError **error);
 /* "auto" and so on; FALSE for an unknown word. */
 gboolean pd_parse_mode(const char *word, PdReadMode *mode);
 
-/* A corpus and its context.  Opened for writing, or for reading where that is not possible
- * (read-only folder): then nothing new is kept. */
+/* A corpus and its context.  Opened for writing; where that is not possible (read-only folder,
+ * another writer) and not needed, for reading, with a warning: then nothing new is kept. */
 typedef struct {
     PdCorpus *corpus;
     PdModel *model;
@@ -39,6 +39,7 @@ typedef struct {
 } PdOpened;
 void pd_opened_clear(PdOpened *opened);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdOpened, pd_opened_clear)
-gboolean pd_open_context(PdApp *app, const PdModelFlags *flags, PdOpened *opened, GError **error);
+gboolean pd_open_context(PdApp *app, const PdModelFlags *flags, gboolean must_write,
+                         PdOpened *opened, GError **error);
 
 #endif

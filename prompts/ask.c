@@ -191,7 +191,7 @@ read_passages(Ask *ask, GError **error)
 {
     PdRun run = {.tokens = (const gint32 *)ask->prompt->data, .n_tokens = (int)ask->prompt->len};
 
-    if (ask->options->reuse_rows)
+    if (!ask->options->reread)
         return pd_read_kept(ask->context, ask->session, ask->prompt, ask->answer->passages,
                             &ask->answer->n_reused_tokens, ask->cancellable, error);
     return pd_session_run(ask->session, &run, 1, ask->cancellable, on_read, ask, error);

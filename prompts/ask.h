@@ -16,7 +16,7 @@ typedef struct {
     int max_answer_tokens; /* 0: default */
     PdSamplerOptions sampler;
     PdCiteMethod cite;
-    gboolean reuse_rows; /* swept: passages from their kept rows instead of read again */
+    gboolean reread; /* swept: run the passages again instead of taking their kept rows */
 } PdAskOptions;
 
 #define PD_ASK_BUDGET_TOKENS 1536

@@ -38,6 +38,18 @@ def normalise(text):
     return re.sub(r"\s+", " ", text.lower().replace("\u2019", "'"))
 
 
+def was_read(args, question, reply):
+    """How many of the evidence quotes stand in the passages that the model was shown."""
+    texts = []
+    for p in reply["passages"]:
+        place = f"{p['part']}:{p['start']}-{p['end']}"
+        shown = subprocess.run([args.pandect, "-C", args.corpus, "show", "--part", place],
+                               capture_output=True, check=True)
+        texts.append(shown.stdout.decode(errors="replace"))
+    evidence = question.get("evidence", [])
+    return sum(any(shares_run(e["quote"], t) for t in texts) for e in evidence), len(evidence)
+
+
 def judge(question, reply):
     answer = normalise(reply["answer"])
     right = any(normalise(a) in answer for a in question["accept"])
@@ -59,7 +71,8 @@ def main():
     argv, _, options = "\0".join(sys.argv[1:]).partition("\0--\0")
     args = parser.parse_args(argv.split("\0"))
     options = options.split("\0") if options else []
-    totals = {"questions": 0, "right": 0, "citations": 0, "exact": 0, "near": 0, "first": []}
+    totals = {"questions": 0, "right": 0, "citations": 0, "exact": 0, "near": 0,
+              "evidence": 0, "evidence_read": 0, "first": []}
     for line in open(args.questions, encoding="utf-8"):
         question = json.loads(line)
         command = [args.pandect, "-C", args.corpus, "ask", "--json", *options,
@@ -69,13 +82,17 @@ def main():
             sys.exit(f"{' '.join(command)}: {run.stderr}")
         reply = json.loads(run.stdout)
         right, exact, near, cited = judge(question, reply)
+        read, wanted = was_read(args, question, reply)
         totals["questions"] += 1
+        totals["evidence"] += wanted
+        totals["evidence_read"] += read
         totals["right"] += right
         totals["citations"] += cited
         totals["exact"] += exact
         totals["near"] += near
         totals["first"].append(reply["usage"]["first_token_seconds"])
-        print(f"{'right' if right else 'WRONG'}  cited {exact}/{near}/{cited}  "
+        print(f"{'right' if right else 'WRONG'}  read {read}/{wanted}  "
+              f"cited {exact}/{near}/{cited}  "
               f"{reply['usage']['first_token_seconds']:5.1f} s  {question['id']}: {reply['answer']!r}",
               flush=True)
     first = sorted(totals.pop("first"))

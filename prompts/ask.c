@@ -339,8 +339,9 @@ cite(Ask *ask, PdSentence *sentence, GError **error)
     PdCitation citation = {0};
     int n_rows = (int)ask->prompt->len;
 
-    citation.passage =
-        pd_cite_by_attention(answer->passages, ask->attention, n_rows, &citation.share);
+    if (!pd_cite_passage(ask->context, answer->passages, ask->attention, n_rows, sentence->text,
+                         &citation, error))
+        return FALSE;
     if (ask->options->cite == PD_CITE_IDS &&
         !pd_cite_by_id(ask->context, ask->session, answer->passages, &citation.passage,
                        ask->cancellable, error))

@@ -1,6 +1,7 @@
 /* See cite.h. */
 #include "prompts/cite.h"
 
+#include <math.h>
 #include <string.h>
 #include "engine/sampler.h"
 #include "prompts/error.h"
@@ -171,6 +172,81 @@ overlap(GHashTable *wanted, GHashTable *words)
     while (g_hash_table_iter_next(&iter, &word, NULL))
         found += g_hash_table_contains(words, word);
     return (float)found / g_hash_table_size(wanted);
+}
+
+/* The words of each passage. */
+static GPtrArray *
+passage_words(PdContext *context, GArray *passages, GError **error)
+{
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)g_hash_table_unref);
+
+    for (guint i = 0; i < passages->len; i++) {
+        const PdPassage *passage = &g_array_index(passages, PdPassage, i);
+        const PdContextSegment *segment =
+            &g_array_index(context->segments, PdContextSegment, passage->segment);
+        g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, segment->row->part_id, error);
+        guint32 start, end;
+
+        if (!part)
+            return NULL;
+        pd_segment_bytes(segment->row, passage->first_token, passage->n_tokens, &start, &end);
+        end = (guint32)MIN(end, part->n_bytes);
+        start = MIN(start, end);
+        g_ptr_array_add(all, content_words(part->text + start, end - start));
+    }
+    return g_steal_pointer(&all);
+}
+
+/* Add to each passage's score the weighted share of the sentence's words that it holds. */
+static void
+add_word_scores(GPtrArray *all, const char *sentence, float *scores)
+{
+    g_autoptr(GHashTable) wanted = content_words(sentence, strlen(sentence));
+    g_autofree double *weights = g_new0(double, all->len);
+    double total = 0;
+    GHashTableIter iter;
+    gpointer word;
+
+    g_hash_table_iter_init(&iter, wanted);
+    while (g_hash_table_iter_next(&iter, &word, NULL)) {
+        guint n_holders = 0;
+        double weight;
+        for (guint i = 0; i < all->len; i++)
+            n_holders += g_hash_table_contains(all->pdata[i], word);
+        weight = log(1.0 + (double)all->len / MAX(n_holders, 1));
+        total += n_holders ? weight : 0;
+        for (guint i = 0; i < all->len; i++)
+            weights[i] += g_hash_table_contains(all->pdata[i], word) ? weight : 0;
+    }
+    for (guint i = 0; total > 0 && i < all->len; i++)
+        scores[i] += (float)(weights[i] / total);
+}
+
+gboolean
+pd_cite_passage(PdContext *context, GArray *passages, const float *attention, int n_rows,
+                const char *sentence, PdCitation *citation, GError **error)
+{
+    g_autoptr(GPtrArray) words = passage_words(context, passages, error);
+    g_autofree float *shares = g_new0(float, passages->len);
+    g_autofree float *scores = NULL;
+    float total = 0;
+
+    if (!words)
+        return FALSE;
+    for (guint i = 0; i < passages->len; i++) {
+        shares[i] = passage_mass(&g_array_index(passages, PdPassage, i), attention, n_rows);
+        total += shares[i];
+    }
+    for (guint i = 0; total > 0 && i < passages->len; i++)
+        shares[i] /= total;
+    scores = g_memdup2(shares, sizeof(float) * passages->len);
+    add_word_scores(words, sentence, scores);
+    citation->passage = 0;
+    for (guint i = 1; i < passages->len; i++)
+        if (scores[i] > scores[citation->passage])
+            citation->passage = i;
+    citation->share = shares[citation->passage];
+    return TRUE;
 }
 
 typedef struct {

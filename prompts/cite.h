@@ -32,6 +32,14 @@ void pd_citation_clear(gpointer citation);
  * sentence. */
 guint pd_cite_by_attention(GArray *passages, const float *attention, int n_rows, float *share);
 
+/*
+ * The passage a sentence rests on: the largest sum of its share of the attention and of the words
+ * it has in common with the sentence, each word weighted by how few passages hold it.  Sets
+ * citation->passage and share.
+ */
+gboolean pd_cite_passage(PdContext *context, GArray *passages, const float *attention, int n_rows,
+                         const char *sentence, PdCitation *citation, GError **error);
+
 /* Constrained decoding over the numbers of `passages` after the session's present rows, which are
  * the same afterwards. The session's sequence 0 must hold the answer up to the sentence's end. */
 gboolean pd_cite_by_id(PdContext *context, PdSession *session, GArray *passages, guint *passage,

@@ -14,7 +14,8 @@ static const char examples[] =
     "  pandect -C case add papers/ --json | jq .\n"
     "\n"
     "Adding a source again brings it up to date: only what changed is read and stored.  What was\n"
-    "left out, and why, is told here and by `pandect ls --skipped`.  Ctrl-C keeps what is done.";
+    "left out, and why, is told here and by `pandect ls --skipped`.  Ctrl-C keeps what is done.\n"
+    "The exit code is 1 if a source or document failed or was read only in part; the rest is kept.";
 
 /* Lines of one kind that are printed one by one; the rest is counted. */
 #define LINES_SHOWN_MAX 20
@@ -229,7 +230,7 @@ print_report(const char *name, const PdAddReport *r, GPtrArray *lines)
     puts(safe);
 }
 
-/* FALSE if this source could not be added; the others still are. */
+/* FALSE if this source could not be added, or not all of it; the others still are. */
 static gboolean
 add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *flags,
         const char *path, JsonBuilder *json)
@@ -252,16 +253,17 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
     g_clear_pointer(&progress, pd_progress_free);
     g_autofree char *alias = watch.alias;
     const char *name = alias ? alias : base;
+    gboolean complete = ok && report.n_failed == 0 && report.n_partial == 0;
     if (json) {
         print_report_json(json, path, &report, lines, error);
-        return ok;
+        return complete;
     }
     print_problems(name, lines, flags->verbose);
     if (ok)
         print_report(name, &report, lines);
     else
         pd_fail(error);
-    return ok;
+    return complete;
 }
 
 static int

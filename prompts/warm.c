@@ -127,6 +127,14 @@ start_session(Warm *warm, GError **error)
     PdRun prefix = {.tokens = (const gint32 *)context->prefix->data,
                     .n_tokens = (int)context->prefix->len};
 
+    if (sqlite3_db_readonly(pd_corpus_db(context->corpus), "main") == 1) {
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_CORPUS,
+                    "%s holds text that %s has not read, and nothing can be kept there now; run "
+                    "`pandect -C %s warm` when it can be written",
+                    pd_corpus_dir(context->corpus), pd_model_name(context->model),
+                    pd_corpus_dir(context->corpus));
+        return FALSE;
+    }
     for (guint i = 0; i < context->segments->len; i++) {
         PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, i);
         longest = MAX(longest, segment->header_ids->len + segment->row->n_tokens);

@@ -26,8 +26,8 @@ ask() {
     $pandect -C $corpus ask "$1"
     echo "   (answered in $(($(date +%s) - start)) s)"
 }
-ask "QUESTION1"
-ask "QUESTION2"
+ask "How many days' notice must a party give to end the services agreement early?"
+ask "Which function of the tidelog library allocates memory?"
 
 echo
 echo "Ask your own:  $pandect -C $corpus ask \"...\"   (samples/README.md has questions)"

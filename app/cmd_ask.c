@@ -28,6 +28,7 @@ typedef struct {
     gint64 seed;
     char *cite;
     gboolean reread;
+    int fresh;
 } AskFlags;
 
 static void
@@ -156,6 +157,7 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     options->sampler.min_p = (float)flags->min_p;
     options->sampler.repetition_penalty = 1;
     options->sampler.seed = (guint64)flags->seed;
+    options->fresh_tokens = flags->fresh;
     options->reread = flags->reread;
     options->cite = PD_CITE_ATTENTION;
     if (g_strcmp0(flags->cite, "ids") == 0)
@@ -164,8 +166,9 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
         *exit_code = pd_usage("ask", "--cite is attention or ids, not '%s'", flags->cite);
     if (!pd_parse_mode(flags->model.mode, &mode))
         *exit_code = pd_usage("ask", "--mode is auto, whole or swept, not '%s'", flags->model.mode);
-    if (flags->budget < 0 || flags->max_tokens < 0 || flags->top < 0)
-        *exit_code = pd_usage("ask", "--budget, --max-tokens and --top are positive numbers");
+    if (flags->budget < 0 || flags->fresh < 0 || flags->max_tokens < 0 || flags->top < 0)
+        *exit_code =
+            pd_usage("ask", "--budget, --fresh, --max-tokens and --top are positive numbers");
     if (!(flags->temperature >= 0) || !(flags->top_p > 0 && flags->top_p <= 1) ||
         !(flags->min_p >= 0 && flags->min_p < 1))
         *exit_code = pd_usage("ask", "--temperature >= 0, 0 < --top-p <= 1, 0 <= --min-p < 1");
@@ -225,6 +228,8 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
         {"max-tokens", 0, 0, G_OPTION_ARG_INT, &flags.max_tokens, "Longest answer (256)", "TOKENS"},
         {"cite", 0, 0, G_OPTION_ARG_STRING, &flags.cite,
          "How a sentence's passage is chosen: attention (default) or ids", "HOW"},
+        {"fresh", 0, 0, G_OPTION_ARG_INT, &flags.fresh,
+         "Of the passages, the best N tokens are run again (400)", "TOKENS"},
         {"reread", 0, 0, G_OPTION_ARG_NONE, &flags.reread,
          "Run the passages again in each other's sight instead of taking their kept rows: slower",
          NULL},

@@ -9,7 +9,7 @@ static const char examples[] =
     "  pandect -C case plan\n"
     "  pandect plan --tokens 1000000 --model qwen2.5-coder-0.5b --json\n"
     "\n"
-    "Times come from about a second of measuring two layers of the model on this machine.";
+    "Times come from measuring a few layers of the model on this machine for a moment.";
 
 static void
 print_plan(PdModel *model, const PdPlan *plan)

@@ -112,6 +112,8 @@ add_passages(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
         add_int(json, "start", start);
         add_int(json, "end", end);
         add_int(json, "tokens", passage->n_tokens);
+        json_builder_set_member_name(json, "fresh");
+        json_builder_add_boolean_value(json, passage->fresh);
         add_double(json, "score", passage->score);
         add_string(json, "header", segment->header);
         json_builder_end_object(json);

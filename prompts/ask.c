@@ -232,6 +232,15 @@ warm_and_sweep(Ask *ask, GError **error)
     return ask->answer->blocks != NULL;
 }
 
+/* How much of the passages is run again: all, or as much as the options say. */
+static guint
+fresh_tokens(const Ask *ask)
+{
+    if (ask->options->reread)
+        return 0; /* then nothing is taken from kept rows, whatever the marks */
+    return ask->options->fresh_tokens > 0 ? ask->options->fresh_tokens : PD_ASK_FRESH_TOKENS;
+}
+
 /* Mode C: warm, sweep, read the winners as ordinary context. */
 static gboolean
 sweep_and_read(Ask *ask, GError **error)
@@ -242,7 +251,8 @@ sweep_and_read(Ask *ask, GError **error)
 
     if (!warm_and_sweep(ask, error))
         return FALSE;
-    ask->answer->passages = pd_select_passages(ask->context, ask->answer->blocks, budget);
+    ask->answer->passages =
+        pd_select_passages(ask->context, ask->answer->blocks, budget, fresh_tokens(ask));
     started_us = g_get_monotonic_time();
     lay_out_passages(ask);
     if (!new_session(ask, error))

@@ -13,6 +13,7 @@
 
 typedef struct {
     int budget_tokens;     /* passages read when swept, in tokens; 0: default */
+    int fresh_tokens;      /* of them, the best, this many are run again; 0: default */
     int max_answer_tokens; /* 0: default */
     PdSamplerOptions sampler;
     PdCiteMethod cite;
@@ -20,6 +21,7 @@ typedef struct {
 } PdAskOptions;
 
 #define PD_ASK_BUDGET_TOKENS 1536
+#define PD_ASK_FRESH_TOKENS 400
 #define PD_ASK_ANSWER_TOKENS 256
 
 /* A sentence of the answer and what it rests on. */

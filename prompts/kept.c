@@ -58,6 +58,8 @@ pd_read_kept(PdContext *context, PdSession *session, GArray *prompt, GArray *pas
                          .n_header = n_header,
                          .first_token = (int)passage->first_token};
 
+        if (passage->fresh)
+            continue; /* run with what follows */
         if (!pd_segment_kv_key(context, segment, key, cancellable, error))
             return FALSE;
         record = pd_kv_store_get(context->store, key, error);

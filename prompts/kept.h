@@ -9,9 +9,9 @@
 #include "prompts/passages.h"
 
 /*
- * Bring sequence 0 of an empty session to `prompt`: header and text of each passage (first_row set)
- * come from its record, everything else is run.  n_kept (may be NULL): how many rows came from
- * records.
+ * Bring sequence 0 of an empty session to `prompt`: header and text of each passage that is not
+ * fresh come from its record, everything else is run.  n_kept (may be NULL): how many rows came
+ * from records.
  */
 gboolean pd_read_kept(PdContext *context, PdSession *session, GArray *prompt, GArray *passages,
                       guint *n_kept, GCancellable *cancellable, GError **error);

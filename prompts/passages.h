@@ -10,8 +10,9 @@ typedef struct {
     guint segment;     /* index in context->segments */
     guint first_token; /* of the segment's own tokens */
     guint n_tokens;
-    int first_row; /* of the prompt: where the first of these tokens stands */
-    float score;   /* of the best block; 0 when read whole */
+    int first_row;  /* of the prompt: where the first of these tokens stands */
+    gboolean fresh; /* run in the prompt, not taken from its kept rows */
+    float score;    /* of the best block; 0 when read whole */
 } PdPassage;
 
 /* The bytes of the part that tokens [first, first+n) of a segment cover. */

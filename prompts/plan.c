@@ -7,7 +7,7 @@
 #include "prompts/ask.h"
 #include "prompts/segment_kv.h"
 
-#define MEASURED_LAYERS 2
+#define MEASURED_LAYERS 3
 #define MEASURED_ROWS 2048
 #define MEASURED_CHUNK 512
 #define MEASURED_DECODES 4
@@ -40,7 +40,8 @@ pd_measure_rates(PdModel *model, PdRates *rates, GCancellable *cancellable, GErr
                                 .n_layers = n_layers};
     g_autoptr(PdSession) session = pd_session_new(model, &options, error);
     g_autofree gint32 *tokens = g_new0(gint32, MEASURED_ROWS);
-    double scale = (double)shape->n_layers / n_layers;
+    /* Of the last layer only keys and values are computed: it counts as none. */
+    double scale = (double)shape->n_layers / MAX(n_layers - 1, 1);
     double first = 0, last = 0, decode = 0, head_bytes, layer_bytes;
 
     if (!session)
@@ -120,6 +121,7 @@ plan_swept(PdModel *model, guint64 n_segments, const PdRates *rates, PdPlan *pla
     const PdModelShape *shape = pd_model_shape(model);
     double missing = plan->n_tokens - plan->n_warm_tokens;
     double length = n_segments ? (double)plan->n_tokens / n_segments : 0;
+    double run = MIN(plan->n_tokens, PD_ASK_FRESH_TOKENS) + 2 * PLAN_QUESTION_TOKENS;
     double read = MIN(plan->n_tokens, PD_ASK_BUDGET_TOKENS) + PLAN_QUESTION_TOKENS;
     PdSessionOptions options = {
         .n_sequences = 4, .max_tokens = PLAN_SEGMENT_TOKENS + 128, .kv_type = PD_F16};
@@ -129,8 +131,8 @@ plan_swept(PdModel *model, guint64 n_segments, const PdRates *rates, PdPlan *pla
     plan->session_bytes = pd_session_bytes(model, &options);
     plan->warm_seconds = missing * (rates->row_seconds + rates->position_seconds * length / 2);
     plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
-                                (PLAN_QUESTION_TOKENS + read) * rates->row_seconds +
-                                rates->position_seconds * read * read / 2 + rates->decode_seconds;
+                                run * (rates->row_seconds + rates->position_seconds * read) +
+                                rates->decode_seconds;
     plan->answer_seconds =
         plan->first_token_seconds +
         PLAN_ANSWER_TOKENS * (rates->decode_seconds + rates->position_seconds * read);

@@ -1,6 +1,6 @@
 /*
  * The plan: tokens, bytes and time before the work, from formulas and a short measurement of this
- * machine (two layers of the model over 2,048 rows: about a second).
+ * machine (three layers of the model over 2,048 rows: one to three seconds).
  */
 #ifndef PD_PLAN_H
 #define PD_PLAN_H

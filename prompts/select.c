@@ -9,6 +9,7 @@ typedef struct {
     guint first;
     guint last;
     float score;
+    gboolean fresh;
 } Range;
 
 /* Does a line start at this token?  Looks at the stored text's bytes through the token's own
@@ -35,7 +36,7 @@ expand(PdContext *context, const PdBlock *block)
                    (int)row->n_tokens);
 
     if (row->n_tokens <= PD_SELECT_WHOLE_TOKENS)
-        return (Range){block->segment, 0, row->n_tokens, block->score};
+        return (Range){block->segment, 0, row->n_tokens, block->score, FALSE};
     last = CLAMP(last, 1, (int)row->n_tokens);
     for (int i = 0; i < PD_SELECT_MARGIN_TOKENS && first > 0; i++, first--)
         if (starts_line(tokenizer, row, (guint)first))
@@ -43,7 +44,7 @@ expand(PdContext *context, const PdBlock *block)
     for (int i = 0; i < PD_SELECT_MARGIN_TOKENS && last < (int)row->n_tokens; i++, last++)
         if (starts_line(tokenizer, row, (guint)last))
             break;
-    return (Range){block->segment, (guint)first, (guint)last, block->score};
+    return (Range){block->segment, (guint)first, (guint)last, block->score, FALSE};
 }
 
 /* Grow a range that touches the new one, or add it; returns the number of tokens that came in. */
@@ -75,13 +76,44 @@ compare_ranges(gconstpointer a, gconstpointer b)
 {
     const Range *x = a, *y = b;
 
+    if (x->fresh != y->fresh)
+        return x->fresh ? 1 : -1;
     if (x->segment != y->segment)
         return x->segment < y->segment ? -1 : 1;
     return x->first < y->first ? -1 : x->first > y->first;
 }
 
+static guint
+range_cost(PdContext *context, const Range *range)
+{
+    const PdContextSegment *segment =
+        &g_array_index(context->segments, PdContextSegment, range->segment);
+
+    return range->last - range->first + segment->header_ids->len + 4; /* 4: "\n[12] " */
+}
+
+/* Mark the best ranges fresh: the best one always, then while they fit. */
+static void
+mark_fresh(PdContext *context, GArray *ranges, guint fresh_tokens)
+{
+    guint used = 0;
+
+    while (fresh_tokens > 0) {
+        Range *best = NULL;
+        for (guint i = 0; i < ranges->len; i++) {
+            Range *range = &g_array_index(ranges, Range, i);
+            if (!range->fresh && (!best || range->score > best->score))
+                best = range;
+        }
+        if (!best || (used > 0 && used + range_cost(context, best) > fresh_tokens))
+            return;
+        best->fresh = TRUE;
+        used += range_cost(context, best);
+    }
+}
+
 GArray *
-pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens)
+pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens, guint fresh_tokens)
 {
     g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(Range));
     GArray *passages = g_array_new(FALSE, FALSE, sizeof(PdPassage));
@@ -89,14 +121,12 @@ pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens)
 
     for (guint i = 0; i < blocks->len; i++) {
         Range range = expand(context, &g_array_index(blocks, PdBlock, i));
-        PdContextSegment *segment =
-            &g_array_index(context->segments, PdContextSegment, range.segment);
-        guint cost = range.last - range.first + segment->header_ids->len + 4;
 
-        if (i > 0 && used + cost > budget_tokens)
+        if (i > 0 && used + range_cost(context, &range) > budget_tokens)
             break;
         used += merge(context, ranges, range);
     }
+    mark_fresh(context, ranges, fresh_tokens);
     g_array_sort(ranges, compare_ranges);
     for (guint i = 0; i < ranges->len; i++) {
         Range *range = &g_array_index(ranges, Range, i);
@@ -104,6 +134,7 @@ pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens)
                              .segment = range->segment,
                              .first_token = range->first,
                              .n_tokens = range->last - range->first,
+                             .fresh = range->fresh,
                              .score = range->score};
         g_array_append_val(passages, passage);
     }

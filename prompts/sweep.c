@@ -200,40 +200,61 @@ scratch_init(Scratch *scratch, const Queries *queries, guint n_blocks_max, GErro
     return TRUE;
 }
 
-/* Score the segment's own tokens (not its header's) with one head. */
+/* The best scaled score of each block of 64 keys with each query of a head: out (n_queries,
+ * n_blocks). */
+static gboolean
+score_keys(const Queries *queries, Scratch *scratch, int head, const guint8 *keys, guint n_rows,
+           float *out, GError **error)
+{
+    const PdModelShape *shape = pd_model_shape(queries->context->model);
+    const PdDeviceOps *ops = scratch->device->ops;
+    gsize n_queries = queries->n_queries;
+    gsize n_out = n_queries * ((n_rows + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS);
+    gsize q_offset = sizeof(float) * head * n_queries * shape->head_dim;
+    PdBuffer *buffer =
+        ops->buffer_wrap(scratch->device, keys, n_rows * pd_row_bytes(PD_Q8_0, shape->head_dim));
+
+    if (!buffer)
+        return no_memory(error);
+    ops->score_blocks(scratch->device, (PdMem){scratch->out, 0}, (PdMem){scratch->lse, 0},
+                      (PdMem){buffer, 0}, (int)n_rows, shape->head_dim,
+                      (PdMem){scratch->q, q_offset}, (int)n_queries, shape->attn_scale);
+    ops->read(scratch->device, out, (PdMem){scratch->out, 0}, sizeof(float) * n_out);
+    ops->buffer_free(scratch->device, buffer);
+    for (gsize i = 0; i < n_out; i++)
+        out[i] *= shape->attn_scale;
+    return TRUE;
+}
+
+/* Score the segment's blocks with one head.  The header counts for each of them: often only the
+ * subject of a mail or the path of a file names the thing. */
 static gboolean
 score_segment(const Queries *queries, Scratch *scratch, int head, guint8 *record,
               const PdContextSegment *segment, float *best, GError **error)
 {
     const PdModelShape *shape = pd_model_shape(queries->context->model);
-    const PdDeviceOps *ops = scratch->device->ops;
-    guint n_rows = segment->row->n_tokens;
+    guint n_rows = segment->row->n_tokens, n_header = segment->header_ids->len;
     guint n_blocks = (n_rows + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
     gsize n_queries = queries->n_queries;
     int group = shape->n_heads / shape->n_kv_heads;
-    gsize row_bytes = pd_row_bytes(PD_Q8_0, shape->head_dim);
-    guint8 *keys = pd_segment_kv_stream(record, queries->heads[head].layer, FALSE,
-                                        queries->heads[head].head / group) +
-                   segment->header_ids->len * row_bytes;
-    PdBuffer *buffer = ops->buffer_wrap(scratch->device, keys, n_rows * row_bytes);
-    gsize q_offset = sizeof(float) * head * n_queries * shape->head_dim;
-    g_autofree float *out = g_try_new(float, n_queries *n_blocks);
+    const guint8 *keys = pd_segment_kv_stream(record, queries->heads[head].layer, FALSE,
+                                              queries->heads[head].head / group);
+    g_autofree float *own = g_try_new(float, n_queries *n_blocks);
+    g_autofree float *header = g_try_new(float, n_queries);
 
-    if (!buffer || !out) {
-        if (buffer)
-            ops->buffer_free(scratch->device, buffer);
+    if (!own || !header)
         return no_memory(error);
-    }
-    ops->score_blocks(scratch->device, (PdMem){scratch->out, 0}, (PdMem){scratch->lse, 0},
-                      (PdMem){buffer, 0}, (int)n_rows, shape->head_dim,
-                      (PdMem){scratch->q, q_offset}, (int)n_queries, shape->attn_scale);
-    ops->read(scratch->device, out, (PdMem){scratch->out, 0}, sizeof(float) * n_queries * n_blocks);
-    ops->buffer_free(scratch->device, buffer);
+    if (!score_keys(queries, scratch, head, keys, n_header, header, error) ||
+        !score_keys(queries, scratch, head,
+                    keys + n_header * pd_row_bytes(PD_Q8_0, shape->head_dim), n_rows, own, error))
+        return FALSE;
     for (guint b = 0; b < n_blocks; b++)
         for (gsize i = 0; i < n_queries; i++)
-            best[b * n_queries + i] = out[i * n_blocks + b] * shape->attn_scale;
+            best[b * n_queries + i] = MAX(own[i * n_blocks + b], header[i]);
     return TRUE;
 }
+
+G_STATIC_ASSERT(PD_HEADER_TOKENS_MAX <= PD_SWEEP_BLOCK_TOKENS); /* one block of header keys */
 
 /* z[b] = mean over query tokens of the block's best score, one head */
 static void

@@ -3,10 +3,10 @@
  *
  * The question is run behind the shared prefix; the queries of its content words at the retrieval
  * heads are turned as if every key stood PD_SWEEP_DISTANCE tokens before them (hybrid-attention
- * design, section 8) and multiplied with the stored keys of the segment's own tokens.  Per head a
- * block's score is the mean over those words of its best key's score, standardised over all blocks;
- * the block's score is the mean over heads.  (The maximum over words, which the design measured
- * best, finds less than half as often on the sample questions: tests/bench/calibrate.c.)
+ * design, section 8) and multiplied with the stored keys of the block and of its segment's header.
+ * Per head a block's score is the mean over those words of its best key's score, standardised over
+ * all blocks; the block's score is the mean over heads.  (The maximum over words, which the design
+ * measured best, finds less than half as often on the sample questions: tests/bench/calibrate.c.)
  */
 #ifndef PD_SWEEP_H
 #define PD_SWEEP_H

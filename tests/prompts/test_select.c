@@ -98,7 +98,7 @@ test_expand(Fixture *f, gconstpointer unused)
         g_array_set_size(blocks, 0);
         add_block(blocks, 0, (guint)token, 1);
         g_clear_pointer(&passages, g_array_unref);
-        passages = pd_select_passages(f->world.context, blocks, 10000);
+        passages = pd_select_passages(f->world.context, blocks, 10000, 0);
         g_assert_cmpuint(passages->len, ==, 1);
         assert_passage(passages, 0, 0, (guint)first, (guint)last);
     }
@@ -111,7 +111,7 @@ test_unbroken(Fixture *f, gconstpointer unused)
     g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
 
     add_block(blocks, 1, 500, 1);
-    passages = pd_select_passages(f->world.context, blocks, 10000);
+    passages = pd_select_passages(f->world.context, blocks, 10000, 0);
     assert_passage(passages, 0, 1, 500 - 2 * PD_SELECT_MARGIN_TOKENS,
                    500 + PD_SWEEP_BLOCK_TOKENS + 2 * PD_SELECT_MARGIN_TOKENS);
 }
@@ -125,7 +125,7 @@ test_ends(Fixture *f, gconstpointer unused)
 
     g_array_append_val(blocks, tail);
     add_block(blocks, 0, 0, 0.5);
-    passages = pd_select_passages(f->world.context, blocks, 10000);
+    passages = pd_select_passages(f->world.context, blocks, 10000, 0);
     g_assert_cmpuint(passages->len, ==, 2);
     assert_passage(passages, 0, 0, 0, 120); /* 64 and 48 of margin, out to the next line */
     assert_passage(passages, 1, 3, 1520, 1600);
@@ -137,7 +137,7 @@ test_short_segment(Fixture *f, gconstpointer unused)
     g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
 
     add_block(blocks, 2, 100, 1);
-    passages = pd_select_passages(f->world.context, blocks, 10000);
+    passages = pd_select_passages(f->world.context, blocks, 10000, 0);
     g_assert_cmpuint(passages->len, ==, 1);
     assert_passage(passages, 0, 2, 0, 5 * LINE_BYTES);
 }
@@ -155,7 +155,7 @@ test_merge_and_order(Fixture *f, gconstpointer unused)
     add_block(blocks, 0, 300, 6);
     add_block(blocks, 0, 1064, 5);
     add_block(blocks, 3, 800 + 160, 4); /* expansions 720..920 and 880..1080 overlap */
-    passages = pd_select_passages(f->world.context, blocks, 10000);
+    passages = pd_select_passages(f->world.context, blocks, 10000, 0);
     g_assert_cmpuint(passages->len, ==, 4);
     assert_passage(passages, 0, 0, 240, 440);
     assert_passage(passages, 1, 0, 920, 1200);
@@ -176,7 +176,7 @@ test_budget(Fixture *f, gconstpointer unused)
     for (int i = 0; i < 24; i++)
         add_block(blocks, i % 2 ? 0 : 3, (guint)i * 613 % 1500, 100.0f - i);
     for (guint budget = 1; budget < 4000; budget += 97) {
-        g_autoptr(GArray) passages = pd_select_passages(f->world.context, blocks, budget);
+        g_autoptr(GArray) passages = pd_select_passages(f->world.context, blocks, budget, 0);
         guint used = 0;
 
         for (guint i = 0; i < passages->len; i++)

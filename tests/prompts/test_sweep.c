@@ -88,12 +88,12 @@ turned_queries(PdContext *context, int layer, int head, int *n)
     return out;
 }
 
-/* A segment's own keys at a head, (n_tokens, head_dim): the record's rows after the header's. */
+/* A segment's keys at a head, (header and own tokens, head_dim): all rows of the record. */
 static float *
-own_keys(PdContext *context, const PdContextSegment *segment, int layer, int head)
+segment_keys(PdContext *context, const PdContextSegment *segment, int layer, int head)
 {
     const PdModelShape *shape = pd_model_shape(context->model);
-    gsize n = (gsize)segment->row->n_tokens * shape->head_dim;
+    gsize n = (gsize)(segment->header_ids->len + segment->row->n_tokens) * shape->head_dim;
     int kv_head = head / (shape->n_heads / shape->n_kv_heads);
     float *keys = g_new(float, n);
     guint8 key[PD_KV_KEY_BYTES];
@@ -106,12 +106,13 @@ own_keys(PdContext *context, const PdContextSegment *segment, int layer, int hea
     record = pd_kv_store_get(context->store, key, &error);
     g_assert_no_error(error);
     stream = pd_segment_kv_stream((guint8 *)g_bytes_get_data(record, NULL), layer, FALSE, kv_head);
-    pd_dequantize_row(PD_Q8_0, stream + segment->header_ids->len * 34 * (gsize)shape->head_dim / 32,
-                      keys, n);
+    pd_dequantize_row(PD_Q8_0, stream, keys, n);
     return keys;
 }
 
-/* q . k / sqrt(d) of one query and every own token of every segment: an array of doubles each. */
+/* q . k / sqrt(d) of one query and every token of every segment, header first: an array of doubles
+ * each.
+ */
 static GPtrArray *
 scaled_scores(PdContext *context, const double *q, int d, GPtrArray *keys)
 {
@@ -121,7 +122,7 @@ scaled_scores(PdContext *context, const double *q, int d, GPtrArray *keys)
         PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
         const float *k = g_ptr_array_index(keys, s);
         GArray *scores = g_array_new(FALSE, FALSE, sizeof(double));
-        for (guint r = 0; r < segment->row->n_tokens; r++) {
+        for (guint r = 0; r < segment->header_ids->len + segment->row->n_tokens; r++) {
             double dot = 0;
             for (int c = 0; c < d; c++)
                 dot += q[c] * k[(gsize)r * d + c];
@@ -133,16 +134,21 @@ scaled_scores(PdContext *context, const double *q, int d, GPtrArray *keys)
     return all;
 }
 
-/* Add each block's best score with this query to its sum. */
+/* Add each block's best score with this query, its header's included, to its sum. */
 static void
-add_query(GPtrArray *all, GArray *sums)
+add_query(PdContext *context, GPtrArray *all, GArray *sums)
 {
     guint at = 0;
 
     for (guint s = 0; s < all->len; s++) {
         GArray *scores = g_ptr_array_index(all, s);
-        for (guint first = 0; first < scores->len; first += 64, at++) {
-            double best = -INFINITY;
+        guint n_header = g_array_index(context->segments, PdContextSegment, s).header_ids->len;
+        double header = -INFINITY;
+
+        for (guint r = 0; r < n_header; r++)
+            header = MAX(header, g_array_index(scores, double, r));
+        for (guint first = n_header; first < scores->len; first += 64, at++) {
+            double best = header;
             for (guint r = first; r < MIN(first + 64, scores->len); r++)
                 best = MAX(best, g_array_index(scores, double, r));
             g_array_index(sums, double, at) += best;
@@ -163,13 +169,13 @@ head_scores(PdContext *context, int layer, int head)
     g_assert_cmpint(n_queries, >, 20);
     for (guint s = 0; s < context->segments->len; s++) {
         PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
-        g_ptr_array_add(keys, own_keys(context, segment, layer, head));
+        g_ptr_array_add(keys, segment_keys(context, segment, layer, head));
         for (guint at = 0; at < segment->row->n_tokens; at += 64)
             g_array_append_val(sums, none);
     }
     for (int i = 0; i < n_queries; i++) {
         g_autoptr(GPtrArray) all = scaled_scores(context, queries + (gsize)i * d, d, keys);
-        add_query(all, sums);
+        add_query(context, all, sums);
     }
     return sums; /* n_queries times the mean: standardised all the same */
 }

@@ -166,6 +166,33 @@ test_merge_and_order(Fixture *f, gconstpointer unused)
     g_assert_cmpfloat(g_array_index(passages, PdPassage, 3).score, ==, 9);
 }
 
+/* The best passages are run again and stand last, in corpus order; one always, more while they fit.
+ */
+static void
+test_fresh(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GArray) blocks = new_blocks(), one = NULL, two = NULL;
+
+    add_block(blocks, 3, 800, 9); /* 200 tokens each */
+    add_block(blocks, 0, 1000, 8);
+    add_block(blocks, 2, 0, 7);
+    one = pd_select_passages(f->world.context, blocks, 10000, 1);
+    g_assert_cmpuint(one->len, ==, 3);
+    assert_passage(one, 2, 3, 720, 920);
+    g_assert_true(g_array_index(one, PdPassage, 2).fresh);
+    g_assert_false(g_array_index(one, PdPassage, 0).fresh ||
+                   g_array_index(one, PdPassage, 1).fresh);
+    two = pd_select_passages(f->world.context, blocks, 10000, 2 * (200 + f->header + 4));
+    g_assert_cmpuint(g_array_index(two, PdPassage, 0).segment, ==, 2);
+    g_assert_false(g_array_index(two, PdPassage, 0).fresh);
+    g_assert_cmpuint(g_array_index(two, PdPassage, 1).segment, ==, 0);
+    g_assert_true(g_array_index(two, PdPassage, 1).fresh);
+    g_assert_cmpuint(g_array_index(two, PdPassage, 2).segment, ==, 3);
+    g_assert_true(g_array_index(two, PdPassage, 2).fresh);
+    for (guint i = 0; i < two->len; i++)
+        g_assert_cmpint(g_array_index(two, PdPassage, i).number, ==, (int)i + 1);
+}
+
 /* Tokens of all passages, headers and numbers included, stay within the budget; the first passage
  * is taken even if it alone is more. */
 static void
@@ -205,6 +232,7 @@ main(int argc, char **argv)
     ADD("/select/ends", test_ends);
     ADD("/select/short-segment", test_short_segment);
     ADD("/select/merge-and-order", test_merge_and_order);
+    ADD("/select/fresh", test_fresh);
     ADD("/select/budget", test_budget);
     return g_test_run();
 }

@@ -294,9 +294,17 @@ def _(world):
     assert one == two and one != three
 
 
-@test("ask --reuse: passages from their kept rows, cited as ever")
+@test("ask: most passages from their kept rows, the best run again; --reread runs all of them")
 def _(world):
-    reply = world.json(*world.with_model("ask", "--json", "--reuse", "--max-tokens", 30, QUESTION))
+    asked = world.with_model("ask", "--json", "--max-tokens", 30, "--fresh", 300)
+    reply = world.json(*asked, QUESTION)
     assert check_citations(world, reply) >= 1
     usage = reply["usage"]
-    assert usage["cached_tokens"] >= sum(p["tokens"] for p in reply["passages"]), usage
+    kept = [p for p in reply["passages"] if not p["fresh"]]
+    fresh = [p for p in reply["passages"] if p["fresh"]]
+    assert kept and fresh and reply["passages"][-1]["fresh"]
+    assert min(p["score"] for p in fresh) >= max(p["score"] for p in kept)
+    assert usage["cached_tokens"] >= sum(p["tokens"] for p in kept), usage
+    assert usage["cached_tokens"] < usage["prompt_tokens"] - sum(p["tokens"] for p in fresh), usage
+    again = world.json(*asked, "--reread", QUESTION)
+    assert again["usage"]["cached_tokens"] == 0

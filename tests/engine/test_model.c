@@ -163,9 +163,11 @@ test_smollm2(void)
             double to_exact = cosine_of_8th(logits, exact->data, exact->dims[0]);
             double to_llama = cosine_of_8th(logits, sample->data, sample->dims[0]);
             g_test_message("cosine %.6f with float64, %.6f with llama.cpp", to_exact, to_llama);
-            /* llama.cpp has 0.9988 with float64: both round activations to 8 bits. */
-            g_assert_cmpfloat(to_exact, >, 0.9985);
-            g_assert_cmpfloat(to_llama, >, 0.9975);
+            /* llama.cpp has 0.9988 with float64: both round activations to 8 bits, and a last bit
+             * that differs (other instruction set, other optimization) moves roundings: 0.9988 to
+             * 0.9994 were seen here.  Two independent roundings are about twice as far apart. */
+            g_assert_cmpfloat(to_exact, >, 0.998);
+            g_assert_cmpfloat(to_llama, >, 0.995);
         }
         const gint32 *want = (const gint32 *)greedy->data + step;
         g_assert_cmpint(best_of(logits, n_vocab), ==, *want);

@@ -8,7 +8,6 @@ typedef enum {
     PD_PROMPTS_ERROR_EMPTY,    /* the corpus holds no text */
     PD_PROMPTS_ERROR_TOO_LONG, /* the question does not fit */
     PD_PROMPTS_ERROR_CORPUS,   /* stored bytes and what was encoded disagree */
-    PD_PROMPTS_ERROR_CANCELLED,
 } PdPromptsError;
 
 #define PD_PROMPTS_ERROR (pd_prompts_error_quark())

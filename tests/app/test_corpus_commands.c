@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
+#include "tests/remove_tree.h"
 
 static const char model[] = PD_SOURCE_ROOT "/tests/golden/tiny/tiny.gguf";
 
@@ -34,18 +35,6 @@ set_up(Fixture *f, gconstpointer data)
     write_file(f, "files/README.md", "# Rent\n\nIt is 900 euros, due on the first.\n", -1);
     write_file(f, "files/notes.txt", "caf\xc3\xa9\r\nsecond line\r\n", -1);
     write_file(f, "files/data.bin", "\x7f\x45\x4c\x46\0\0\1\2\0\0\0\0\377\376\0\1", 16);
-}
-
-static void
-remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    g_remove(path);
 }
 
 /* g_strndup gives NULL for the data of empty bytes. */

@@ -4,6 +4,7 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <glib/gstdio.h>
+#include "tests/remove_tree.h"
 
 typedef struct {
     char *root; /* also the cache folder */
@@ -15,19 +16,6 @@ static void
 set_up(Fixture *f, gconstpointer data)
 {
     f->root = g_dir_make_tmp("pandect-app-XXXXXX", NULL);
-}
-
-static void
-remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    g_remove(path);
 }
 
 static void

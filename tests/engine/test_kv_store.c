@@ -13,6 +13,7 @@
 #include "engine/crc32c.h"
 #include "engine/error.h"
 #include "engine/kv_store_private.h"
+#include "tests/remove_tree.h"
 
 typedef struct {
     char *root;
@@ -52,19 +53,6 @@ set_up(Fixture *f, gconstpointer data)
     f->db_path = g_build_filename(f->root, "corpus.db", NULL);
     f->kv = g_build_filename(f->root, "kv", NULL);
     f->db = open_writable(f->db_path);
-}
-
-static void
-remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    g_remove(path);
 }
 
 static void

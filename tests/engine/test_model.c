@@ -11,6 +11,7 @@
 #include "engine/error.h"
 #include "engine/safetensors.h"
 #include "engine/session.h"
+#include "tests/remove_tree.h"
 
 static char *smollm2_path; /* in the cache folder of the person, not of the tests */
 
@@ -471,19 +472,6 @@ enter_own_cache(void)
     char *own = g_dir_make_tmp("pandect-XXXXXX", NULL);
     g_setenv("XDG_CACHE_HOME", own, TRUE);
     return own;
-}
-
-/* Depth first; the folder is ours and holds neither links nor special files. */
-static void
-remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    g_remove(path);
 }
 
 int

@@ -12,6 +12,7 @@
 #include <archive_entry.h>
 #include <glib/gstdio.h>
 #include "engine/error.h"
+#include "tests/remove_tree.h"
 
 #define N_BYTES 1000000
 #define N_PARTS 3
@@ -211,19 +212,6 @@ set_up(Fixture *f, gconstpointer data)
                                   .member = "%P/data/part%02N.bin"};
     g_mutex_init(&f->lock);
     write_python(f);
-}
-
-static void
-remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    g_remove(path);
 }
 
 static void

@@ -4,6 +4,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include "tests/remove_tree.h"
 
 /* --- model and folders --- */
 
@@ -74,17 +75,7 @@ fixture_folder(void)
 void
 fixture_remove(char *dir)
 {
-    g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
-    const char *name;
-
-    while (entries && (name = g_dir_read_name(entries))) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        if (g_file_test(path, G_FILE_TEST_IS_DIR) && !g_file_test(path, G_FILE_TEST_IS_SYMLINK))
-            fixture_remove(g_steal_pointer(&path));
-        else
-            g_unlink(path);
-    }
-    g_rmdir(dir);
+    remove_tree(dir);
     g_free(dir);
 }
 

@@ -45,21 +45,39 @@ keep_queries(const PdLayerRows *rows, gpointer user_data)
     }
 }
 
-/* Turn a query by a fixed distance: the rotation RoPE gives it against a key at position 0. */
-static void
-rotate(float *q, const PdModelShape *shape, const PdLayer *layer, int distance)
+static gboolean
+no_memory(GError **error)
 {
-    int d = shape->head_dim;
-    double theta = layer->local ? shape->rope_theta_local : shape->rope_theta;
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for the sweep");
+    return FALSE;
+}
 
-    for (int i = 0; i < d / 2; i++) {
-        double angle = distance * pow(theta, -2.0 * i / d);
-        int a = shape->rope_kind == PD_ROPE_NEOX ? i : 2 * i;
-        int b = shape->rope_kind == PD_ROPE_NEOX ? i + d / 2 : 2 * i + 1;
-        float x = q[a], y = q[b];
-        q[a] = (float)(x * cos(angle) - y * sin(angle));
-        q[b] = (float)(x * sin(angle) + y * cos(angle));
+/* Turn the queries by a fixed distance: the model's own rotation against a key at position 0. */
+static gboolean
+turn_queries(Queries *queries, PdSession *session, GError **error)
+{
+    const PdModelShape *shape = pd_model_shape(queries->context->model);
+    PdDevice *device = pd_model_device(queries->context->model);
+    gsize n_floats = (gsize)queries->n_queries * shape->head_dim;
+    PdBuffer *buffer = device->ops->buffer_new(device, n_floats * sizeof(float));
+    g_autofree gint32 *positions = g_new(gint32, queries->n_queries);
+
+    if (!buffer)
+        return no_memory(error);
+    for (int i = 0; i < queries->n_queries; i++)
+        positions[i] = PD_SWEEP_DISTANCE;
+    for (int h = 0; h < queries->n_heads; h++) {
+        float *q = queries->queries + (gsize)h * n_floats;
+        const PdRope *rope =
+            pd_session_rope(session, queries->heads[h].layer, PD_SWEEP_DISTANCE + 1);
+
+        device->ops->write(device, (PdMem){buffer, 0}, q, n_floats * sizeof(float));
+        device->ops->rope(device, (PdMem){buffer, 0}, rope, positions, queries->n_queries, 1,
+                          shape->head_dim);
+        device->ops->read(device, q, (PdMem){buffer, 0}, n_floats * sizeof(float));
     }
+    device->ops->buffer_free(device, buffer);
+    return TRUE;
 }
 
 /* Run prefix and question through the layers that are needed, keeping the queries. */
@@ -91,7 +109,7 @@ run_question(Queries *queries, const char *question, GCancellable *cancellable, 
         mask[queries->heads[h].layer] = TRUE;
         options.n_layers = MAX(options.n_layers, queries->heads[h].layer + 1);
     }
-    options.max_tokens = (int)tokens->len;
+    options.max_tokens = MAX((int)tokens->len, PD_SWEEP_DISTANCE + 1); /* the table's length too */
     session = pd_session_new(context->model, &options, error);
     if (!session)
         return FALSE;
@@ -100,11 +118,7 @@ run_question(Queries *queries, const char *question, GCancellable *cancellable, 
     run.n_tokens = (int)tokens->len;
     if (!pd_session_run(session, &run, 1, cancellable, NULL, NULL, error))
         return FALSE;
-    for (int h = 0; h < queries->n_heads; h++)
-        for (int i = 0; i < queries->n_queries; i++)
-            rotate(queries->queries + ((gsize)h * queries->n_queries + i) * shape->head_dim, shape,
-                   pd_model_layer(context->model, queries->heads[h].layer), PD_SWEEP_DISTANCE);
-    return TRUE;
+    return turn_queries(queries, session, error);
 }
 
 /* Words that ask, not what is asked for: they match everything. */
@@ -174,13 +188,6 @@ scratch_clear(Scratch *scratch)
         ops->buffer_free(scratch->device, scratch->lse);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Scratch, scratch_clear)
-
-static gboolean
-no_memory(GError **error)
-{
-    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for the sweep");
-    return FALSE;
-}
 
 static gboolean
 scratch_init(Scratch *scratch, const Queries *queries, guint n_blocks_max, GError **error)

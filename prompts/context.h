@@ -21,6 +21,10 @@
 
 typedef enum { PD_READ_AUTO, PD_READ_WHOLE, PD_READ_SWEPT } PdReadMode;
 
+/* What is kept of a swept segment: only the keys that the retrieval heads scan (winners are run
+ * again), or keys and values of every layer (winners are put in from their rows). */
+typedef enum { PD_KV_AUTO, PD_KV_INDEX, PD_KV_FULL } PdKvTier;
+
 /* A segment with all a prompt needs of it. */
 typedef struct {
     const PdSegmentRow *row;

@@ -136,3 +136,9 @@ pd_context_free(PdContext *context)
     g_clear_pointer(&context->model, pd_model_unref);
     g_free(context);
 }
+
+gboolean
+pd_context_keeps_rows(const PdContext *context)
+{
+    return context->tier != PD_KV_INDEX;
+}

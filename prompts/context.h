@@ -5,8 +5,9 @@
  * where it comes from, and the key of its KV record.  Two ways of reading (hybrid-attention design,
  * modes C and D): whole   the corpus fits the model's window: [prefix][header segment]... is one
  * sequence, its 16-bit KV rows are kept in chunks, keyed by all tokens before and in them; swept
- * each segment is encoded alone as [prefix][header][segment]; its keys before RoPE and values are
- * kept at 8 bits; a question scores all of them and re-reads the best passages.
+ * each segment is encoded alone as [prefix][header][segment]; what is kept of it depends on the
+ * tier (tier.h): keys that find, or keys and values of every layer, position-free and compressed; a
+ * question scores all of them and reads the best passages.
  */
 #ifndef PD_CONTEXT_H
 #define PD_CONTEXT_H
@@ -18,12 +19,9 @@
 #include "engine/session.h"
 #include "ingest/corpus.h"
 #include "prompts/profile.h"
+#include "prompts/tier.h"
 
 typedef enum { PD_READ_AUTO, PD_READ_WHOLE, PD_READ_SWEPT } PdReadMode;
-
-/* What is kept of a swept segment: only the keys that the retrieval heads scan (winners are run
- * again), or keys and values of every layer (winners are put in from their rows). */
-typedef enum { PD_KV_AUTO, PD_KV_INDEX, PD_KV_FULL } PdKvTier;
 
 /* A segment with all a prompt needs of it. */
 typedef struct {
@@ -39,6 +37,8 @@ typedef struct {
     PdKvStore *store;
     PdProfile profile;
     PdReadMode mode;      /* WHOLE or SWEPT, decided */
+    PdKvTier tier;        /* INDEX or FULL, decided; of no use when read whole */
+    char *tier_why;       /* in one line */
     GPtrArray *documents; /* PdDocumentRow */
     GPtrArray *rows;      /* PdSegmentRow */
     GArray *segments;     /* PdContextSegment, in corpus order */
@@ -46,10 +46,16 @@ typedef struct {
     guint64 n_tokens;     /* of all segments, headers included */
 } PdContext;
 
-/* The corpus must hold text.  References: corpus is borrowed, model is referenced. */
+/* The corpus must hold text.  The tier is decided as for AUTO.  References: corpus is borrowed,
+ * model is referenced. */
 PdContext *pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode,
                           GCancellable *cancellable, GError **error);
 void pd_context_free(PdContext *context);
+/* AUTO: what most segments have already, else as pd_kv_choose decides. */
+gboolean pd_context_set_tier(PdContext *context, PdKvTier wanted, GCancellable *cancellable,
+                             GError **error);
+/* Can passages be put in from their records (else every one is run again)? */
+gboolean pd_context_keeps_rows(const PdContext *context);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdContext, pd_context_free)
 
 /* How many tokens of question and answer are kept free at the end of a whole reading. */

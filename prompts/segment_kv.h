@@ -38,6 +38,27 @@ guint8 *pd_segment_kv_stream(guint8 *record, int layer, gboolean values, int kv_
 gboolean pd_segment_kv_check(const PdContext *context, const PdContextSegment *segment,
                              GBytes *record, GError **error);
 
+/*
+ * Version 2 of the record (compressed blocks, two tiers) is read through these.
+ *
+ * pd_segment_kv_get: the checked record that serves the context's tier: its own or, for INDEX, a
+ * FULL one.  `key` (may be NULL) gets the key of what was found, or of what was found damaged
+ * (error CORRUPT: drop it).  NOT_FOUND: there is none, warm first.
+ */
+GBytes *pd_segment_kv_get(PdContext *context, const PdContextSegment *segment,
+                          guint8 key[PD_KV_KEY_BYTES], GCancellable *cancellable, GError **error);
+
+/* Rows of one layer and KV head: two streams of kv_block.h, so that blocks of 64 rows are the
+ * sweep's blocks. */
+typedef struct {
+    const guint8 *header, *rows;
+    int bits;
+    guint n_header_rows, n_rows; /* n_rows: the segment's own, without the header's */
+} PdKeyStream;
+
+/* The keys of one layer and KV head; FALSE: this tier does not hold them. */
+gboolean pd_segment_kv_keys(const guint8 *record, int layer, int kv_head, PdKeyStream *stream);
+
 /* A SHA-256 that everything which changes the numbers has gone into, for chained keys. */
 GChecksum *pd_kv_key_begin(PdContext *context, const char *kind, GCancellable *cancellable,
                            GError **error);

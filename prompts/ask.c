@@ -241,18 +241,40 @@ fresh_tokens(const Ask *ask)
     return ask->options->fresh_tokens > 0 ? ask->options->fresh_tokens : PD_ASK_FRESH_TOKENS;
 }
 
-/* Mode C: warm, sweep, read the winners as ordinary context. */
+/* The caller's passages, numbered as they come; kept rows are needed only where they are used. */
 static gboolean
-sweep_and_read(Ask *ask, GError **error)
+take_passages(Ask *ask, GError **error)
+{
+    ask->answer->passages = g_array_copy(ask->options->passages);
+    for (guint i = 0; i < ask->answer->passages->len; i++)
+        g_array_index(ask->answer->passages, PdPassage, i).number = (int)i + 1;
+    return ask->options->reread || ask->answer->passages->len == 0 ||
+           pd_context_warm(ask->context, &ask->answer->warm, on_warm, ask, ask->cancellable, error);
+}
+
+static gboolean
+choose_passages(Ask *ask, GError **error)
 {
     guint budget =
         ask->options->budget_tokens > 0 ? ask->options->budget_tokens : PD_ASK_BUDGET_TOKENS;
-    gint64 started_us;
 
+    if (ask->options->passages)
+        return take_passages(ask, error);
     if (!warm_and_sweep(ask, error))
         return FALSE;
     ask->answer->passages =
         pd_select_passages(ask->context, ask->answer->blocks, budget, fresh_tokens(ask));
+    return TRUE;
+}
+
+/* Mode C: warm, sweep, read the winners as ordinary context. */
+static gboolean
+sweep_and_read(Ask *ask, GError **error)
+{
+    gint64 started_us;
+
+    if (!choose_passages(ask, error))
+        return FALSE;
     started_us = g_get_monotonic_time();
     lay_out_passages(ask);
     if (!new_session(ask, error))

@@ -17,7 +17,8 @@ typedef struct {
     int max_answer_tokens; /* 0: default */
     PdSamplerOptions sampler;
     PdCiteMethod cite;
-    gboolean reread; /* swept: run the passages again instead of taking their kept rows */
+    gboolean reread;  /* swept: run the passages again instead of taking their kept rows */
+    GArray *passages; /* swept: read these PdPassage instead of sweeping (empty: none); borrowed */
 } PdAskOptions;
 
 #define PD_ASK_BUDGET_TOKENS 1536

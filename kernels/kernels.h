@@ -100,6 +100,8 @@ typedef enum {
  *   PD_Q8_0 same shape in Q8_0 blocks of 32 along head_dim; keys are stored before RoPE and
  *           without the key bias, so the rows are position-free: row r gets position
  *           `position0 + r` and `k_bias` when attention reads it.
+ * position_free: PD_F16 and PD_F32 keys are stored as PD_Q8_0 keys always are, before RoPE and
+ *           without bias.
  */
 typedef struct {
     PdDtype type;
@@ -108,7 +110,15 @@ typedef struct {
     int capacity_rows;
     PdMem k;
     PdMem v;
+    bool position_free;
 } PdKv;
+
+/* Whether keys lack RoPE and bias until attention reads them. */
+static inline bool
+pd_kv_is_bare(const PdKv *kv)
+{
+    return kv->type == PD_Q8_0 || kv->position_free;
+}
 
 /* cos/sin of every position: f32 (n_positions, n_rot/2, 2), made once per model and theta. */
 typedef struct {
@@ -133,11 +143,46 @@ typedef struct {
     int kv_rows;     /* rows present; >= first_q_row + n_q */
     int window;      /* 0: all */
     float scale;
-    /* PD_Q8_0 only: */
+    /* Position-free keys only: */
     const PdRope *rope;
     int position0;
     PdWeight k_bias; /* F32 (n_kv_heads * head_dim), or absent */
 } PdAttention;
+
+/* Neighbouring rows of a position-free cache and where the first of them stands for the query. */
+typedef struct {
+    int first_row;
+    int n_rows;
+    int position;
+} PdRowRange;
+
+/* Neighbouring query rows that share a list of ranges. */
+typedef struct {
+    int first_q; /* its first row in q and out */
+    int n_q;     /* 1 .. PD_LIST_ROWS_MAX */
+    int q_row;   /* kv row of that first query row: row i sees no kv row behind q_row + i */
+    int first_range;
+    int n_ranges; /* disjoint, ascending */
+} PdRowGroup;
+
+#define PD_LIST_ROWS_MAX 64
+
+/*
+ * Attention over lists of rows of a position-free cache: one softmax over all ranges of a row's
+ * group.  The caller has turned q to its own position on the same scale.  A row that sees nothing
+ * gets zeros.
+ */
+typedef struct {
+    PdMem q;   /* f32 (rows, n_heads, head_dim), RoPE applied */
+    PdMem out; /* f32 (rows, n_heads, head_dim) */
+    int n_heads;
+    float scale;
+    const PdRope *rope; /* NULL: none */
+    PdWeight k_bias;
+    const PdRowGroup *groups;
+    int n_groups;
+    const PdRowRange *ranges;
+} PdListAttention;
 
 /* What a device can say of itself, for `bench` and the planner. */
 typedef struct {
@@ -194,6 +239,20 @@ typedef struct {
      * PD_F16 cache: out f32 (n_heads, kv_rows), each row sums to 1.  For citations and --why. */
     void (*attention_weights)(PdDevice *dev, PdMem out, const PdKv *kv, PdMem q, int n_heads,
                               int kv_rows, float scale);
+
+    int (*attention_list)(PdDevice *dev, const PdKv *kv, const PdListAttention *a);
+
+    /* The weights behind attention_list of ONE query row and one group of n_heads heads from
+     * `first_head` on, which share a key/value head: out f32 (n_heads, rows of all ranges), each
+     * row sums to 1. */
+    void (*attention_list_weights)(PdDevice *dev, PdMem out, const PdKv *kv,
+                                   const PdListAttention *a, int first_head, int n_heads);
+
+    /* Selection: out f32 (n_q, n_blocks), the maximum of q . k over the PD_SCORE_BLOCK rows of each
+     * block first_block .. first_block + n_blocks - 1 of one key/value head, keys as they are
+     * stored (the caller has turned q). */
+    void (*block_maxima)(PdDevice *dev, PdMem out, const PdKv *kv, int kv_head, int first_block,
+                         int n_blocks, PdMem q, int n_q);
 
     /*
      * The sweep's scores.  keys: Q8_0 (n_keys, head_dim) of one KV stream, before RoPE and without

@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
-#include "kernels/cpu/vector.h"
+#include "kernels/cpu/attend.h"
 
 /* Rows (query row, head of the group) that share one widened tile of keys and values. */
 #define TILE_ROWS 192
@@ -104,8 +104,8 @@ merge_row(float *acc_o, float *acc_max2, float *acc_sum, const float *o, float m
     *acc_max2 = max;
 }
 
-static void
-merge_tile(const PdAttendState *acc, const PdAttendState *part, int n_rows, int dim)
+void
+pd_attend_merge(const PdAttendState *acc, const PdAttendState *part, int n_rows, int dim)
 {
     for (int m = 0; m < n_rows; m++) {
         size_t at = (size_t)m * (size_t)dim;
@@ -114,8 +114,8 @@ merge_tile(const PdAttendState *acc, const PdAttendState *part, int n_rows, int 
     }
 }
 
-static void
-clear_tile(const PdAttendState *acc, int n_rows)
+void
+pd_attend_clear(const PdAttendState *acc, int n_rows)
 {
     for (int m = 0; m < n_rows; m++) {
         acc->max2[m] = -INFINITY;
@@ -182,13 +182,13 @@ attend_tiles(void *arg, int thread, int n_threads)
         int n_q = tile_size(job, tile);
         int n_rows = n_q * job->group;
         PdAttendHead head = job_head(job, kv_head);
-        clear_tile(&acc, n_rows);
+        pd_attend_clear(&acc, n_rows);
         for (int c = 0; c < job->n_chunks; c++) {
             int first, last;
             if (!chunk_rows(job, &head, tile, job->first_chunk + c, &first, &last))
                 continue;
             job->isa->attend(&head, tile * job->tile_rows, n_q, first, last, work, &part);
-            merge_tile(&acc, &part, n_rows, head.head_dim);
+            pd_attend_merge(&acc, &part, n_rows, head.head_dim);
         }
         finish_tile(job, kv_head, tile, &acc);
     }
@@ -221,7 +221,7 @@ attend_chunks(void *arg, int thread, int n_threads)
             job->isa->attend(&head, tile * job->tile_rows, tile_size(job, tile), first, last, work,
                              &part);
         else
-            clear_tile(&part, tile_size(job, tile) * job->group);
+            pd_attend_clear(&part, tile_size(job, tile) * job->group);
     }
 }
 
@@ -238,7 +238,7 @@ merge_chunks(void *arg, int thread, int n_threads)
         PdAttendState acc = state_at(job, partial_at(job, kv_head, tile, 0));
         for (int c = 1; c < job->n_chunks; c++) {
             PdAttendState part = state_at(job, partial_at(job, kv_head, tile, c));
-            merge_tile(&acc, &part, tile_size(job, tile) * job->group, job->kv->head_dim);
+            pd_attend_merge(&acc, &part, tile_size(job, tile) * job->group, job->kv->head_dim);
         }
         finish_tile(job, kv_head, tile, &acc);
     }
@@ -285,7 +285,7 @@ int
 pd_cpu_attention(PdDevice *dev, const PdKv *kv, const PdAttention *a)
 {
     PdCpu *cpu = (PdCpu *)dev;
-    bool bare_keys = kv->type == PD_Q8_0; /* without bias and RoPE */
+    bool bare_keys = pd_kv_is_bare(kv);
     AttentionJob job = {
         .isa = cpu->vector,
         .a = a,

@@ -61,6 +61,11 @@ void pd_cpu_kv_append(PdDevice *dev, PdKv *kv, int first_row, PdMem k, PdMem v, 
 int pd_cpu_attention(PdDevice *dev, const PdKv *kv, const PdAttention *a);
 void pd_cpu_attention_weights(PdDevice *dev, PdMem out, const PdKv *kv, PdMem q, int n_heads,
                               int kv_rows, float scale);
+int pd_cpu_attention_list(PdDevice *dev, const PdKv *kv, const PdListAttention *a);
+void pd_cpu_attention_list_weights(PdDevice *dev, PdMem out, const PdKv *kv,
+                                   const PdListAttention *a, int first_head, int n_heads);
+void pd_cpu_block_maxima(PdDevice *dev, PdMem out, const PdKv *kv, int kv_head, int first_block,
+                         int n_blocks, PdMem q, int n_q);
 void pd_cpu_score_blocks(PdDevice *dev, PdMem out, PdMem lse, PdMem keys, int n_keys, int head_dim,
                          PdMem q, int n_q, float scale);
 

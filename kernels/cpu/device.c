@@ -153,6 +153,9 @@ static const PdDeviceOps cpu_ops = {
     .kv_append = pd_cpu_kv_append,
     .attention = pd_cpu_attention,
     .attention_weights = pd_cpu_attention_weights,
+    .attention_list = pd_cpu_attention_list,
+    .attention_list_weights = pd_cpu_attention_list_weights,
+    .block_maxima = pd_cpu_block_maxima,
     .score_blocks = pd_cpu_score_blocks,
 };
 

@@ -35,7 +35,7 @@ typedef struct {
     float scale;
     int first_q_row;
     int window;
-    /* What a PD_Q8_0 key still lacks; NULL = nothing. */
+    /* What a position-free key still lacks; NULL = nothing. */
     const float *k_bias;  /* (head_dim) */
     const float *cos_sin; /* (n_positions, n_rot/2, 2), at the position of kv row 0 */
     int n_rot;

@@ -42,6 +42,17 @@ q8_row(float *dst, const uint8_t *src, int n)
     }
 }
 
+static void
+half_row(float *dst, const uint16_t *src, int n)
+{
+    int d = 0;
+
+    for (; d + 8 <= n; d += 8)
+        _mm256_storeu_ps(dst + d, half_load8(src + d));
+    if (d < n)
+        pd_dequantize_row(PD_F16, src + d, dst + d, (size_t)(n - d));
+}
+
 /* Eight dims of 16 rows: registers hold row r in the low half and row r + 8 in the high half, three
  * rounds of unpacking turn them into one register per dim. */
 INLINE void
@@ -129,6 +140,7 @@ widen_keys(float *panels, float *stage, PdDtype type, const uint8_t *keys, size_
            int head_dim, const PdAttendHead *head, int first)
 {
     size_t stride = pd_pad16((size_t)head_dim);
+    bool direct = type == PD_F16 && !(head && (head->k_bias || head->cos_sin));
 
     for (int p = 0; p * PANEL < n; p++, panels += (size_t)head_dim * PANEL) {
         const uint16_t *rows[PANEL];
@@ -136,12 +148,14 @@ widen_keys(float *panels, float *stage, PdDtype type, const uint8_t *keys, size_
             int j = p * PANEL + r < n ? p * PANEL + r : n - 1;
             const uint8_t *src = keys + (size_t)j * row_bytes;
             float *row = stage + (size_t)r * stride;
-            if (type == PD_F16) {
+            if (direct) {
                 rows[r] = (const uint16_t *)(const void *)src;
                 continue;
             }
             if (type == PD_Q8_0)
                 q8_row(row, src, head_dim);
+            else if (type == PD_F16)
+                half_row(row, (const uint16_t *)(const void *)src, head_dim);
             else
                 memcpy(row, src, (size_t)head_dim * sizeof(float));
             if (head && head->k_bias)
@@ -151,7 +165,7 @@ widen_keys(float *panels, float *stage, PdDtype type, const uint8_t *keys, size_
                 simd_rope(row, head->cos_sin + (size_t)(first + j) * (size_t)head->n_rot,
                           head->rope_kind, head->n_rot, 1, head_dim);
         }
-        if (type == PD_F16)
+        if (direct)
             half_panel(panels, rows, head_dim);
         else
             transpose_stage(panels, stage, stride, head_dim);

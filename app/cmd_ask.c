@@ -27,6 +27,7 @@ typedef struct {
     double min_p;
     gint64 seed;
     char *cite;
+    char *arm;
     gboolean reread;
     int fresh;
 } AskFlags;
@@ -36,6 +37,7 @@ ask_flags_clear(AskFlags *flags)
 {
     pd_model_flags_clear(&flags->model);
     g_free(flags->cite);
+    g_free(flags->arm);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AskFlags, ask_flags_clear)
 
@@ -112,6 +114,19 @@ print_citations(PdApp *app, PdContext *context, const PdAnswer *answer, GError *
     return TRUE;
 }
 
+/* "9.7", "9.7+words", "words": the head with the largest score, and whether the words found it. */
+static char *
+describe_finder(PdContext *context, const PdBlock *block)
+{
+    const char *words = block->found_by & PD_FOUND_FTS ? "words" : "";
+
+    if (block->best_head < 0)
+        return g_strdup(words);
+    return g_strdup_printf("%d.%d%s%s", context->profile.retrieval[block->best_head].layer,
+                           context->profile.retrieval[block->best_head].head, *words ? "+" : "",
+                           words);
+}
+
 static void
 print_why(PdContext *context, const PdAnswer *answer, int top)
 {
@@ -121,16 +136,16 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
         return;
     }
     printf("; best blocks of %u:\n", answer->blocks->len);
-    printf("  rank  score  head    tokens      document\n");
+    printf("  rank  score  found by    tokens      document\n");
     for (guint i = 0; i < MIN(answer->blocks->len, (guint)MAX(top, 1)); i++) {
         const PdBlock *block = &g_array_index(answer->blocks, PdBlock, i);
         const PdContextSegment *segment =
             &g_array_index(context->segments, PdContextSegment, block->segment);
-        const PdHead *head = &context->profile.retrieval[block->best_head];
         g_autofree char *safe = pd_terminal_safe(segment->header, -1);
+        g_autofree char *found_by = describe_finder(context, block);
 
-        printf("  %4u  %5.2f  %2d.%-2d  %5u-%-5u  %s\n", i + 1, block->score, head->layer,
-               head->head, block->first_token, block->first_token + block->n_tokens, safe);
+        printf("  %4u  %5.2f  %-10s  %5u-%-5u  %s\n", i + 1, block->score, found_by,
+               block->first_token, block->first_token + block->n_tokens, safe);
     }
 }
 
@@ -164,6 +179,8 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
         options->cite = PD_CITE_IDS;
     else if (flags->cite && !g_str_equal(flags->cite, "attention"))
         *exit_code = pd_usage("ask", "--cite is attention or ids, not '%s'", flags->cite);
+    if (!pd_parse_arm(flags->arm, &options->arm))
+        *exit_code = pd_usage("ask", "--arm is auto, sweep, fts or both, not '%s'", flags->arm);
     if (!pd_parse_mode(flags->model.mode, &mode))
         *exit_code = pd_usage("ask", "--mode is auto, whole or swept, not '%s'", flags->model.mode);
     if (flags->budget < 0 || flags->fresh < 0 || flags->max_tokens < 0 || flags->top < 0)
@@ -228,6 +245,8 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
         {"max-tokens", 0, 0, G_OPTION_ARG_INT, &flags.max_tokens, "Longest answer (256)", "TOKENS"},
         {"cite", 0, 0, G_OPTION_ARG_STRING, &flags.cite,
          "How a sentence's passage is chosen: attention (default) or ids", "HOW"},
+        {"arm", 0, 0, G_OPTION_ARG_STRING, &flags.arm,
+         "What finds passages: sweep, fts (words, BM25) or both (default)", "ARM"},
         {"fresh", 0, 0, G_OPTION_ARG_INT, &flags.fresh,
          "Of the passages, the best N tokens are run again (400)", "TOKENS"},
         {"reread", 0, 0, G_OPTION_ARG_NONE, &flags.reread,

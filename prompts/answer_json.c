@@ -121,6 +121,27 @@ add_passages(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
     json_builder_end_array(json);
 }
 
+/* Which arms found a block, and what each of them says of it. */
+static void
+add_found_by(JsonBuilder *json, PdContext *context, const PdBlock *block)
+{
+    json_builder_set_member_name(json, "found_by");
+    json_builder_begin_array(json);
+    if (block->found_by & PD_FOUND_SWEEP)
+        json_builder_add_string_value(json, "sweep");
+    if (block->found_by & PD_FOUND_FTS)
+        json_builder_add_string_value(json, "fts");
+    json_builder_end_array(json);
+    if (block->best_head >= 0) {
+        const PdHead *head = &context->profile.retrieval[block->best_head];
+        add_int(json, "layer", head->layer);
+        add_int(json, "head", head->head);
+        add_double(json, "head_score", block->best_z);
+    }
+    if (block->found_by & PD_FOUND_FTS)
+        add_double(json, "bm25", block->lexical);
+}
+
 static void
 add_why(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
 {
@@ -130,14 +151,11 @@ add_why(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
         const PdBlock *block = &g_array_index(answer->blocks, PdBlock, i);
         const PdContextSegment *segment =
             &g_array_index(context->segments, PdContextSegment, block->segment);
-        const PdHead *head = &context->profile.retrieval[block->best_head];
 
         json_builder_begin_object(json);
         add_int(json, "rank", i + 1);
         add_double(json, "score", block->score);
-        add_int(json, "layer", head->layer);
-        add_int(json, "head", head->head);
-        add_double(json, "head_score", block->best_z);
+        add_found_by(json, context, block);
         add_int(json, "part", segment->row->part_id);
         add_int(json, "first_token", block->first_token);
         add_int(json, "tokens", block->n_tokens);
@@ -180,6 +198,8 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
     add_string(json, "answer", answer->text->str);
     add_string(json, "model", pd_model_name(context->model));
     add_string(json, "mode", context->mode == PD_READ_WHOLE ? "whole" : "swept");
+    if (answer->blocks)
+        add_string(json, "arm", pd_arm_name(answer->arm));
     json_builder_set_member_name(json, "truncated");
     json_builder_add_boolean_value(json, answer->truncated);
     add_blocks(json, answer);

@@ -6,6 +6,7 @@
 #include "prompts/error.h"
 #include "prompts/kept.h"
 #include "prompts/layout.h"
+#include "prompts/lexical.h"
 #include "prompts/select.h"
 #include "prompts/whole.h"
 
@@ -24,6 +25,27 @@ pd_answer_free(PdAnswer *answer)
     g_clear_pointer(&answer->passages, g_array_unref);
     g_clear_pointer(&answer->blocks, g_array_unref);
     g_free(answer);
+}
+
+static const char *const arm_names[] = {
+    [PD_ARM_AUTO] = "auto", [PD_ARM_SWEEP] = "sweep", [PD_ARM_FTS] = "fts", [PD_ARM_BOTH] = "both"};
+
+const char *
+pd_arm_name(PdArm arm)
+{
+    return arm_names[arm];
+}
+
+gboolean
+pd_parse_arm(const char *word, PdArm *arm)
+{
+    *arm = PD_ARM_AUTO;
+    for (gsize i = 0; word && i < G_N_ELEMENTS(arm_names); i++)
+        if (g_str_equal(word, arm_names[i])) {
+            *arm = (PdArm)i;
+            return TRUE;
+        }
+    return word == NULL;
 }
 
 static PdAnswer *
@@ -191,7 +213,7 @@ read_passages(Ask *ask, GError **error)
 {
     PdRun run = {.tokens = (const gint32 *)ask->prompt->data, .n_tokens = (int)ask->prompt->len};
 
-    if (!ask->options->reread)
+    if (!ask->options->reread && ask->answer->arm != PD_ARM_FTS)
         return pd_read_kept(ask->context, ask->session, ask->prompt, ask->answer->passages,
                             &ask->answer->n_reused_tokens, ask->cancellable, error);
     return pd_session_run(ask->session, &run, 1, ask->cancellable, on_read, ask, error);
@@ -236,9 +258,35 @@ warm_and_sweep(Ask *ask, GError **error)
 static guint
 fresh_tokens(const Ask *ask)
 {
-    if (ask->options->reread)
+    if (ask->options->reread || ask->answer->arm == PD_ARM_FTS)
         return 0; /* then nothing is taken from kept rows, whatever the marks */
     return ask->options->fresh_tokens > 0 ? ask->options->fresh_tokens : PD_ASK_FRESH_TOKENS;
+}
+
+/* The blocks that may be read, best first. */
+static gboolean
+find_blocks(Ask *ask, GError **error)
+{
+    PdAnswer *answer = ask->answer;
+    g_autoptr(GArray) found = NULL;
+    gint64 started_us;
+
+    answer->arm = ask->options->arm == PD_ARM_AUTO ? PD_ARM_BOTH : ask->options->arm;
+    if (answer->arm != PD_ARM_FTS && !warm_and_sweep(ask, error))
+        return FALSE;
+    if (answer->arm == PD_ARM_SWEEP)
+        return TRUE;
+    started_us = g_get_monotonic_time();
+    found =
+        pd_lexical_search(ask->context, ask->question, PD_ASK_CANDIDATES, ask->cancellable, error);
+    answer->sweep_seconds += seconds_since(started_us);
+    if (!found)
+        return FALSE;
+    if (answer->arm == PD_ARM_BOTH)
+        pd_lexical_insure(answer->blocks, found);
+    else
+        answer->blocks = g_steal_pointer(&found);
+    return TRUE;
 }
 
 /* The caller's passages, numbered as they come; kept rows are needed only where they are used. */
@@ -260,7 +308,7 @@ choose_passages(Ask *ask, GError **error)
 
     if (ask->options->passages)
         return take_passages(ask, error);
-    if (!warm_and_sweep(ask, error))
+    if (!find_blocks(ask, error))
         return FALSE;
     ask->answer->passages =
         pd_select_passages(ask->context, ask->answer->blocks, budget, fresh_tokens(ask));

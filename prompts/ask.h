@@ -11,7 +11,16 @@
 #include "prompts/sweep.h"
 #include "prompts/warm.h"
 
+/* What finds the passages of a swept corpus. */
+typedef enum {
+    PD_ARM_AUTO,  /* BOTH */
+    PD_ARM_SWEEP, /* the retrieval heads alone */
+    PD_ARM_FTS,   /* the words alone (BM25): nothing needs to be warm, all passages are run */
+    PD_ARM_BOTH   /* the sweep, and the best of the words between its best */
+} PdArm;
+
 typedef struct {
+    PdArm arm;
     int budget_tokens;     /* passages read when swept, in tokens; 0: default */
     int fresh_tokens;      /* of them, the best, this many are run again; 0: default */
     int max_answer_tokens; /* 0: default */
@@ -23,6 +32,7 @@ typedef struct {
 
 #define PD_ASK_BUDGET_TOKENS 1536
 #define PD_ASK_FRESH_TOKENS 400
+#define PD_ASK_CANDIDATES 64 /* blocks that words may offer */
 #define PD_ASK_ANSWER_TOKENS 256
 
 /* A sentence of the answer and what it rests on. */
@@ -40,6 +50,7 @@ typedef struct {
     GArray *citations; /* PdCitation, each once */
     GArray *passages;  /* PdPassage: what was read */
     GArray *blocks;    /* PdBlock, best first; NULL when read whole */
+    PdArm arm;         /* what found them: never AUTO */
     PdWarmReport warm;
     guint n_prompt_tokens;
     guint n_reused_tokens; /* of the prompt: rows that came from the store */
@@ -65,6 +76,10 @@ typedef struct {
 /* What is missing in the store is read first.  Keeps everything finished when cancelled. */
 PdAnswer *pd_ask(PdContext *context, const char *question, const PdAskOptions *options,
                  const PdAskEvents *events, GCancellable *cancellable, GError **error);
+
+/* "sweep" and so on, and back (NULL: AUTO); FALSE for an unknown word. */
+const char *pd_arm_name(PdArm arm);
+gboolean pd_parse_arm(const char *word, PdArm *arm);
 
 /* The answer as one JSON object (schema pandect.answer/1).  `why`: with the scored blocks.  Free
  * with g_free. */

@@ -3,6 +3,7 @@
 
 #include "prompts/error.h"
 #include "prompts/layout.h"
+#include "prompts/lexical.h"
 
 static void
 clear_segment(gpointer data)
@@ -128,6 +129,7 @@ pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode, GCancellable *
 void
 pd_context_free(PdContext *context)
 {
+    g_clear_pointer(&context->lexical, pd_lexical_free);
     g_clear_pointer(&context->store, pd_kv_store_free);
     g_clear_pointer(&context->segments, g_array_unref);
     g_clear_pointer(&context->rows, g_ptr_array_unref);

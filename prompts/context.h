@@ -23,6 +23,8 @@
 
 typedef enum { PD_READ_AUTO, PD_READ_WHOLE, PD_READ_SWEPT } PdReadMode;
 
+typedef struct PdLexical PdLexical;
+
 /* A segment with all a prompt needs of it. */
 typedef struct {
     const PdSegmentRow *row;
@@ -44,6 +46,7 @@ typedef struct {
     GArray *segments;     /* PdContextSegment, in corpus order */
     GArray *prefix;       /* gint32: system turn and the opening of the user turn */
     guint64 n_tokens;     /* of all segments, headers included */
+    PdLexical *lexical;   /* made by the first search for words */
 } PdContext;
 
 /* The corpus must hold text.  The tier is decided as for AUTO.  References: corpus is borrowed,

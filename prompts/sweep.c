@@ -6,6 +6,7 @@
 #include "prompts/error.h"
 #include "prompts/layout.h"
 #include "prompts/segment_kv.h"
+#include "prompts/words.h"
 
 /* The queries of the question at the layers that are scored. */
 typedef struct {
@@ -125,12 +126,6 @@ run_question(Queries *queries, const char *question, GCancellable *cancellable, 
 static gboolean
 is_content_token(PdTokenizer *tokenizer, gint32 id)
 {
-    static const char *const stop_words[] = {
-        "a",    "an",   "and",  "are",  "as",    "at",   "be",   "by",    "did",   "do",
-        "does", "for",  "from", "had",  "has",   "have", "how",  "in",    "is",    "it",
-        "its",  "many", "much", "of",   "on",    "or",   "that", "the",   "their", "there",
-        "they", "this", "to",   "was",  "were",  "what", "when", "where", "which", "who",
-        "whom", "why",  "will", "with", "would", NULL};
     g_autoptr(GString) text = g_string_new(NULL);
     g_autofree char *lower = NULL;
     gboolean has_letter = FALSE;
@@ -140,7 +135,7 @@ is_content_token(PdTokenizer *tokenizer, gint32 id)
     g_strstrip(lower);
     for (const char *p = lower; *p; p++)
         has_letter |= g_ascii_isalnum(*p) || (guchar)*p >= 0x80;
-    return has_letter && !g_strv_contains(stop_words, lower);
+    return has_letter && !pd_word_is_empty(lower);
 }
 
 /* Keep the content words of the question; all of them if there are none. */
@@ -304,7 +299,8 @@ list_blocks(PdContext *context, guint *n_blocks_max)
             PdBlock block = {.segment = s,
                              .first_token = at,
                              .n_tokens = MIN(PD_SWEEP_BLOCK_TOKENS, n_tokens - at),
-                             .best_z = -INFINITY};
+                             .best_z = -INFINITY,
+                             .found_by = PD_FOUND_SWEEP};
             g_array_append_val(blocks, block);
         }
         *n_blocks_max = MAX(*n_blocks_max, n_tokens / PD_SWEEP_BLOCK_TOKENS + 1);

@@ -17,13 +17,17 @@
 #define PD_SWEEP_DISTANCE 256
 #define PD_SWEEP_BLOCK_TOKENS PD_SCORE_BLOCK
 
+typedef enum { PD_FOUND_SWEEP = 1, PD_FOUND_FTS = 2 } PdFoundBy;
+
 typedef struct {
     guint segment;     /* index in context->segments */
     guint first_token; /* of the segment */
     guint n_tokens;
-    float score;   /* mean z over heads */
-    int best_head; /* index into the heads scored with: the one with the largest z */
+    float score;   /* mean z over heads; of a block that only its words found: as `lexical` */
+    int best_head; /* index into the heads scored with: the one with the largest z; -1: none */
     float best_z;
+    guint found_by; /* PdFoundBy, or'd */
+    float lexical;  /* BM25 of its words, more is better; 0: not among the best by words */
 } PdBlock;
 
 /*

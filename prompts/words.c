@@ -1,0 +1,41 @@
+/* See words.h. */
+#include "prompts/words.h"
+
+gboolean
+pd_word_is_empty(const char *lower)
+{
+    static const char *const words[] = {
+        "a",    "an",   "and",  "are",  "as",    "at",   "be",   "by",    "did",   "do",
+        "does", "for",  "from", "had",  "has",   "have", "how",  "in",    "is",    "it",
+        "its",  "many", "much", "of",   "on",    "or",   "that", "the",   "their", "there",
+        "they", "this", "to",   "was",  "were",  "what", "when", "where", "which", "who",
+        "whom", "why",  "will", "with", "would", NULL};
+
+    return g_strv_contains(words, lower);
+}
+
+static gboolean
+in_word(const char *p)
+{
+    return *p == '_' || g_unichar_isalnum(g_utf8_get_char(p));
+}
+
+GPtrArray *
+pd_words(const char *text, gsize n_bytes)
+{
+    GPtrArray *words = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *valid = g_utf8_make_valid(text, (gssize)n_bytes);
+    g_autofree char *lower = g_utf8_strdown(valid, -1);
+
+    for (const char *p = lower; *p;) {
+        const char *start = p;
+
+        while (*p && in_word(p))
+            p = g_utf8_next_char(p);
+        if (p > start)
+            g_ptr_array_add(words, g_strndup(start, (gsize)(p - start)));
+        else
+            p = g_utf8_next_char(p);
+    }
+    return words;
+}

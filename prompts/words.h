@@ -1,0 +1,14 @@
+/* Words of questions and passages: which of them say something, and all of them in order. */
+#ifndef PD_WORDS_H
+#define PD_WORDS_H
+
+#include <glib.h>
+
+/* Is this lower-case word one that asks or joins ("what", "of"), so that it matches everything? */
+gboolean pd_word_is_empty(const char *lower);
+
+/* The lower-case words of a text in order: runs of letters, digits and '_'.  Not valid UTF-8 is
+ * replaced.  Array of char *, free with g_ptr_array_unref. */
+GPtrArray *pd_words(const char *text, gsize n_bytes);
+
+#endif

@@ -1,5 +1,5 @@
-/* From scored blocks to the passages that are read: expand to natural borders, merge, fill a
- * budget, restore corpus order. */
+/* From scored blocks to the passages that are read: expand to natural borders, leave out what says
+ * nothing new, spread over documents, merge, fill a budget, restore corpus order. */
 #ifndef PD_SELECT_H
 #define PD_SELECT_H
 
@@ -8,14 +8,19 @@
 
 /*
  * `blocks` best first.  A segment of at most PD_SELECT_WHOLE_TOKENS is taken whole; from a longer
- * one the block with its neighbourhood, out to line borders.  Stops before `budget_tokens` (headers
- * included) is passed; the first passage is always taken.  The best passages, up to fresh_tokens,
- * are marked fresh and stand last next to the question.  Returns PdPassage in corpus order,
- * numbered from 1, first_row not yet set.
+ * one the block with its neighbourhood, out to line borders.  A passage whose every three words in
+ * a row stand in those taken before (copies, quoted mails, boilerplate) is left out; among the
+ * candidates (the best PD_SELECT_CANDIDATES blocks or 0.3 % of all) no document gets more than
+ * PD_SELECT_PER_DOCUMENT passages before all others had their turn.  Stops before `budget_tokens`
+ * (headers included) is passed; the first passage is always taken.  The best passages, up to
+ * fresh_tokens, are marked fresh and stand last next to the question.  Returns PdPassage in corpus
+ * order, numbered from 1, first_row not yet set.
  */
 GArray *pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens,
                            guint fresh_tokens);
 
+#define PD_SELECT_CANDIDATES 64
+#define PD_SELECT_PER_DOCUMENT 4
 #define PD_SELECT_WHOLE_TOKENS 320
 #define PD_SELECT_MARGIN_TOKENS 48
 

@@ -221,6 +221,72 @@ test_budget(Fixture *f, gconstpointer unused)
     }
 }
 
+/* Ten documents with the same text and one that quotes part of it: read once. */
+static void
+test_duplicates(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *text = fixture_text(1500, 9), *other = fixture_text(1500, 10);
+    g_autofree char *quoted = g_strdup(text);
+    g_auto(GStrv) quoted_lines = g_strsplit(quoted, "\n", -1);
+    g_autofree char *quote = g_strjoinv("\n>>  ", quoted_lines);
+    TestDocument documents[12] = {{PD_KIND_TEXT, "quote.txt", quote, -1},
+                                  {PD_KIND_TEXT, "zother.txt", other, -1}};
+    g_autofree char *dir = fixture_folder();
+    g_auto(World) world = {0};
+    g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
+
+    for (int i = 2; i < 12; i++)
+        documents[i] = (TestDocument){PD_KIND_TEXT, g_strdup_printf("m%02d.txt", i), text, -1};
+    fixture_add(dir, f->model, "/copies", documents, G_N_ELEMENTS(documents));
+    world_open(&world, dir, f->model, PD_CORPUS_WRITE, PD_READ_SWEPT);
+    g_assert_cmpuint(world.context->segments->len, ==, 12);
+    for (guint i = 1; i < 11; i++) /* m02 .. m11 */
+        add_block(blocks, i - 1, 640, 100.0f - i);
+    add_block(blocks, 11, 640, 2);      /* zother */
+    add_block(blocks, 10, 640 + 40, 1); /* quote: about the same place */
+    passages = pd_select_passages(world.context, blocks, 10000, 0);
+    g_assert_cmpuint(passages->len, <=, 3); /* the quote's ends may reach further */
+    g_assert_cmpuint(g_array_index(passages, PdPassage, 0).segment, ==, 0);
+    g_assert_cmpuint(g_array_index(passages, PdPassage, passages->len - 1).segment, ==, 11);
+    for (int i = 2; i < 12; i++)
+        g_free((char *)documents[i].key);
+    world_close(&world);
+    fixture_remove(g_steal_pointer(&dir));
+}
+
+/* A document with the best blocks leaves room for others, and gets what they do not need. */
+static void
+test_per_document(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *big = lines(240), *small = lines(40);
+    g_autofree char *small_other = g_strdelimit(g_strdup(small), "d", 'x');
+    const TestDocument documents[] = {{PD_KIND_TEXT, "big.txt", big, -1},
+                                      {PD_KIND_TEXT, "small.txt", small_other, -1}};
+    g_autofree char *dir = fixture_folder();
+    g_auto(World) world = {0};
+    g_autoptr(GArray) blocks = new_blocks(), some = NULL, all = NULL;
+    PdContextSegment *segment;
+    guint n_small = 0, cost, last;
+
+    fixture_add(dir, f->model, "/share", documents, G_N_ELEMENTS(documents));
+    world_open(&world, dir, f->model, PD_CORPUS_WRITE, PD_READ_SWEPT);
+    last = world.context->segments->len - 1; /* small.txt */
+    g_assert_cmpuint(last, >=, 4);
+    for (guint i = 0; i < 8; i++)
+        add_block(blocks, i / 2, i % 2 ? 1000 : 300, 100.0f - i);
+    add_block(blocks, last, 800, 1);
+    segment = &g_array_index(world.context->segments, PdContextSegment, 0);
+    cost = 200 + segment->header_ids->len + 4 + 40;
+    some = pd_select_passages(world.context, blocks, 5 * cost, 0);
+    for (guint i = 0; i < some->len; i++)
+        n_small += g_array_index(some, PdPassage, i).segment == last;
+    g_assert_cmpuint(n_small, ==, 1);
+    all = pd_select_passages(world.context, blocks, 100 * cost, 0);
+    g_assert_cmpuint(all->len, ==, 9);
+    world_close(&world);
+    fixture_remove(g_steal_pointer(&dir));
+}
+
 #define ADD(name, func) g_test_add(name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -234,5 +300,7 @@ main(int argc, char **argv)
     ADD("/select/merge-and-order", test_merge_and_order);
     ADD("/select/fresh", test_fresh);
     ADD("/select/budget", test_budget);
+    ADD("/select/duplicates", test_duplicates);
+    ADD("/select/per-document", test_per_document);
     return g_test_run();
 }

@@ -184,6 +184,14 @@ typedef struct {
     const PdRowRange *ranges;
 } PdListAttention;
 
+/* One stream of compressed keys for score_keys. */
+typedef struct {
+    PdMem keys; /* a key stream of n_keys rows (kv_block.h); offset a multiple of 32 */
+    int n_keys;
+    PdMem out; /* f32 (n_q, n_blocks): the maximum of q . k over each block of 64 keys */
+    PdMem lse; /* f32 (n_q): log sum exp over all n_keys of scale q . k; buffer NULL: not wanted */
+} PdKeyScan;
+
 /* What a device can say of itself, for `bench` and the planner. */
 typedef struct {
     const char *name; /* "cpu" */
@@ -262,6 +270,17 @@ typedef struct {
      */
     void (*score_blocks)(PdDevice *dev, PdMem out, PdMem lse, PdMem keys, int n_keys, int head_dim,
                          PdMem q, int n_q, float scale);
+
+    /*
+     * The sweep's scores over compressed keys: the same q, f32 (n_q, head_dim), turned by the
+     * caller, against every stream (kv_block.h, 4 or 8 bits); what each gets is in PdKeyScan.  One
+     * call for many short streams: they share the threads' start.
+     * Queries are rounded to 8 bits for keys of 4 and to 16 bits for keys of 8, with the channel
+     * scales of a block multiplied in: an error far below that of the keys (kernels/cpu/keys.c).
+     * PD_KERNEL_EUNSUPPORTED for other widths, PD_KERNEL_ENOMEM.
+     */
+    int (*score_keys)(PdDevice *dev, const PdKeyScan *scans, int n_scans, int bits, int head_dim,
+                      PdMem q, int n_q, float scale);
 } PdDeviceOps;
 
 /* First member of every device struct. */

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 #include "kernels/cpu/vector.h"
+#include "kernels/kv_block.h"
 
 static void
 ref_rms_norm(float *out, const float *x, const float *weight, int n, float eps)
@@ -180,6 +181,24 @@ ref_scores(float *out, const float *q, int n_q, int head_dim, PdDtype type, cons
     }
 }
 
+void
+pd_ref_score_keys(float *max, size_t max_stride, float *scores, const float *q, int n_q, int bits,
+                  int head_dim, const uint8_t *block, int n_keys, float *work)
+{
+    pd_key_stream_unpack(bits, head_dim, block, n_keys, 0, n_keys, work, (size_t)head_dim);
+    for (int i = 0; i < n_q; i++) {
+        float best = -INFINITY;
+        for (int j = 0; j < n_keys; j++) {
+            float s = (float)ref_dot(q + (size_t)i * (size_t)head_dim,
+                                     work + (size_t)j * (size_t)head_dim, head_dim);
+            best = s > best ? s : best;
+            if (scores != NULL)
+                scores[i * PD_ATTEND_TILE + j] = s;
+        }
+        max[(size_t)i * max_stride] = best;
+    }
+}
+
 static float
 ref_max(const float *x, size_t n)
 {
@@ -213,6 +232,7 @@ const PdVectorIsa pd_vector_reference = {
     .to_q8_0 = ref_to_q8_0,
     .attend = ref_attend,
     .scores = ref_scores,
+    .score_keys = pd_ref_score_keys,
     .max = ref_max,
     .exp_sum = ref_exp_sum,
 };

@@ -21,6 +21,9 @@
 #define PD_ATTEND_CHUNK 512
 /* Limit of head_dim where a tile lives on the stack (attention_weights, score_blocks). */
 #define PD_HEAD_DIM_MAX 512
+/* Of score_keys: a block of float keys of the largest head that kv_block.h knows. */
+#define PD_KEYS_HEAD_DIM_MAX 256
+#define PD_KEYS_WORK_FLOATS (PD_ATTEND_TILE * PD_KEYS_HEAD_DIM_MAX)
 
 /* One key/value head and the `group` query heads that read it. */
 typedef struct {
@@ -78,6 +81,13 @@ struct PdVectorIsa {
     void (*scores)(float *out, const float *q, int n_q, int head_dim, PdDtype type,
                    const void *keys, size_t row_bytes, int n_keys, float *work);
 
+    /* n_q queries (n_q, head_dim) against one block of n_keys compressed keys (kv_block.h) of 4 or
+     * 8 bits: max[i * max_stride] = max_j q_i . k_j; scores, unless NULL, (n_q, PD_ATTEND_TILE)
+     * q_i . k_j, columns from n_keys on undefined.
+     * work: PD_KEYS_WORK_FLOATS, 64-byte aligned. */
+    void (*score_keys)(float *max, size_t max_stride, float *scores, const float *q, int n_q,
+                       int bits, int head_dim, const uint8_t *block, int n_keys, float *work);
+
     float (*max)(const float *x, size_t n);
     /* x = exp(scale (x - max)); returns their sum */
     float (*exp_sum)(float *x, size_t n, float scale, float max);
@@ -115,6 +125,10 @@ pd_attend_range(const PdAttendHead *head, int i, int *lo, int *hi)
     *hi = row + 1;
     *lo = head->window > 0 && row >= head->window ? row - head->window + 1 : 0;
 }
+
+/* The plain score_keys. */
+void pd_ref_score_keys(float *max, size_t max_stride, float *scores, const float *q, int n_q,
+                       int bits, int head_dim, const uint8_t *block, int n_keys, float *work);
 
 /* Those that a build lacks are never named: pd_vector_isa(). */
 extern const PdVectorIsa pd_vector_reference;

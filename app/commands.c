@@ -6,6 +6,7 @@ const PdCommand pd_commands[] = {
     {"ls", "the documents of the corpus, or what was left out", pd_cmd_ls},
     {"show", "the stored bytes of a document, a part or a range", pd_cmd_show},
     {"rm", "take sources or documents out of the corpus", pd_cmd_rm},
+    {"gc", "give back the disk space of what nothing can use any more", pd_cmd_gc},
     {"verify", "check everything that is stored", pd_cmd_verify},
     {"warm", "run the model over the corpus once, ahead of the question", pd_cmd_warm},
     {"ask", "answer a question, with citations", pd_cmd_ask},

@@ -22,6 +22,7 @@ int pd_cmd_add(PdApp *app, int argc, char **argv);
 int pd_cmd_ls(PdApp *app, int argc, char **argv);
 int pd_cmd_show(PdApp *app, int argc, char **argv);
 int pd_cmd_rm(PdApp *app, int argc, char **argv);
+int pd_cmd_gc(PdApp *app, int argc, char **argv);
 int pd_cmd_verify(PdApp *app, int argc, char **argv);
 
 int pd_cmd_bench(PdApp *app, int argc, char **argv);

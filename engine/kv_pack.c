@@ -27,7 +27,7 @@
 #include "engine/crc32c.h"
 #include "engine/error.h"
 
-#define ALIGN 512
+#define ALIGN PD_KV_PACK_HEADER_BYTES
 #define VERSION 1
 
 static const char PACK_MAGIC[8] = "PDKVPACK";
@@ -51,12 +51,14 @@ typedef struct {
     guint64 offset;  /* of this header in the pack */
     guint8 key[PD_KV_KEY_BYTES];
     char kind[PD_KV_KIND_BYTES];
-    guint8 zero[428];
+    guint8 owner[PD_KV_KEY_BYTES]; /* zeros: none */
+    guint8 zero[396];
     guint32 crc;
 } RecordHeader;
 G_STATIC_ASSERT(sizeof(RecordHeader) == ALIGN);
 G_STATIC_ASSERT(G_STRUCT_OFFSET(RecordHeader, key) == 32);
 G_STATIC_ASSERT(G_STRUCT_OFFSET(RecordHeader, kind) == 64);
+G_STATIC_ASSERT(G_STRUCT_OFFSET(RecordHeader, owner) == 80);
 G_STATIC_ASSERT(G_STRUCT_OFFSET(RecordHeader, crc) == ALIGN - 4);
 
 struct PdKvPackReader {
@@ -119,7 +121,7 @@ make_pack_header(guint32 number)
 }
 
 static RecordHeader
-make_record_header(const guint8 *key, const char *kind, const PdKvPlace *place)
+make_record_header(const guint8 *key, const PdKvPlace *place)
 {
     RecordHeader header = {
         .version = GUINT32_TO_LE(VERSION),
@@ -130,7 +132,8 @@ make_record_header(const guint8 *key, const char *kind, const PdKvPlace *place)
 
     memcpy(header.magic, RECORD_MAGIC, sizeof header.magic);
     memcpy(header.key, key, sizeof header.key);
-    g_strlcpy(header.kind, kind, sizeof header.kind);
+    g_strlcpy(header.kind, place->kind, sizeof header.kind);
+    memcpy(header.owner, place->owner, sizeof header.owner);
     header.crc = GUINT32_TO_LE(pd_crc32c(0, &header, ALIGN - 4));
     return header;
 }
@@ -224,13 +227,10 @@ find_damage(const PdKvPackReader *reader, const PdKvPlace *place, const guint8 *
     const PackHeader pack = make_pack_header(reader->number);
     const guint8 *record = reader->map + place->offset;
     const guint8 *payload = record + ALIGN;
-    RecordHeader header, expected;
+    const RecordHeader expected = make_record_header(key, place);
 
     if (memcmp(reader->map, &pack, sizeof pack) != 0)
         return "the pack's header is damaged";
-    memcpy(&header, record, sizeof header);
-    header.kind[sizeof header.kind - 1] = '\0';
-    expected = make_record_header(key, header.kind, place);
     if (memcmp(record, &expected, sizeof expected) != 0)
         return "the record's header is damaged";
     if (pd_crc32c(0, payload, place->n_bytes) != place->crc)
@@ -407,32 +407,56 @@ pd_kv_pack_writer_cut(PdKvPackWriter *writer, guint64 end)
     return TRUE;
 }
 
+/* The reason is in errno. */
+static gboolean
+fail_write(PdKvPackWriter *writer, guint64 start, guint64 n_bytes, GError **error)
+{
+    const int why = errno;
+
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO,
+                "%s: cannot store a record of %" G_GUINT64_FORMAT " bytes: %s%s", writer->path,
+                n_bytes, g_strerror(why),
+                why == ENOSPC ? "; free that much space and run the same command again" : "");
+    pd_kv_pack_writer_cut(writer, start);
+    return FALSE;
+}
+
 gboolean
 pd_kv_pack_writer_append(PdKvPackWriter *writer, const guint8 key[PD_KV_KEY_BYTES],
-                         const char *kind, const void *data, gsize n_bytes, const PdKvIo *io,
-                         PdKvPlace *place, GError **error)
+                         const void *data, gsize n_bytes, const PdKvIo *io, PdKvPlace *place,
+                         GError **error)
 {
     static const guint8 zeros[ALIGN];
     const guint64 start = writer->end, payload = start + ALIGN;
     const guint64 n_padding = round_up(n_bytes) - n_bytes;
     RecordHeader header;
 
-    *place = (PdKvPlace){writer->number, start, n_bytes, pd_crc32c(0, data, n_bytes)};
-    header = make_record_header(key, kind, place);
+    place->pack = writer->number;
+    place->offset = start;
+    place->n_bytes = n_bytes;
+    place->crc = pd_crc32c(0, data, n_bytes);
+    header = make_record_header(key, place);
     if (!write_all(io, writer->fd, &header, sizeof header, start) ||
         !write_all(io, writer->fd, data, n_bytes, payload) ||
-        !write_all(io, writer->fd, zeros, n_padding, payload + n_bytes) ||
-        io->fdatasync(writer->fd) != 0) {
-        const int why = errno;
-        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO,
-                    "%s: cannot store a record of %" G_GUINT64_FORMAT " bytes: %s%s", writer->path,
-                    pd_kv_pack_record_bytes(n_bytes), g_strerror(why),
-                    why == ENOSPC ? "; free that much space and run the same command again" : "");
-        pd_kv_pack_writer_cut(writer, start);
-        return FALSE;
-    }
+        !write_all(io, writer->fd, zeros, n_padding, payload + n_bytes))
+        return fail_write(writer, start, pd_kv_pack_record_bytes(n_bytes), error);
     writer->end = start + pd_kv_pack_record_bytes(n_bytes);
     return TRUE;
+}
+
+gboolean
+pd_kv_pack_writer_sync(PdKvPackWriter *writer, guint64 start, const PdKvIo *io, GError **error)
+{
+    return io->fdatasync(writer->fd) == 0 || fail_write(writer, start, writer->end - start, error);
+}
+
+gboolean
+pd_kv_pack_cut_unlocked(const char *dir, guint32 number, guint64 end)
+{
+    g_autoptr(PdKvPackWriter) writer = writer_open(dir, number, 0);
+
+    return writer && flock(writer->fd, LOCK_EX | LOCK_NB) == 0 &&
+           pd_kv_pack_writer_cut(writer, end);
 }
 
 void

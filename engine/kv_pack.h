@@ -10,14 +10,17 @@
 #include "engine/kv_store_private.h"
 
 #define PD_KV_PACK_CAP ((guint64)1 << 30)
+#define PD_KV_PACK_HEADER_BYTES 512
 #define PD_KV_KIND_BYTES 16 /* of a record's kind, terminating NUL included */
 
-/* Where a record lies, as the index remembers it. */
+/* Where a record lies and what it is, as the index remembers it. */
 typedef struct {
     guint32 pack;
     guint64 offset; /* of the record's header */
     guint64 n_bytes;
     guint32 crc; /* CRC-32C of the payload */
+    char kind[PD_KV_KIND_BYTES];
+    guint8 owner[PD_KV_KEY_BYTES]; /* zeros: none */
 } PdKvPlace;
 
 /* "<dir>/000001.pack" */
@@ -33,7 +36,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdKvPackReader, pd_kv_pack_reader_unref)
 /* The mapping reaches as far as this place (a pack may have grown since it was mapped). */
 gboolean pd_kv_pack_reader_reaches(const PdKvPackReader *reader, const PdKvPlace *place);
 /* The checked payload; it keeps the mapping alive.  CORRUPT if a byte of the record, of its padding
- * or of the pack's header is not what was written. */
+ * or of the pack's header is not what was written, or the place is not what was committed. */
 GBytes *pd_kv_pack_reader_get(PdKvPackReader *reader, const PdKvPlace *place,
                               const guint8 key[PD_KV_KEY_BYTES], GError **error);
 
@@ -53,15 +56,21 @@ guint32 pd_kv_pack_writer_number(const PdKvPackWriter *writer);
 guint64 pd_kv_pack_writer_end(const PdKvPackWriter *writer);
 /* Bytes that a record of n_bytes takes in the pack. */
 guint64 pd_kv_pack_record_bytes(guint64 n_bytes);
-/* Write and sync one record; the pack's end moves only if both succeed, else the pack is cut back
- * and `writer` must not be used again. */
+/* Write one record of place->kind and place->owner, whose other fields are filled in; the pack's
+ * end moves only if that succeeds, else the pack is cut back and `writer` must not be used again.
+ */
 gboolean pd_kv_pack_writer_append(PdKvPackWriter *writer, const guint8 key[PD_KV_KEY_BYTES],
-                                  const char *kind, const void *data, gsize n_bytes,
-                                  const PdKvIo *io, PdKvPlace *place, GError **error);
+                                  const void *data, gsize n_bytes, const PdKvIo *io,
+                                  PdKvPlace *place, GError **error);
+/* Everything since `start` is on the disk afterwards; on failure the pack is cut back to it, and
+ * `writer` must not be used again. */
+gboolean pd_kv_pack_writer_sync(PdKvPackWriter *writer, guint64 start, const PdKvIo *io,
+                                GError **error);
 /* Take back everything after `end`; FALSE if the file could not be cut (do not go on with it). */
 gboolean pd_kv_pack_writer_cut(PdKvPackWriter *writer, guint64 end);
 
-/* Delete a pack unless a writer has it. */
+/* Delete a pack, or cut off what lies after `end`, unless a writer has it. */
+gboolean pd_kv_pack_cut_unlocked(const char *dir, guint32 number, guint64 end);
 void pd_kv_pack_remove_unlocked(const char *dir, guint32 number);
 
 #endif

@@ -3,7 +3,7 @@
  *
  *   kv_meta(name, value)      'layout' = version of these tables and of the packs (kv_pack.c)
  *   kv_pack(pack, n_bytes)    where the last committed record of each pack ends
- *   kv_record(key, kind, pack, offset, n_bytes, crc)
+ *   kv_record(key, kind, pack, offset, n_bytes, crc, owner)      owner: since layout 2
  *
  * A record is written and synced before its row is inserted; a row never points at bytes that are
  * not there.  A pack whose size differs from its row has a tail that was never committed: nobody
@@ -20,26 +20,9 @@
 #include <unistd.h>
 #include <glib/gstdio.h>
 #include "engine/error.h"
-#include "engine/kv_pack.h"
-#include "engine/kv_store_private.h"
+#include "engine/kv_store_internal.h"
 
-#define LAYOUT_VERSION 1
-
-typedef sqlite3_stmt Stmt;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Stmt, sqlite3_finalize)
-
-struct PdKvStore {
-    sqlite3 *db;
-    char *dir;
-    gboolean read_only;
-    gboolean no_tables; /* read-only, and nothing was ever stored */
-    const PdKvIo *io;
-    guint64 pack_cap;
-    GMutex lock; /* everything below, and the statements run on db */
-    sqlite3_stmt *find;
-    GHashTable *readers;    /* pack number -> PdKvPackReader */
-    PdKvPackWriter *writer; /* NULL until the first put */
-};
+#define LAYOUT_VERSION 2
 
 static const PdKvIo system_io = {pwrite, fdatasync};
 
@@ -54,10 +37,23 @@ static const char SCHEMA[] =
     "  n_bytes INTEGER NOT NULL,"
     "  crc INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX kv_record_place ON kv_record (pack, offset);"
-    "INSERT INTO kv_meta VALUES ('layout', " G_STRINGIFY(LAYOUT_VERSION) ");";
+    "INSERT INTO kv_meta VALUES ('layout', 1);";
 
-static gboolean
-fail_db(PdKvStore *store, GError **error)
+/* From each layout to the next. */
+static const char *const STEPS[] = {
+    "ALTER TABLE kv_record ADD COLUMN owner BLOB CHECK (owner IS NULL OR length(owner) = 32);"
+    "UPDATE kv_meta SET value = 2 WHERE name = 'layout';",
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(STEPS) == LAYOUT_VERSION - 1);
+
+static const char FIND[] =
+    "SELECT pack, offset, n_bytes, crc, kind, owner FROM kv_record WHERE key = ?";
+/* A reader cannot bring the tables up to date. */
+static const char FIND_LAYOUT_1[] =
+    "SELECT pack, offset, n_bytes, crc, kind, NULL FROM kv_record WHERE key = ?";
+
+gboolean
+pd_kv_fail_db(PdKvStore *store, GError **error)
 {
     const char *file = sqlite3_db_filename(store->db, "main");
 
@@ -66,66 +62,77 @@ fail_db(PdKvStore *store, GError **error)
     return FALSE;
 }
 
-static gboolean
-run_sql(PdKvStore *store, const char *sql, GError **error)
+gboolean
+pd_kv_sql(PdKvStore *store, const char *sql, GError **error)
 {
-    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK || fail_db(store, error);
+    return sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK ||
+           pd_kv_fail_db(store, error);
 }
 
-static Stmt *
-prepare(PdKvStore *store, const char *sql, GError **error)
+PdKvStmt *
+pd_kv_prepare(PdKvStore *store, const char *sql, GError **error)
 {
     sqlite3_stmt *stmt = NULL;
 
     if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) != SQLITE_OK)
-        fail_db(store, error);
+        pd_kv_fail_db(store, error);
     return stmt;
 }
 
 /* The first column of the first row; 0 if there is none. */
-static gboolean
-query_i64(PdKvStore *store, const char *sql, gint64 *value, GError **error)
+gboolean
+pd_kv_query_i64(PdKvStore *store, const char *sql, gint64 *value, GError **error)
 {
-    g_autoptr(Stmt) stmt = prepare(store, sql, error);
+    g_autoptr(PdKvStmt) stmt = pd_kv_prepare(store, sql, error);
     int rc;
 
     if (!stmt)
         return FALSE;
     rc = sqlite3_step(stmt);
     *value = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
-    return rc == SQLITE_ROW || rc == SQLITE_DONE || fail_db(store, error);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE || pd_kv_fail_db(store, error);
 }
 
 /* ---- opening ---- */
 
+/* To the latest layout, all of it or nothing. */
+static gboolean
+update_tables(PdKvStore *store, GError **error)
+{
+    gboolean ok = pd_kv_sql(store, "SAVEPOINT kv_schema", error);
+
+    for (int layout = store->layout; ok && layout < LAYOUT_VERSION; layout++)
+        ok = pd_kv_sql(store, layout == 0 ? SCHEMA : STEPS[layout - 1], error);
+    if (!ok)
+        sqlite3_exec(store->db, "ROLLBACK TO kv_schema", NULL, NULL, NULL);
+    store->layout = LAYOUT_VERSION;
+    return pd_kv_sql(store, "RELEASE kv_schema", ok ? error : NULL) && ok;
+}
+
 static gboolean
 check_tables(PdKvStore *store, GError **error)
 {
-    gint64 n_tables, version;
+    gint64 n_tables, version = 0;
 
-    if (!query_i64(store, "SELECT count(*) FROM sqlite_master WHERE name = 'kv_meta'", &n_tables,
-                   error))
+    if (!pd_kv_query_i64(store, "SELECT count(*) FROM sqlite_master WHERE name = 'kv_meta'",
+                         &n_tables, error))
         return FALSE;
     if (n_tables == 0 && store->read_only) {
         store->no_tables = TRUE;
         return TRUE;
     }
-    if (n_tables == 0) {
-        gboolean ok = run_sql(store, "SAVEPOINT kv_schema", error) && run_sql(store, SCHEMA, error);
-        if (!ok)
-            sqlite3_exec(store->db, "ROLLBACK TO kv_schema", NULL, NULL, NULL);
-        return run_sql(store, "RELEASE kv_schema", ok ? error : NULL) && ok;
-    }
-    if (!query_i64(store, "SELECT value FROM kv_meta WHERE name = 'layout'", &version, error))
+    if (n_tables != 0 &&
+        !pd_kv_query_i64(store, "SELECT value FROM kv_meta WHERE name = 'layout'", &version, error))
         return FALSE;
-    if (version != LAYOUT_VERSION) {
+    if (n_tables != 0 && (version < 1 || version > LAYOUT_VERSION)) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
                     "%s has layout %" G_GINT64_FORMAT "; this program knows layout %d%s",
                     store->dir, version, LAYOUT_VERSION,
                     version > LAYOUT_VERSION ? ": it was made by a newer version of pandect" : "");
         return FALSE;
     }
-    return TRUE;
+    store->layout = (int)version;
+    return store->read_only || version == LAYOUT_VERSION || update_tables(store, error);
 }
 
 PdKvStore *
@@ -150,8 +157,7 @@ pd_kv_store_open(sqlite3 *db, const char *dir, gboolean read_only, GError **erro
     if (!check_tables(store, error))
         return NULL;
     if (!store->no_tables) {
-        store->find =
-            prepare(store, "SELECT pack, offset, n_bytes, crc FROM kv_record WHERE key = ?", error);
+        store->find = pd_kv_prepare(store, store->layout == 1 ? FIND_LAYOUT_1 : FIND, error);
         if (!store->find)
             return NULL;
     }
@@ -185,6 +191,32 @@ pd_kv_store_set_pack_cap(PdKvStore *store, guint64 n_bytes)
 
 /* ---- reading ---- */
 
+gboolean
+pd_kv_no_owner(const PdKvPlace *place)
+{
+    static const guint8 none[PD_KV_KEY_BYTES];
+
+    return memcmp(place->owner, none, sizeof none) == 0;
+}
+
+PdKvPlace
+pd_kv_place_from(PdKvStmt *stmt, int first)
+{
+    const char *kind = (const char *)sqlite3_column_text(stmt, first + 4);
+    const guint8 *owner = sqlite3_column_blob(stmt, first + 5);
+    PdKvPlace place = {
+        .pack = (guint32)sqlite3_column_int64(stmt, first),
+        .offset = (guint64)sqlite3_column_int64(stmt, first + 1),
+        .n_bytes = (guint64)sqlite3_column_int64(stmt, first + 2),
+        .crc = (guint32)sqlite3_column_int64(stmt, first + 3),
+    };
+
+    g_strlcpy(place.kind, kind ? kind : "", sizeof place.kind);
+    if (owner && sqlite3_column_bytes(stmt, first + 5) == PD_KV_KEY_BYTES)
+        memcpy(place.owner, owner, PD_KV_KEY_BYTES);
+    return place;
+}
+
 /* NOT_FOUND if there is no row. */
 static gboolean
 find_place(PdKvStore *store, const guint8 *key, PdKvPlace *place, GError **error)
@@ -196,22 +228,19 @@ find_place(PdKvStore *store, const guint8 *key, PdKvPlace *place, GError **error
         rc = sqlite3_step(store->find);
     }
     if (rc == SQLITE_ROW) {
-        place->pack = (guint32)sqlite3_column_int64(store->find, 0);
-        place->offset = (guint64)sqlite3_column_int64(store->find, 1);
-        place->n_bytes = (guint64)sqlite3_column_int64(store->find, 2);
-        place->crc = (guint32)sqlite3_column_int64(store->find, 3);
+        *place = pd_kv_place_from(store->find, 0);
     } else if (rc == SQLITE_DONE) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NOT_FOUND, "%s: no such record",
                     store->dir);
     } else {
-        fail_db(store, error);
+        pd_kv_fail_db(store, error);
     }
     sqlite3_reset(store->find);
     return rc == SQLITE_ROW;
 }
 
-static PdKvPackReader *
-find_reader(PdKvStore *store, const PdKvPlace *place, GError **error)
+PdKvPackReader *
+pd_kv_find_reader(PdKvStore *store, const PdKvPlace *place, GError **error)
 {
     gpointer number = GUINT_TO_POINTER(place->pack);
     PdKvPackReader *reader = g_hash_table_lookup(store->readers, number);
@@ -238,11 +267,21 @@ GBytes *
 pd_kv_store_get(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], GError **error)
 {
     g_autoptr(PdKvPackReader) reader = NULL;
-    PdKvPlace place;
+    PdKvPlace place, again;
 
     g_mutex_lock(&store->lock);
-    if (find_place(store, key, &place, error))
-        reader = find_reader(store, &place, error);
+    if (find_place(store, key, &place, error)) {
+        g_autoptr(GError) local = NULL;
+        reader = pd_kv_find_reader(store, &place, &local);
+        /* Another process's gc may have moved the record since its row was read. */
+        if (!reader && find_place(store, key, &again, NULL) && again.pack != place.pack) {
+            place = again;
+            g_clear_error(&local);
+            reader = pd_kv_find_reader(store, &place, &local);
+        }
+        if (!reader)
+            g_propagate_error(error, g_steal_pointer(&local));
+    }
     g_mutex_unlock(&store->lock);
 
     /* The checksum is the long part; other threads may read meanwhile. */
@@ -251,8 +290,8 @@ pd_kv_store_get(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], GError **er
 
 /* ---- writing ---- */
 
-static gboolean
-fail_read_only(PdKvStore *store, GError **error)
+gboolean
+pd_kv_fail_read_only(PdKvStore *store, GError **error)
 {
     g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO,
                 "%s was opened read-only; nothing can be stored there", store->dir);
@@ -262,16 +301,16 @@ fail_read_only(PdKvStore *store, GError **error)
 /* Delete packs that no row points into: what an interrupted writer or `drop` left.  Under the
  * database's write lock, so that no row of another writer is on its way; inside a transaction of
  * the caller, whose view may be old, it is left for another time. */
-static void
-remove_orphans(PdKvStore *store)
+void
+pd_kv_remove_orphans(PdKvStore *store)
 {
     g_autoptr(GDir) dir = g_dir_open(store->dir, 0, NULL);
-    g_autoptr(Stmt) used = NULL;
+    g_autoptr(PdKvStmt) used = NULL;
     const char *name;
 
-    if (!dir || !sqlite3_get_autocommit(store->db) || !run_sql(store, "BEGIN IMMEDIATE", NULL))
+    if (!dir || !sqlite3_get_autocommit(store->db) || !pd_kv_sql(store, "BEGIN IMMEDIATE", NULL))
         return;
-    used = prepare(store, "SELECT 1 FROM kv_record WHERE pack = ? LIMIT 1", NULL);
+    used = pd_kv_prepare(store, "SELECT 1 FROM kv_record WHERE pack = ? LIMIT 1", NULL);
     while (used && (name = g_dir_read_name(dir))) {
         guint32 number = pd_kv_pack_number(name);
         if (number == 0)
@@ -281,7 +320,7 @@ remove_orphans(PdKvStore *store)
             pd_kv_pack_remove_unlocked(store->dir, number);
         sqlite3_reset(used);
     }
-    run_sql(store, "COMMIT", NULL);
+    pd_kv_sql(store, "COMMIT", NULL);
 }
 
 /* The last pack if it can be gone on with, else a new one. */
@@ -290,15 +329,15 @@ begin_pack(PdKvStore *store, GError **error)
 {
     gint64 last, n_committed;
 
-    remove_orphans(store);
-    if (!query_i64(store, "SELECT max(pack) FROM kv_pack", &last, error))
+    pd_kv_remove_orphans(store);
+    if (!pd_kv_query_i64(store, "SELECT max(pack) FROM kv_pack", &last, error))
         return FALSE;
     if (last > 0) {
         g_autoptr(PdKvPackWriter) writer = pd_kv_pack_writer_adopt(store->dir, (guint32)last);
         /* Read again under the pack's lock: its former writer may just have finished. */
         g_autofree char *sql =
             g_strdup_printf("SELECT n_bytes FROM kv_pack WHERE pack = %" G_GINT64_FORMAT, last);
-        if (!query_i64(store, sql, &n_committed, error))
+        if (!pd_kv_query_i64(store, sql, &n_committed, error))
             return FALSE;
         if (writer && pd_kv_pack_writer_end(writer) == (guint64)n_committed) {
             store->writer = g_steal_pointer(&writer);
@@ -327,120 +366,134 @@ ensure_writer(PdKvStore *store, guint64 n_bytes, GError **error)
 }
 
 static gboolean
-insert_rows(PdKvStore *store, const guint8 *key, const char *kind, const PdKvPlace *place,
-            gboolean *inserted, GError **error)
+insert_rows(PdKvStore *store, const guint8 *key, const PdKvPlace *place, gboolean *inserted,
+            GError **error)
 {
-    g_autoptr(Stmt) pack = prepare(
+    g_autoptr(PdKvStmt) pack = pd_kv_prepare(
         store,
         "INSERT INTO kv_pack VALUES (?, ?) ON CONFLICT DO UPDATE SET n_bytes = excluded.n_bytes",
         error);
-    g_autoptr(Stmt) record = NULL;
+    g_autoptr(PdKvStmt) record = NULL;
     int rc;
 
     if (pack)
-        record = prepare(store,
-                         "INSERT INTO kv_record VALUES (?, ?, ?, ?, ?, ?) "
-                         "ON CONFLICT DO NOTHING RETURNING 1",
-                         error);
+        record = pd_kv_prepare(store,
+                               "INSERT INTO kv_record VALUES (?, ?, ?, ?, ?, ?, ?) "
+                               "ON CONFLICT DO NOTHING RETURNING 1",
+                               error);
     if (!record)
         return FALSE;
     sqlite3_bind_int64(pack, 1, place->pack);
     sqlite3_bind_int64(pack, 2, (gint64)pd_kv_pack_writer_end(store->writer));
     sqlite3_bind_blob(record, 1, key, PD_KV_KEY_BYTES, SQLITE_STATIC);
-    sqlite3_bind_text(record, 2, kind, -1, SQLITE_STATIC);
+    sqlite3_bind_text(record, 2, place->kind, -1, SQLITE_STATIC);
     sqlite3_bind_int64(record, 3, place->pack);
     sqlite3_bind_int64(record, 4, (gint64)place->offset);
     sqlite3_bind_int64(record, 5, (gint64)place->n_bytes);
     sqlite3_bind_int64(record, 6, place->crc);
+    if (!pd_kv_no_owner(place))
+        sqlite3_bind_blob(record, 7, place->owner, PD_KV_KEY_BYTES, SQLITE_STATIC);
     if (sqlite3_step(pack) != SQLITE_DONE)
-        return fail_db(store, error);
+        return pd_kv_fail_db(store, error);
     rc = sqlite3_step(record);
     *inserted = rc == SQLITE_ROW;
     if (rc == SQLITE_ROW)
         rc = sqlite3_step(record);
-    return rc == SQLITE_DONE || fail_db(store, error);
+    return rc == SQLITE_DONE || pd_kv_fail_db(store, error);
 }
 
 /* Both rows or none; *inserted is FALSE on failure, and if another writer has stored the key
  * meanwhile. */
 static gboolean
-commit_rows(PdKvStore *store, const guint8 *key, const char *kind, const PdKvPlace *place,
-            gboolean *inserted, GError **error)
+commit_rows(PdKvStore *store, const guint8 *key, const PdKvPlace *place, gboolean *inserted,
+            GError **error)
 {
     gboolean ok;
 
     *inserted = FALSE;
-    if (!run_sql(store, "SAVEPOINT kv_put", error))
+    if (!pd_kv_sql(store, "SAVEPOINT kv_put", error))
         return FALSE;
-    ok = insert_rows(store, key, kind, place, inserted, error);
-    if (ok && *inserted && run_sql(store, "RELEASE kv_put", error))
+    ok = insert_rows(store, key, place, inserted, error);
+    if (ok && *inserted && pd_kv_sql(store, "RELEASE kv_put", error))
         return TRUE;
     ok = ok && !*inserted;
     *inserted = FALSE;
-    run_sql(store, "ROLLBACK TO kv_put", NULL);
-    run_sql(store, "RELEASE kv_put", NULL);
+    pd_kv_sql(store, "ROLLBACK TO kv_put", NULL);
+    pd_kv_sql(store, "RELEASE kv_put", NULL);
     return ok;
 }
 
 static gboolean
-put_locked(PdKvStore *store, const guint8 *key, const char *kind, const void *data, gsize n_bytes,
-           GError **error)
+put_locked(PdKvStore *store, const guint8 *key, const char *kind, const guint8 *owner,
+           const void *data, gsize n_bytes, GError **error)
 {
-    PdKvPlace place;
+    PdKvPlace place, there;
     gboolean inserted = FALSE, ok;
     guint64 start;
 
-    if (find_place(store, key, &place, NULL))
+    if (find_place(store, key, &there, NULL))
         return TRUE;
+    place = (PdKvPlace){0};
+    g_strlcpy(place.kind, kind, sizeof place.kind);
+    if (owner)
+        memcpy(place.owner, owner, PD_KV_KEY_BYTES);
     if (!ensure_writer(store, n_bytes, error))
         return FALSE;
     start = pd_kv_pack_writer_end(store->writer);
-    ok =
-        pd_kv_pack_writer_append(store->writer, key, kind, data, n_bytes, store->io, &place, error);
+    ok = pd_kv_pack_writer_append(store->writer, key, data, n_bytes, store->io, &place, error) &&
+         pd_kv_pack_writer_sync(store->writer, start, store->io, error);
     if (!ok) {
         /* After a failed sync the kernel may have forgotten which pages are dirty. */
         g_clear_pointer(&store->writer, pd_kv_pack_writer_free);
         return FALSE;
     }
-    ok = commit_rows(store, key, kind, &place, &inserted, error);
+    ok = commit_rows(store, key, &place, &inserted, error);
     if (!inserted && !pd_kv_pack_writer_cut(store->writer, start))
         g_clear_pointer(&store->writer, pd_kv_pack_writer_free);
     return ok;
 }
 
 gboolean
-pd_kv_store_put(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], const char *kind,
-                const void *data, gsize n_bytes, GError **error)
+pd_kv_store_put_owned(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], const char *kind,
+                      const guint8 owner[PD_KV_KEY_BYTES], const void *data, gsize n_bytes,
+                      GError **error)
 {
     g_autoptr(GMutexLocker) locker = NULL;
 
     g_assert(strlen(kind) < PD_KV_KIND_BYTES);
     if (store->read_only)
-        return fail_read_only(store, error);
+        return pd_kv_fail_read_only(store, error);
     locker = g_mutex_locker_new(&store->lock);
-    return put_locked(store, key, kind, data, n_bytes, error);
+    return put_locked(store, key, kind, owner, data, n_bytes, error);
+}
+
+gboolean
+pd_kv_store_put(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], const char *kind,
+                const void *data, gsize n_bytes, GError **error)
+{
+    return pd_kv_store_put_owned(store, key, kind, NULL, data, n_bytes, error);
 }
 
 gboolean
 pd_kv_store_drop(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], GError **error)
 {
     g_autoptr(GMutexLocker) locker = NULL;
-    g_autoptr(Stmt) stmt = NULL;
+    g_autoptr(PdKvStmt) stmt = NULL;
 
     if (store->read_only)
-        return fail_read_only(store, error);
+        return pd_kv_fail_read_only(store, error);
     locker = g_mutex_locker_new(&store->lock);
-    stmt = prepare(store, "DELETE FROM kv_record WHERE key = ?", error);
+    stmt = pd_kv_prepare(store, "DELETE FROM kv_record WHERE key = ?", error);
     if (!stmt)
         return FALSE;
     sqlite3_bind_blob(stmt, 1, key, PD_KV_KEY_BYTES, SQLITE_STATIC);
-    return sqlite3_step(stmt) == SQLITE_DONE || fail_db(store, error);
+    return sqlite3_step(stmt) == SQLITE_DONE || pd_kv_fail_db(store, error);
 }
 
 /* ---- the whole store ---- */
 
-static guint64
-sum_pack_files(const char *path)
+guint64
+pd_kv_pack_file_bytes(const char *path)
 {
     g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
     const char *name;
@@ -459,16 +512,16 @@ gboolean
 pd_kv_store_stats(PdKvStore *store, PdKvStats *stats, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&store->lock);
-    g_autoptr(Stmt) stmt = NULL;
+    g_autoptr(PdKvStmt) stmt = NULL;
 
-    *stats = (PdKvStats){.n_pack_bytes = sum_pack_files(store->dir)};
+    *stats = (PdKvStats){.n_pack_bytes = pd_kv_pack_file_bytes(store->dir)};
     if (store->no_tables)
         return TRUE;
-    stmt = prepare(store, "SELECT count(*), coalesce(sum(n_bytes), 0) FROM kv_record", error);
+    stmt = pd_kv_prepare(store, "SELECT count(*), coalesce(sum(n_bytes), 0) FROM kv_record", error);
     if (!stmt)
         return FALSE;
     if (sqlite3_step(stmt) != SQLITE_ROW)
-        return fail_db(store, error);
+        return pd_kv_fail_db(store, error);
     stats->n_records = (guint64)sqlite3_column_int64(stmt, 0);
     stats->n_bytes = (guint64)sqlite3_column_int64(stmt, 1);
     return TRUE;
@@ -480,19 +533,19 @@ list_keys(PdKvStore *store, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&store->lock);
     g_autoptr(GByteArray) keys = g_byte_array_new();
-    g_autoptr(Stmt) stmt = NULL;
+    g_autoptr(PdKvStmt) stmt = NULL;
     int rc;
 
     if (store->no_tables)
         return g_steal_pointer(&keys);
-    stmt = prepare(store, "SELECT key FROM kv_record ORDER BY pack, offset", error);
+    stmt = pd_kv_prepare(store, "SELECT key FROM kv_record ORDER BY pack, offset", error);
     if (!stmt)
         return NULL;
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
         if (sqlite3_column_bytes(stmt, 0) == PD_KV_KEY_BYTES)
             g_byte_array_append(keys, sqlite3_column_blob(stmt, 0), PD_KV_KEY_BYTES);
     if (rc != SQLITE_DONE) {
-        fail_db(store, error);
+        pd_kv_fail_db(store, error);
         return NULL;
     }
     return g_steal_pointer(&keys);

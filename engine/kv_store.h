@@ -31,9 +31,13 @@ gboolean pd_kv_store_has(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES]);
  * transaction.  A failed write leaves no trace and names the pack and the bytes it needed.
  *
  * Write once; a key that is there already is left as it is. kind: one word for listings ("segment",
- * "prefix"). */
+ * "prefix").  owner: a hash of what the record was made from, by which pd_kv_store_gc can tell
+ * whether that is still there; put gives none, and such a record is never taken for garbage. */
 gboolean pd_kv_store_put(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], const char *kind,
                          const void *data, gsize n_bytes, GError **error);
+gboolean pd_kv_store_put_owned(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES],
+                               const char *kind, const guint8 owner[PD_KV_KEY_BYTES],
+                               const void *data, gsize n_bytes, GError **error);
 /* Mapped, checked bytes; unref when done.  NOT_FOUND or CORRUPT. */
 GBytes *pd_kv_store_get(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], GError **error);
 gboolean pd_kv_store_drop(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], GError **error);
@@ -49,5 +53,31 @@ gboolean pd_kv_store_stats(PdKvStore *store, PdKvStats *stats, GError **error);
  * recomputes them. */
 gboolean pd_kv_store_verify(PdKvStore *store, gboolean drop, PdKvStats *stats,
                             GCancellable *cancellable, GError **error);
+
+/* Is this record still of use?  owner: NULL if it has none. */
+typedef gboolean (*PdKvLive)(const guint8 key[PD_KV_KEY_BYTES], const char *kind,
+                             const guint8 *owner, gpointer user_data);
+
+typedef struct {
+    guint64 n_dead_records;
+    guint64 n_dead_bytes; /* of dead records in their packs */
+    guint64 n_corrupt;    /* records found damaged while they were moved; dropped */
+    guint64 n_packs_rewritten;
+    guint64 n_packs_removed; /* rewritten ones included */
+    guint64 n_bytes_before;  /* of files */
+    guint64 n_bytes_after;
+} PdKvGcReport;
+
+/*
+ * Forget the records that are not live and give their bytes back: packs with too many dead bytes
+ * (more than a fifth) are rewritten, those without a live record deleted, and tails that nobody
+ * committed cut off.
+ * The caller must be the only writer; readers in other processes go on.  It may be killed at any
+ * point: what is live stays, the next writer or gc clears away the rest.  It needs as much free
+ * space as the live bytes of one pack.  dry_run: nothing is changed, the report says what would
+ * be.
+ */
+gboolean pd_kv_store_gc(PdKvStore *store, PdKvLive live, gpointer user_data, gboolean dry_run,
+                        PdKvGcReport *report, GCancellable *cancellable, GError **error);
 
 #endif

@@ -113,6 +113,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdSegmentRow, pd_segment_row_free)
 GPtrArray *pd_corpus_segments(PdCorpus *corpus, PdTokenizer *tokenizer, GCancellable *cancellable,
                               GError **error);
 
+/* Calls func for every stored segment of live documents in corpus order, for one tokenizer after
+ * the other.  The part has no text and no boxes. */
+typedef void (*PdCorpusSegmentFunc)(gint64 tokenizer, const PdDocumentRow *document,
+                                    const PdPartRow *part, const PdSegmentRow *segment,
+                                    gpointer user_data);
+gboolean pd_corpus_each_segment(PdCorpus *corpus, PdCorpusSegmentFunc func, gpointer user_data,
+                                GCancellable *cancellable, GError **error);
+
 /* Where bytes [start, end) of a part lie, for people: "src/a.c:10-24 @ 3f2c1ab", "Lease.pdf, p. iv
  * (PDF 6)", "Kay to Lee, 2001-05-14, \"Re: Q2\", part 1, l. 4-6 <id@host>".  Free with g_free. */
 char *pd_corpus_locate(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,

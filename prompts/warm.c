@@ -10,6 +10,7 @@
 
 #include <string.h>
 #include "prompts/error.h"
+#include "prompts/owner.h"
 #include "prompts/segment_kv.h"
 #include "prompts/whole.h"
 
@@ -106,8 +107,11 @@ flush_group(Warm *warm, GError **error)
         Pending *pending = &warm->group[i];
         gsize n_bytes =
             pd_segment_kv_bytes(pd_model_shape(warm->context->model), pending->tokens->len);
-        if (!pd_kv_store_put(warm->context->store, pending->key, "segment", pending->record,
-                             n_bytes, error))
+        guint8 owner[PD_KV_KEY_BYTES];
+        pd_owner_segment(pending->segment->header, pending->segment->row->ids,
+                         pending->segment->row->n_tokens, owner);
+        if (!pd_kv_store_put_owned(warm->context->store, pending->key, "segment", owner,
+                                   pending->record, n_bytes, error))
             return FALSE;
         warm->report->n_bytes_written += n_bytes;
         warm->report->n_tokens_encoded += pending->tokens->len;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "prompts/error.h"
 #include "prompts/layout.h"
+#include "prompts/owner.h"
 #include "prompts/segment_kv.h"
 
 GArray *
@@ -49,6 +50,33 @@ chunk_keys(PdContext *context, GArray *tokens, GCancellable *cancellable, GError
         g_byte_array_append(keys, key, sizeof key);
     }
     return keys;
+}
+
+GByteArray *
+pd_whole_keys(PdContext *context, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GArray) tokens = pd_whole_tokens(context, NULL);
+
+    return chunk_keys(context, tokens, cancellable, error);
+}
+
+/* The owner of the chunk that ends before row `end`: see owner.h. */
+static void
+chunk_owner(PdContext *context, guint end, guint n_tokens, guint8 owner[PD_KV_KEY_BYTES])
+{
+    g_autoptr(GArray) passages = g_array_new(FALSE, FALSE, sizeof(PdPassage));
+    g_autoptr(GArray) tokens = pd_whole_tokens(context, passages);
+    g_autoptr(GChecksum) chain = pd_owner_chain();
+
+    for (guint i = 0; i < passages->len; i++) {
+        const PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, i);
+        guint8 one[PD_KV_KEY_BYTES];
+        if (g_array_index(passages, PdPassage, i).first_row >= (int)end)
+            break;
+        pd_owner_segment(segment->header, segment->row->ids, segment->row->n_tokens, one);
+        pd_owner_chain_add(chain, one);
+    }
+    pd_owner_chain_get(chain, end == n_tokens && end % PD_WHOLE_CHUNK_TOKENS != 0, owner);
 }
 
 gboolean
@@ -116,6 +144,7 @@ read_chunk(PdContext *context, PdSession *session, GArray *tokens, guint first, 
     gsize n_bytes = pd_session_row_bytes(session) * n;
     PdRun run = {.tokens = &g_array_index(tokens, gint32, first), .n_tokens = (int)n};
     g_autofree guint8 *rows = NULL;
+    guint8 owner[PD_KV_KEY_BYTES];
 
     forward->base = first;
     if (!pd_session_run(session, &run, 1, cancellable, forward_progress, forward, error))
@@ -131,7 +160,8 @@ read_chunk(PdContext *context, PdSession *session, GArray *tokens, guint first, 
     }
     pd_session_save_rows(session, 0, (int)first, (int)n, rows);
     report->n_bytes_written += n_bytes;
-    return pd_kv_store_put(context->store, key, "whole", rows, n_bytes, error);
+    chunk_owner(context, first + n, tokens->len, owner);
+    return pd_kv_store_put_owned(context->store, key, "whole", owner, rows, n_bytes, error);
 }
 
 gboolean

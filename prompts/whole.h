@@ -23,6 +23,9 @@ gboolean pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, P
                        PdWarmProgress progress, gpointer user_data, GCancellable *cancellable,
                        GError **error);
 
+/* The keys of all chunks of the whole reading, 32 bytes each. */
+GByteArray *pd_whole_keys(PdContext *context, GCancellable *cancellable, GError **error);
+
 /* How many of the tokens are kept. */
 gboolean pd_whole_count(PdContext *context, GArray *tokens, guint64 *n_tokens,
                         GCancellable *cancellable, GError **error);

@@ -12,6 +12,23 @@ static const char examples[] =
     "Times come from measuring a few layers of the model on this machine for a moment.";
 
 static void
+print_tiers(const PdPlan *plan)
+{
+    printf("kept           %s tier: %s\n", pd_kv_tier_name(plan->tier), plan->tier_why);
+    for (PdKvTier tier = PD_KV_INDEX; tier <= PD_KV_FULL; tier++) {
+        guint64 n_bytes = plan->tier_bytes[tier - PD_KV_INDEX];
+        g_autofree char *disk = g_format_size(n_bytes);
+
+        printf("  --kv %-8s %s on disk, %.1f %% of dense 16-bit KV; %.0f s for all of it\n",
+               pd_kv_tier_name(tier), disk,
+               plan->dense_bytes ? 100.0 * n_bytes / plan->dense_bytes : 0,
+               plan->tier_seconds[tier - PD_KV_INDEX]);
+    }
+    if (plan->tier == PD_KV_FULL && plan->n_warm_tokens < plan->n_tokens)
+        printf("  what only the index tier holds is read again\n");
+}
+
+static void
 print_plan(PdModel *model, const PdPlan *plan)
 {
     g_autofree char *weights = g_format_size(plan->weight_bytes);
@@ -25,6 +42,8 @@ print_plan(PdModel *model, const PdPlan *plan)
     printf("reading        %s\n", plan->mode == PD_READ_WHOLE
                                       ? "whole: the corpus fits the model's window"
                                       : "swept: segments read alone, passages chosen by question");
+    if (plan->mode == PD_READ_SWEPT)
+        print_tiers(plan);
     printf("memory         %s weights (mapped) + %s KV and scratch; %s available\n", weights,
            session, memory);
     printf("disk           %s of KV when all is read\n", disk);
@@ -41,6 +60,7 @@ make_plan(PdApp *app, const PdModelFlags *flags, gint64 tokens, PdOpened *opened
 {
     PdRates rates;
     PdReadMode mode;
+    PdKvTier tier;
 
     if (tokens <= 0)
         return pd_open_context(app, flags, FALSE, opened, error) &&
@@ -50,7 +70,8 @@ make_plan(PdApp *app, const PdModelFlags *flags, gint64 tokens, PdOpened *opened
     if (!opened->model || !pd_measure_rates(opened->model, &rates, app->cancellable, error))
         return FALSE;
     pd_parse_mode(flags->mode, &mode);
-    pd_plan_tokens(opened->model, (guint64)tokens, mode, &rates, plan);
+    pd_parse_kv(flags->kv, &tier);
+    pd_plan_tokens(opened->model, (guint64)tokens, mode, tier, &rates, plan);
     return TRUE;
 }
 
@@ -69,7 +90,8 @@ pd_cmd_plan(PdApp *app, int argc, char **argv)
     g_auto(PdOpened) opened = {0};
     g_autoptr(GError) error = NULL;
     PdReadMode mode;
-    PdPlan plan;
+    PdKvTier tier;
+    g_auto(PdPlan) plan = {0};
 
     if (!pd_parse_options(entries, NULL, "Tokens, memory, disk and time before the work.", examples,
                           &argc, &argv, &exit_code))
@@ -80,6 +102,8 @@ pd_cmd_plan(PdApp *app, int argc, char **argv)
         return pd_usage("plan", "--tokens is a number from 1 to %d", G_MAXINT32);
     if (!pd_parse_mode(flags.mode, &mode))
         return pd_usage("plan", "--mode is auto, whole or swept, not '%s'", flags.mode);
+    if (!pd_parse_kv(flags.kv, &tier))
+        return pd_usage("plan", "--kv is auto, index or full, not '%s'", flags.kv);
     if (!make_plan(app, &flags, tokens, &opened, &plan, &error))
         return pd_fail(error);
     if (json) {

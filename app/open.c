@@ -9,6 +9,7 @@ pd_model_flags_clear(PdModelFlags *flags)
 {
     g_free(flags->model);
     g_free(flags->mode);
+    g_free(flags->kv);
 }
 
 PdModel *
@@ -34,6 +35,20 @@ pd_parse_mode(const char *word, PdReadMode *mode)
     for (gsize i = 0; i < G_N_ELEMENTS(modes); i++)
         if (g_str_equal(word, modes[i].word)) {
             *mode = modes[i].mode;
+            return TRUE;
+        }
+    return FALSE;
+}
+
+gboolean
+pd_parse_kv(const char *word, PdKvTier *tier)
+{
+    *tier = PD_KV_AUTO;
+    if (!word)
+        return TRUE;
+    for (PdKvTier t = PD_KV_AUTO; t <= PD_KV_FULL; t++)
+        if (g_str_equal(word, pd_kv_tier_name(t))) {
+            *tier = t;
             return TRUE;
         }
     return FALSE;
@@ -71,10 +86,16 @@ pd_open_context(PdApp *app, const PdModelFlags *flags, gboolean must_write, PdOp
                 GError **error)
 {
     PdReadMode mode;
+    PdKvTier tier;
 
     if (!pd_parse_mode(flags->mode, &mode)) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED,
                     "--mode is auto, whole or swept, not '%s'", flags->mode);
+        return FALSE;
+    }
+    if (!pd_parse_kv(flags->kv, &tier)) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED,
+                    "--kv is auto, index or full, not '%s'", flags->kv);
         return FALSE;
     }
     opened->corpus = open_corpus(app->corpus_dir, must_write, error);
@@ -84,5 +105,6 @@ pd_open_context(PdApp *app, const PdModelFlags *flags, gboolean must_write, PdOp
     if (!opened->model)
         return FALSE;
     opened->context = pd_context_new(opened->corpus, opened->model, mode, app->cancellable, error);
-    return opened->context != NULL;
+    return opened->context && (tier == PD_KV_AUTO ||
+                               pd_context_set_tier(opened->context, tier, app->cancellable, error));
 }

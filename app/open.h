@@ -10,6 +10,7 @@
 typedef struct {
     char *model; /* NAME | FILE.gguf | DIR; NULL: the default */
     char *mode;  /* "auto", "whole", "swept" */
+    char *kv;    /* "auto", "index", "full" */
     int threads;
 } PdModelFlags;
 void pd_model_flags_clear(PdModelFlags *flags);
@@ -22,6 +23,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdModelFlags, pd_model_flags_clear)
          0,         G_OPTION_ARG_STRING,                                                           \
          &(o).mode, "How the corpus is read: auto (default), whole, swept",                        \
          "MODE"},                                                                                  \
+        {"kv",    0,                                                                               \
+         0,       G_OPTION_ARG_STRING,                                                             \
+         &(o).kv, "What is kept of a swept corpus: auto (default), index, full",                   \
+         "TIER"},                                                                                  \
     {                                                                                              \
         "threads", 't', 0, G_OPTION_ARG_INT, &(o).threads, "Threads (default: one a core)", "N"    \
     }
@@ -29,6 +34,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdModelFlags, pd_model_flags_clear)
 PdModel *pd_open_model(const PdModelFlags *flags, GError **error);
 /* "auto" and so on; FALSE for an unknown word. */
 gboolean pd_parse_mode(const char *word, PdReadMode *mode);
+gboolean pd_parse_kv(const char *word, PdKvTier *tier);
 
 /* A corpus and its context.  Opened for writing; where that is not possible (read-only folder,
  * another writer) and not needed, for reading, with a warning: then nothing new is kept. */

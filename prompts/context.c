@@ -4,6 +4,7 @@
 #include "prompts/error.h"
 #include "prompts/layout.h"
 #include "prompts/lexical.h"
+#include "prompts/segment_kv.h"
 
 static void
 clear_segment(gpointer data)
@@ -99,6 +100,90 @@ choose_mode(const PdContext *context, PdReadMode wanted)
                                                                             : PD_READ_SWEPT;
 }
 
+/* --- the tier --- */
+
+#define TIER_SAMPLES 64
+
+/* The tier that most of the segments looked at are kept in; AUTO: neither. */
+static gboolean
+kept_tier(PdContext *context, PdKvTier *tier, GCancellable *cancellable, GError **error)
+{
+    guint n = MIN(context->segments->len, TIER_SAMPLES), n_kept[PD_KV_FULL + 1] = {0};
+
+    for (guint i = 0; i < n; i++) {
+        guint at = (guint)((guint64)i * context->segments->len / n);
+        PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, at);
+
+        for (PdKvTier t = PD_KV_INDEX; t <= PD_KV_FULL; t++) {
+            guint8 key[PD_KV_KEY_BYTES];
+            if (!pd_segment_kv_key_of_tier(context, segment, t, key, cancellable, error))
+                return FALSE;
+            if (pd_kv_store_has(context->store, key))
+                n_kept[t]++;
+        }
+    }
+    *tier = 2 * n_kept[PD_KV_FULL] > n    ? PD_KV_FULL
+            : 2 * n_kept[PD_KV_INDEX] > n ? PD_KV_INDEX
+                                          : PD_KV_AUTO;
+    return TRUE;
+}
+
+/* Free bytes where the corpus lies; 0: unknown. */
+static guint64
+disk_free_bytes(PdCorpus *corpus)
+{
+    g_autoptr(GFile) folder = g_file_new_for_path(pd_corpus_dir(corpus));
+    g_autoptr(GFileInfo) info =
+        g_file_query_filesystem_info(folder, G_FILE_ATTRIBUTE_FILESYSTEM_FREE, NULL, NULL);
+
+    return info ? g_file_info_get_attribute_uint64(info, G_FILE_ATTRIBUTE_FILESYSTEM_FREE) : 0;
+}
+
+gboolean
+pd_context_set_tier(PdContext *context, PdKvTier wanted, GCancellable *cancellable, GError **error)
+{
+    g_autofree char *why = NULL;
+    PdKvTier tier = PD_KV_FULL;
+
+    if (context->mode == PD_READ_WHOLE) {
+        why = g_strdup("the corpus is read whole: all rows are kept at 16 bits");
+    } else {
+        if (wanted == PD_KV_AUTO && !kept_tier(context, &tier, cancellable, error))
+            return FALSE;
+        if (wanted == PD_KV_AUTO && tier != PD_KV_AUTO)
+            why = g_strdup("most of the corpus is kept so already");
+        else
+            tier = pd_kv_choose(context->model, &context->profile, wanted, context->n_tokens,
+                                (guint)(context->n_tokens / context->segments->len),
+                                disk_free_bytes(context->corpus), &why);
+    }
+    context->tier = tier;
+    g_free(context->tier_why);
+    context->tier_why = g_steal_pointer(&why);
+    return TRUE;
+}
+
+gboolean
+pd_context_keeps_rows(const PdContext *context)
+{
+    return context->tier != PD_KV_INDEX;
+}
+
+/* Blocks of KV are made for heads of 32 to 256 numbers. */
+static gboolean
+can_be_swept(PdModel *model, GError **error)
+{
+    int head_dim = pd_model_shape(model)->head_dim;
+
+    if (head_dim % 32 == 0 && head_dim <= 256)
+        return TRUE;
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
+                "%s has heads of %d numbers; a corpus can be swept with heads of a multiple of 32 "
+                "up to 256",
+                pd_model_name(model), head_dim);
+    return FALSE;
+}
+
 PdContext *
 pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode, GCancellable *cancellable,
                GError **error)
@@ -123,6 +208,9 @@ pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode, GCancellable *
                     context->n_tokens, window);
         return NULL;
     }
+    if ((context->mode == PD_READ_SWEPT && !can_be_swept(model, error)) ||
+        !pd_context_set_tier(context, PD_KV_AUTO, cancellable, error))
+        return NULL;
     return g_steal_pointer(&context);
 }
 
@@ -130,6 +218,7 @@ void
 pd_context_free(PdContext *context)
 {
     g_clear_pointer(&context->lexical, pd_lexical_free);
+    g_free(context->tier_why);
     g_clear_pointer(&context->store, pd_kv_store_free);
     g_clear_pointer(&context->segments, g_array_unref);
     g_clear_pointer(&context->rows, g_ptr_array_unref);
@@ -137,10 +226,4 @@ pd_context_free(PdContext *context)
     g_clear_pointer(&context->prefix, g_array_unref);
     g_clear_pointer(&context->model, pd_model_unref);
     g_free(context);
-}
-
-gboolean
-pd_context_keeps_rows(const PdContext *context)
-{
-    return context->tier != PD_KV_INDEX;
 }

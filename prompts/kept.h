@@ -1,7 +1,8 @@
 /*
- * Reading passages from their kept rows: the records that the sweep scored hold the keys and values
- * of every layer, free of position, so a passage can stand in a prompt without being run again.
- * What is lost is that a passage saw only its own segment, not the passages before it.
+ * Reading passages from their kept rows: records of the full tier hold the keys and values of every
+ * layer, free of position, so a passage can stand in a prompt without being run again.  What is
+ * lost is that a passage saw only its own segment, not the passages before it, and the rounding of
+ * the record.  In the index tier there are no rows: everything is run.
  */
 #ifndef PD_KEPT_H
 #define PD_KEPT_H

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "prompts/ask.h"
+#include "prompts/layout.h"
 #include "prompts/segment_kv.h"
 
 #define MEASURED_LAYERS 3
@@ -87,13 +88,6 @@ available_memory(void)
     return kib * 1024;
 }
 
-/* Bytes of a whole reading's rows: 16-bit K and V of every layer. */
-static guint64
-whole_row_bytes(const PdModelShape *shape)
-{
-    return 2 * pd_row_bytes(PD_F16, (gsize)shape->head_dim) * shape->n_kv_heads * shape->n_layers;
-}
-
 static void
 plan_whole(PdModel *model, const PdRates *rates, PdPlan *plan)
 {
@@ -102,7 +96,7 @@ plan_whole(PdModel *model, const PdRates *rates, PdPlan *plan)
                                 .max_tokens = (int)plan->n_tokens + PD_ANSWER_RESERVE_TOKENS,
                                 .kv_type = PD_F16};
 
-    plan->kv_disk_bytes = plan->n_tokens * whole_row_bytes(pd_model_shape(model));
+    plan->kv_disk_bytes = plan->dense_bytes;
     plan->session_bytes = pd_session_bytes(model, &options);
     plan->warm_seconds =
         (n - warm) * rates->row_seconds + rates->position_seconds * (n * n - warm * warm) / 2;
@@ -115,21 +109,60 @@ plan_whole(PdModel *model, const PdRates *rates, PdPlan *plan)
         PLAN_ANSWER_TOKENS * (rates->decode_seconds + rates->position_seconds * n);
 }
 
-static void
-plan_swept(PdModel *model, guint64 n_segments, const PdRates *rates, PdPlan *plan)
+/* Seconds to encode n tokens in segments of `length` for a tier. */
+static double
+encode_seconds(PdModel *model, const PdKvFormat *format, const PdRates *rates, double n,
+               double length)
+{
+    int n_layers = pd_model_shape(model)->n_layers;
+    double share = pd_kv_row_ops(model, format->n_layers) / pd_kv_row_ops(model, n_layers);
+    /* of the last layer only keys and values are made */
+    double attending = (double)(format->n_layers - 1) / MAX(n_layers - 1, 1);
+
+    return n * (rates->row_seconds * share + rates->position_seconds * length / 2 * attending);
+}
+
+/* Memory while warming or asking, the larger. */
+static guint64
+swept_session_bytes(PdModel *model, const PdKvFormat *format, guint longest)
 {
     const PdModelShape *shape = pd_model_shape(model);
-    double missing = plan->n_tokens - plan->n_warm_tokens;
-    double length = n_segments ? (double)plan->n_tokens / n_segments : 0;
-    double run = MIN(plan->n_tokens, PD_ASK_FRESH_TOKENS) + 2 * PLAN_QUESTION_TOKENS;
-    double read = MIN(plan->n_tokens, PD_ASK_BUDGET_TOKENS) + PLAN_QUESTION_TOKENS;
-    PdSessionOptions options = {
-        .n_sequences = 4, .max_tokens = PLAN_SEGMENT_TOKENS + 128, .kv_type = PD_F16};
+    PdSessionOptions warm = {
+        .n_sequences = PD_WARM_SEQUENCES, .max_tokens = (int)longest, .kv_type = PD_F16};
+    PdSessionOptions read = {.n_sequences = 1,
+                             .max_tokens = PD_ASK_BUDGET_TOKENS + PD_ANSWER_RESERVE_TOKENS,
+                             .kv_type = PD_F16};
 
-    plan->kv_disk_bytes =
-        plan->n_tokens * (pd_segment_kv_bytes(shape, 1) - pd_segment_kv_bytes(shape, 0));
-    plan->session_bytes = pd_session_bytes(model, &options);
-    plan->warm_seconds = missing * (rates->row_seconds + rates->position_seconds * length / 2);
+    if (format->tier == PD_KV_INDEX)
+        warm.n_layers = format->n_layers;
+    return MAX(pd_session_bytes(model, &warm) +
+                   pd_segment_kv_bytes(shape, format, PD_WARM_GROUP_ROWS, PD_KV_HEADER_TOKENS),
+               pd_session_bytes(model, &read));
+}
+
+static void
+plan_swept(PdModel *model, guint length, guint longest, const PdRates *rates, PdPlan *plan)
+{
+    const PdModelShape *shape = pd_model_shape(model);
+    PdProfile profile = pd_profile_for(shape);
+    double missing = plan->n_tokens - plan->n_warm_tokens;
+    double read = MIN(plan->n_tokens, PD_ASK_BUDGET_TOKENS);
+    double run = plan->tier == PD_KV_INDEX ? read : MIN(read, PD_ASK_FRESH_TOKENS);
+    PdKvFormat format = pd_kv_format(shape, &profile, plan->tier);
+
+    for (PdKvTier tier = PD_KV_INDEX; tier <= PD_KV_FULL; tier++) {
+        PdKvFormat of_tier = pd_kv_format(shape, &profile, tier);
+        if (plan->tier_bytes[tier - PD_KV_INDEX] == 0)
+            plan->tier_bytes[tier - PD_KV_INDEX] =
+                pd_kv_bytes_of_corpus(shape, &of_tier, plan->n_tokens, length);
+        plan->tier_seconds[tier - PD_KV_INDEX] =
+            encode_seconds(model, &of_tier, rates, plan->n_tokens, length);
+    }
+    plan->kv_disk_bytes = plan->tier_bytes[plan->tier - PD_KV_INDEX];
+    plan->session_bytes = swept_session_bytes(model, &format, longest);
+    plan->warm_seconds = encode_seconds(model, &format, rates, missing, length);
+    run += 2 * PLAN_QUESTION_TOKENS; /* once to sweep with, once to read */
+    read += PLAN_QUESTION_TOKENS;
     plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
                                 run * (rates->row_seconds + rates->position_seconds * read) +
                                 rates->decode_seconds;
@@ -139,21 +172,22 @@ plan_swept(PdModel *model, guint64 n_segments, const PdRates *rates, PdPlan *pla
 }
 
 static void
-fill(PdModel *model, guint64 n_segments, const PdRates *rates, PdPlan *plan)
+fill(PdModel *model, guint length, guint longest, const PdRates *rates, PdPlan *plan)
 {
     plan->weight_bytes = pd_model_weight_bytes(model);
     plan->memory_bytes_available = available_memory();
+    plan->dense_bytes = plan->n_tokens * pd_kv_dense_row_bytes(pd_model_shape(model));
     if (plan->mode == PD_READ_WHOLE)
         plan_whole(model, rates, plan);
     else
-        plan_swept(model, n_segments, rates, plan);
+        plan_swept(model, length, longest, rates, plan);
     plan->fits = plan->memory_bytes_available == 0 ||
                  plan->session_bytes + plan->weight_bytes < plan->memory_bytes_available;
 }
 
 void
-pd_plan_tokens(PdModel *model, guint64 n_tokens, PdReadMode mode, const PdRates *rates,
-               PdPlan *plan)
+pd_plan_tokens(PdModel *model, guint64 n_tokens, PdReadMode mode, PdKvTier tier,
+               const PdRates *rates, PdPlan *plan)
 {
     PdProfile profile = pd_profile_for(pd_model_shape(model));
 
@@ -162,21 +196,46 @@ pd_plan_tokens(PdModel *model, guint64 n_tokens, PdReadMode mode, const PdRates 
     plan->mode = mode;
     if (mode == PD_READ_AUTO)
         plan->mode = n_tokens <= (guint64)profile.read_whole_tokens ? PD_READ_WHOLE : PD_READ_SWEPT;
-    fill(model, n_tokens / PLAN_SEGMENT_TOKENS + 1, rates, plan);
+    if (plan->mode == PD_READ_SWEPT)
+        plan->tier =
+            pd_kv_choose(model, &profile, tier, n_tokens, PLAN_SEGMENT_TOKENS, 0, &plan->tier_why);
+    fill(model, PLAN_SEGMENT_TOKENS, PLAN_SEGMENT_TOKENS + PD_HEADER_TOKENS_MAX, rates, plan);
 }
 
 gboolean
 pd_plan_context(PdContext *context, const PdRates *rates, PdPlan *plan, GCancellable *cancellable,
                 GError **error)
 {
+    const PdModelShape *shape = pd_model_shape(context->model);
+    PdKvFormat formats[] = {pd_kv_format(shape, &context->profile, PD_KV_INDEX),
+                            pd_kv_format(shape, &context->profile, PD_KV_FULL)};
+    guint longest = 0;
+
     memset(plan, 0, sizeof *plan);
     plan->n_tokens = context->n_tokens;
     plan->mode = context->mode;
+    plan->tier = context->tier;
     if (!pd_context_count_warm(context, &plan->n_warm_tokens, cancellable, error))
         return FALSE;
     plan->n_warm_tokens = MIN(plan->n_warm_tokens, plan->n_tokens);
-    fill(context->model, context->segments->len, rates, plan);
+    for (guint i = 0; context->mode == PD_READ_SWEPT && i < context->segments->len; i++) {
+        PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, i);
+        guint n_header = segment->header_ids->len, n_rows = n_header + segment->row->n_tokens;
+
+        longest = MAX(longest, n_rows);
+        for (gsize t = 0; t < G_N_ELEMENTS(formats); t++)
+            plan->tier_bytes[t] += pd_segment_kv_bytes(shape, &formats[t], n_rows, n_header);
+    }
+    plan->tier_why = g_strdup(context->tier_why);
+    fill(context->model, (guint)(context->n_tokens / context->segments->len),
+         context->prefix->len + longest, rates, plan);
     return TRUE;
+}
+
+void
+pd_plan_clear(PdPlan *plan)
+{
+    g_clear_pointer(&plan->tier_why, g_free);
 }
 
 static void
@@ -193,6 +252,22 @@ add_seconds(JsonBuilder *json, const char *name, double value)
     json_builder_add_double_value(json, value);
 }
 
+static void
+add_tiers(JsonBuilder *json, const PdPlan *plan)
+{
+    json_builder_set_member_name(json, "tier");
+    json_builder_add_string_value(json, pd_kv_tier_name(plan->tier));
+    json_builder_set_member_name(json, "tier_why");
+    json_builder_add_string_value(json, plan->tier_why);
+    for (PdKvTier tier = PD_KV_INDEX; tier <= PD_KV_FULL; tier++) {
+        json_builder_set_member_name(json, pd_kv_tier_name(tier));
+        json_builder_begin_object(json);
+        add_number(json, "kv_disk_bytes", plan->tier_bytes[tier - PD_KV_INDEX]);
+        add_seconds(json, "warm_seconds", plan->tier_seconds[tier - PD_KV_INDEX]);
+        json_builder_end_object(json);
+    }
+}
+
 char *
 pd_plan_to_json(PdModel *model, const PdPlan *plan)
 {
@@ -204,11 +279,14 @@ pd_plan_to_json(PdModel *model, const PdPlan *plan)
     json_builder_add_string_value(json, pd_model_name(model));
     json_builder_set_member_name(json, "mode");
     json_builder_add_string_value(json, plan->mode == PD_READ_WHOLE ? "whole" : "swept");
+    if (plan->mode == PD_READ_SWEPT)
+        add_tiers(json, plan);
     add_number(json, "tokens", plan->n_tokens);
     add_number(json, "warm_tokens", plan->n_warm_tokens);
     add_number(json, "weight_bytes", plan->weight_bytes);
     add_number(json, "session_bytes", plan->session_bytes);
     add_number(json, "kv_disk_bytes", plan->kv_disk_bytes);
+    add_number(json, "kv_dense_bytes", plan->dense_bytes);
     add_number(json, "memory_available_bytes", plan->memory_bytes_available);
     json_builder_set_member_name(json, "fits");
     json_builder_add_boolean_value(json, plan->fits);

@@ -23,19 +23,27 @@ typedef struct {
     guint64 n_tokens;      /* of the corpus, headers included */
     guint64 n_warm_tokens; /* of them already kept */
     PdReadMode mode;
+    PdKvTier tier;  /* when swept */
+    char *tier_why; /* one line; pd_plan_clear frees it */
     guint64 weight_bytes;
     guint64 session_bytes;      /* KV and scratch in memory while warming or asking, the larger */
     guint64 kv_disk_bytes;      /* when everything is warm */
     double warm_seconds;        /* for what is missing */
+    guint64 dense_bytes;        /* the same tokens as dense 16-bit KV, to compare with */
+    guint64 tier_bytes[2];      /* when swept: all of the corpus in the index and the full tier */
+    double tier_seconds[2];     /* and reading all of it */
     double first_token_seconds; /* of a question, warm */
     double answer_seconds;      /* 100 tokens, warm, first token included */
     guint64 memory_bytes_available; /* of this machine now; 0: unknown */
     gboolean fits;
 } PdPlan;
+void pd_plan_clear(PdPlan *plan);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdPlan, pd_plan_clear)
 
-/* For a corpus that is not there yet: segments of 2,048 tokens are assumed. */
-void pd_plan_tokens(PdModel *model, guint64 n_tokens, PdReadMode mode, const PdRates *rates,
-                    PdPlan *plan);
+/* For a corpus that is not there yet: segments of 2,048 tokens are assumed.  `plan` is filled anew;
+ * clear it. */
+void pd_plan_tokens(PdModel *model, guint64 n_tokens, PdReadMode mode, PdKvTier tier,
+                    const PdRates *rates, PdPlan *plan);
 gboolean pd_plan_context(PdContext *context, const PdRates *rates, PdPlan *plan,
                          GCancellable *cancellable, GError **error);
 

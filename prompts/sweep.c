@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "kernels/kv_block.h"
 #include "prompts/error.h"
 #include "prompts/layout.h"
 #include "prompts/segment_kv.h"
@@ -228,10 +229,29 @@ score_keys(const Queries *queries, Scratch *scratch, int head, const guint8 *key
     return TRUE;
 }
 
+/* One section of a key stream as Q8_0 rows. */
+static guint8 *
+as_q8(int bits, int dim, const guint8 *stream, guint n_rows, GError **error)
+{
+    gsize n = (gsize)n_rows * (gsize)dim;
+    g_autofree float *rows = g_try_new(float, MAX(n, 1));
+    guint8 *blocks = g_try_malloc(MAX(pd_row_bytes(PD_Q8_0, n), 1));
+
+    if (!rows || !blocks) {
+        g_free(blocks);
+        no_memory(error);
+        return NULL;
+    }
+    if (n_rows > 0)
+        pd_key_stream_unpack(bits, dim, stream, (int)n_rows, 0, (int)n_rows, rows, (gsize)dim);
+    pd_quantize_row(PD_Q8_0, rows, blocks, n);
+    return blocks;
+}
+
 /* Score the segment's blocks with one head.  The header counts for each of them: often only the
  * subject of a mail or the path of a file names the thing. */
 static gboolean
-score_segment(const Queries *queries, Scratch *scratch, int head, guint8 *record,
+score_segment(const Queries *queries, Scratch *scratch, int head, const guint8 *record,
               const PdContextSegment *segment, float *best, GError **error)
 {
     const PdModelShape *shape = pd_model_shape(queries->context->model);
@@ -239,16 +259,25 @@ score_segment(const Queries *queries, Scratch *scratch, int head, guint8 *record
     guint n_blocks = (n_rows + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
     gsize n_queries = queries->n_queries;
     int group = shape->n_heads / shape->n_kv_heads;
-    const guint8 *keys = pd_segment_kv_stream(record, queries->heads[head].layer, FALSE,
-                                              queries->heads[head].head / group);
+    g_autofree guint8 *header_keys = NULL, *own_keys = NULL;
+    PdKeyStream stream;
     g_autofree float *own = g_try_new(float, n_queries *n_blocks);
     g_autofree float *header = g_try_new(float, n_queries);
 
     if (!own || !header)
         return no_memory(error);
-    if (!score_keys(queries, scratch, head, keys, n_header, header, error) ||
-        !score_keys(queries, scratch, head,
-                    keys + n_header * pd_row_bytes(PD_Q8_0, shape->head_dim), n_rows, own, error))
+    if (!pd_segment_kv_keys(record, queries->heads[head].layer, queries->heads[head].head / group,
+                            &stream)) {
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_CORPUS,
+                    "the index tier does not hold the keys of layer %d, head %d; use --kv full",
+                    queries->heads[head].layer, queries->heads[head].head);
+        return FALSE;
+    }
+    header_keys = as_q8(stream.bits, shape->head_dim, stream.header, n_header, error);
+    if (header_keys)
+        own_keys = as_q8(stream.bits, shape->head_dim, stream.rows, n_rows, error);
+    if (!own_keys || !score_keys(queries, scratch, head, header_keys, n_header, header, error) ||
+        !score_keys(queries, scratch, head, own_keys, n_rows, own, error))
         return FALSE;
     for (guint b = 0; b < n_blocks; b++)
         for (gsize i = 0; i < n_queries; i++)
@@ -329,10 +358,9 @@ score_all(const Queries *queries, guint n_total, guint n_blocks_max, float *best
         g_autoptr(GBytes) record = NULL;
 
         n_blocks = (segment->row->n_tokens + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
-        if (g_cancellable_set_error_if_cancelled(cancellable, error) ||
-            !pd_segment_kv_key(context, segment, key, cancellable, error))
+        if (g_cancellable_set_error_if_cancelled(cancellable, error))
             return FALSE;
-        record = pd_kv_store_get(context->store, key, &local);
+        record = pd_segment_kv_get(context, segment, key, cancellable, &local);
         if (g_error_matches(local, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CORRUPT)) {
             pd_kv_store_drop(context->store, key, NULL);
             if (!damage)
@@ -343,11 +371,9 @@ score_all(const Queries *queries, guint n_total, guint n_blocks_max, float *best
             g_propagate_error(error, g_steal_pointer(&local));
             return FALSE;
         }
-        if (!pd_segment_kv_check(context, segment, record, error))
-            return FALSE;
         for (int h = 0; h < queries->n_heads; h++)
-            if (!score_segment(queries, &scratch, h, (guint8 *)g_bytes_get_data(record, NULL),
-                               segment, best + ((gsize)h * n_total + at) * n_queries, error))
+            if (!score_segment(queries, &scratch, h, g_bytes_get_data(record, NULL), segment,
+                               best + ((gsize)h * n_total + at) * n_queries, error))
                 return FALSE;
     }
     g_assert(at == n_total);

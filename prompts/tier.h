@@ -46,7 +46,13 @@ PdKvTier pd_kv_choose(PdModel *model, const PdProfile *profile, PdKvTier wanted,
 #define PD_KV_FULL_BYTES_MAX G_GUINT64_CONSTANT(2000000000)
 #define PD_KV_FULL_SECONDS_MAX 300
 
-/* "index", "full". */
+/* Bytes of the records of a corpus of n_tokens cut into segments of `segment_tokens`, of which
+ * PD_KV_HEADER_TOKENS are a header's. */
+guint64 pd_kv_bytes_of_corpus(const PdModelShape *shape, const PdKvFormat *format, guint64 n_tokens,
+                              guint segment_tokens);
+#define PD_KV_HEADER_TOKENS 16
+
+/* "index", "full", "auto". */
 const char *pd_kv_tier_name(PdKvTier tier);
 
 #endif

@@ -1,6 +1,8 @@
 /*
  * Warming: a whole reading is read once and its chunks kept (whole.c); for a swept one every
- * segment without a record is encoded alone behind the shared prefix.
+ * segment without a record that serves its tier is encoded alone behind the shared prefix.  For the
+ * index tier only the layers up to the last retrieval head are run.  A full record makes an index
+ * record of the same segment superfluous: it is dropped.
  *
  * Segments are encoded in groups: their rows share one pass over the weights, each in a sequence of
  * its own that starts with the same prefix rows.  A record is kept as soon as its group is done, so
@@ -14,21 +16,21 @@
 #include "prompts/segment_kv.h"
 #include "prompts/whole.h"
 
-#define GROUP_SEQUENCES 4
-#define GROUP_ROWS 2048
-
 /* A segment that waits for its group. */
 typedef struct {
     const PdContextSegment *segment;
     guint8 key[PD_KV_KEY_BYTES];
     guint8 *record;
+    gsize n_bytes;
+    PdSegmentKvWriter *writer;
     GArray *tokens; /* header and segment */
 } Pending;
 
 typedef struct {
     PdContext *context;
+    PdKvFormat format;
     PdSession *session;
-    Pending group[GROUP_SEQUENCES];
+    Pending group[PD_WARM_SEQUENCES];
     int n_group;
     guint n_group_rows;
     PdWarmReport *report;
@@ -42,6 +44,7 @@ static void
 clear_group(Warm *warm)
 {
     for (int i = 0; i < warm->n_group; i++) {
+        g_clear_pointer(&warm->group[i].writer, pd_segment_kv_writer_free);
         g_clear_pointer(&warm->group[i].record, g_free);
         g_clear_pointer(&warm->group[i].tokens, g_array_unref);
     }
@@ -49,28 +52,26 @@ clear_group(Warm *warm)
     warm->n_group_rows = 0;
 }
 
-/* The tap: copy one layer's K and V rows into the records, 8 bits. */
+/* The tap: one layer's K and V rows go into the records that want them. */
 static void
 keep_rows(const PdLayerRows *rows, gpointer user_data)
 {
     Warm *warm = user_data;
     const PdModelShape *shape = pd_model_shape(warm->context->model);
-    int n_prefix = (int)warm->context->prefix->len;
-    gsize row_bytes = pd_row_bytes(PD_Q8_0, shape->head_dim);
-    Pending *pending;
+    int skipped = MAX((int)warm->context->prefix->len - rows->first_row, 0);
+    gsize stride = (gsize)shape->n_kv_heads * (gsize)shape->head_dim;
+    guint first, n;
+    PdSegmentKvWriter *writer;
 
-    if (rows->sequence >= warm->n_group)
+    if (rows->sequence >= warm->n_group || skipped >= rows->n_rows)
         return;
-    pending = &warm->group[rows->sequence];
-    for (int r = 0; r < rows->n_rows; r++) {
-        int at = rows->first_row + r - n_prefix;
-        for (int h = 0; at >= 0 && h < shape->n_kv_heads; h++) {
-            gsize from = ((gsize)r * shape->n_kv_heads + h) * shape->head_dim;
-            guint8 *k = pd_segment_kv_stream(pending->record, rows->layer, FALSE, h);
-            guint8 *v = pd_segment_kv_stream(pending->record, rows->layer, TRUE, h);
-            pd_quantize_row(PD_Q8_0, rows->k + from, k + at * row_bytes, shape->head_dim);
-            pd_quantize_row(PD_Q8_0, rows->v + from, v + at * row_bytes, shape->head_dim);
-        }
+    writer = warm->group[rows->sequence].writer;
+    first = (guint)(rows->first_row + skipped - (int)warm->context->prefix->len);
+    n = (guint)(rows->n_rows - skipped);
+    for (int h = 0; h < shape->n_kv_heads; h++) {
+        gsize at = (gsize)skipped * stride + (gsize)h * (gsize)shape->head_dim;
+        pd_segment_kv_writer_add(writer, rows->layer, FALSE, h, first, n, rows->k + at, stride);
+        pd_segment_kv_writer_add(writer, rows->layer, TRUE, h, first, n, rows->v + at, stride);
     }
 }
 
@@ -85,12 +86,35 @@ on_rows(guint64 done, guint64 total, gpointer user_data)
     return TRUE;
 }
 
+/* Keep a finished record, and drop what it replaces. */
+static gboolean
+keep_record(Warm *warm, const Pending *pending, GError **error)
+{
+    PdContext *context = warm->context;
+    guint8 key[PD_KV_KEY_BYTES], owner[PD_KV_KEY_BYTES];
+
+    pd_owner_segment(pending->segment->header, pending->segment->row->ids,
+                     pending->segment->row->n_tokens, owner);
+    if (!pd_kv_store_put_owned(context->store, pending->key, "segment", owner, pending->record,
+                               pending->n_bytes, error))
+        return FALSE;
+    warm->report->n_bytes_written += pending->n_bytes;
+    warm->report->n_tokens_encoded += pending->tokens->len;
+    warm->done += pending->tokens->len;
+    if (context->tier != PD_KV_FULL)
+        return TRUE;
+    if (!pd_segment_kv_key_of_tier(context, pending->segment, PD_KV_INDEX, key, warm->cancellable,
+                                   error))
+        return FALSE;
+    return !pd_kv_store_has(context->store, key) || pd_kv_store_drop(context->store, key, error);
+}
+
 /* Encode the waiting segments and keep their records. */
 static gboolean
 flush_group(Warm *warm, GError **error)
 {
     int n_prefix = (int)warm->context->prefix->len;
-    PdRun runs[GROUP_SEQUENCES] = {0};
+    PdRun runs[PD_WARM_SEQUENCES] = {0};
 
     if (warm->n_group == 0)
         return TRUE;
@@ -103,20 +127,9 @@ flush_group(Warm *warm, GError **error)
     if (!pd_session_run(warm->session, runs, warm->n_group, warm->cancellable, on_rows, warm,
                         error))
         return FALSE;
-    for (int i = 0; i < warm->n_group; i++) {
-        Pending *pending = &warm->group[i];
-        gsize n_bytes =
-            pd_segment_kv_bytes(pd_model_shape(warm->context->model), pending->tokens->len);
-        guint8 owner[PD_KV_KEY_BYTES];
-        pd_owner_segment(pending->segment->header, pending->segment->row->ids,
-                         pending->segment->row->n_tokens, owner);
-        if (!pd_kv_store_put_owned(warm->context->store, pending->key, "segment", owner,
-                                   pending->record, n_bytes, error))
+    for (int i = 0; i < warm->n_group; i++)
+        if (!keep_record(warm, &warm->group[i], error))
             return FALSE;
-        warm->report->n_bytes_written += n_bytes;
-        warm->report->n_tokens_encoded += pending->tokens->len;
-        warm->done += pending->tokens->len;
-    }
     clear_group(warm);
     return TRUE;
 }
@@ -127,7 +140,8 @@ start_session(Warm *warm, GError **error)
 {
     PdContext *context = warm->context;
     guint longest = 0;
-    PdSessionOptions options = {.n_sequences = GROUP_SEQUENCES, .kv_type = PD_F16};
+    g_autofree gboolean *mask = g_new0(gboolean, pd_model_shape(context->model)->n_layers);
+    PdSessionOptions options = {.n_sequences = PD_WARM_SEQUENCES, .kv_type = PD_F16};
     PdRun prefix = {.tokens = (const gint32 *)context->prefix->data,
                     .n_tokens = (int)context->prefix->len};
 
@@ -144,35 +158,45 @@ start_session(Warm *warm, GError **error)
         longest = MAX(longest, segment->header_ids->len + segment->row->n_tokens);
     }
     options.max_tokens = (int)(context->prefix->len + longest);
+    if (context->tier == PD_KV_INDEX)
+        options.n_layers = warm->format.n_layers;
+    for (int layer = 0; layer < warm->format.n_layers; layer++)
+        mask[layer] = context->tier == PD_KV_FULL;
+    for (int i = 0; i < warm->format.n_keys; i++)
+        mask[warm->format.keys[i].layer] = TRUE;
     warm->session = pd_session_new(context->model, &options, error);
     if (!warm->session)
         return FALSE;
     if (!pd_session_run(warm->session, &prefix, 1, warm->cancellable, NULL, NULL, error))
         return FALSE;
-    for (int i = 1; i < GROUP_SEQUENCES; i++)
+    for (int i = 1; i < PD_WARM_SEQUENCES; i++)
         if (!pd_session_share_rows(warm->session, 0, i, prefix.n_tokens, error))
             return FALSE;
-    pd_session_set_tap(warm->session, keep_rows, NULL, warm);
+    pd_session_set_tap(warm->session, keep_rows, mask, warm);
     return TRUE;
 }
 
 static gboolean
 add_to_group(Warm *warm, const PdContextSegment *segment, const guint8 *key, GError **error)
 {
-    guint n_rows = segment->header_ids->len + segment->row->n_tokens;
+    const PdModelShape *shape = pd_model_shape(warm->context->model);
+    guint n_header = segment->header_ids->len, n_rows = n_header + segment->row->n_tokens;
     Pending *pending;
 
     if (!warm->session && !start_session(warm, error))
         return FALSE;
-    if (warm->n_group == GROUP_SEQUENCES || warm->n_group_rows + n_rows > GROUP_ROWS)
+    if (warm->n_group == PD_WARM_SEQUENCES || warm->n_group_rows + n_rows > PD_WARM_GROUP_ROWS)
         if (!flush_group(warm, error))
             return FALSE;
     pending = &warm->group[warm->n_group];
     pending->segment = segment;
     memcpy(pending->key, key, PD_KV_KEY_BYTES);
-    pending->record =
-        pd_segment_kv_new(pd_model_shape(warm->context->model), n_rows, segment->header_ids->len);
-    if (!pending->record) {
+    pending->n_bytes = pd_segment_kv_bytes(shape, &warm->format, n_rows, n_header);
+    pending->record = pd_segment_kv_new(shape, &warm->format, n_rows, n_header);
+    if (pending->record)
+        pending->writer = pd_segment_kv_writer_new(pending->record);
+    if (!pending->writer) {
+        g_clear_pointer(&pending->record, g_free);
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
                     "no memory for the KV of a segment of %u tokens", n_rows);
         return FALSE;
@@ -193,10 +217,12 @@ warm_segments(Warm *warm, GError **error)
     for (guint i = 0; i < segments->len; i++) {
         PdContextSegment *segment = &g_array_index(segments, PdContextSegment, i);
         guint8 key[PD_KV_KEY_BYTES];
+        gboolean has;
 
-        if (!pd_segment_kv_key(warm->context, segment, key, warm->cancellable, error))
+        if (!pd_segment_kv_has(warm->context, segment, &has, warm->cancellable, error) ||
+            !pd_segment_kv_key(warm->context, segment, key, warm->cancellable, error))
             return FALSE;
-        if (pd_kv_store_has(warm->context->store, key)) {
+        if (has) {
             guint n = segment->header_ids->len + segment->row->n_tokens;
             warm->report->n_tokens_reused += n;
             warm->done += n;
@@ -234,6 +260,8 @@ pd_context_warm(PdContext *context, PdWarmReport *report, PdWarmProgress progres
 {
     PdWarmReport unused = {0};
     Warm warm = {.context = context,
+                 .format =
+                     pd_kv_format(pd_model_shape(context->model), &context->profile, context->tier),
                  .report = report ? report : &unused,
                  .progress = progress,
                  .user_data = user_data,
@@ -259,11 +287,11 @@ pd_context_count_warm(PdContext *context, guint64 *n_tokens, GCancellable *cance
     }
     for (guint i = 0; i < context->segments->len; i++) {
         PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, i);
-        guint8 key[PD_KV_KEY_BYTES];
+        gboolean has;
 
-        if (!pd_segment_kv_key(context, segment, key, cancellable, error))
+        if (!pd_segment_kv_has(context, segment, &has, cancellable, error))
             return FALSE;
-        if (pd_kv_store_has(context->store, key))
+        if (has)
             *n_tokens += segment->header_ids->len + segment->row->n_tokens;
     }
     return TRUE;

@@ -4,6 +4,10 @@
 
 #include "prompts/context.h"
 
+/* Segments of a group are encoded side by side, in as many sequences, up to so many rows. */
+#define PD_WARM_SEQUENCES 4
+#define PD_WARM_GROUP_ROWS 2048
+
 typedef struct {
     guint64 n_tokens_reused;
     guint64 n_tokens_encoded;

@@ -94,10 +94,14 @@ def _(world):
     plan = world.json(*world.with_model("plan", "--json"))
     assert 15000 < plan["tokens"] < 60000 and plan["warm_tokens"] == 0, plan
     assert plan["mode"] == "swept" and plan["warm_seconds"] > 0 and plan["fits"], plan
-    # 30 layers, 3 KV heads of 64: K and V in Q8_0 are 30 * 2 * 3 * 68 bytes a token
-    assert plan["kv_disk_bytes"] == plan["tokens"] * 12240, plan
+    # 30 layers, 3 KV heads of 64: K and V at 16 bits are 30 * 2 * 3 * 64 * 2 bytes a token
+    assert plan["kv_dense_bytes"] == plan["tokens"] * 23040, plan
+    assert plan["tier"] == "full" and plan["tier_why"], plan
+    assert plan["kv_disk_bytes"] == plan["full"]["kv_disk_bytes"] < plan["kv_dense_bytes"], plan
     million = world.json(*world.with_model("plan", "--json", "--tokens", 1000000))
-    assert million["kv_disk_bytes"] == 12240000000, million
+    assert million["index"]["kv_disk_bytes"] < million["full"]["kv_disk_bytes"], million
+    assert million["index"]["warm_seconds"] < million["full"]["warm_seconds"], million
+    assert million["kv_disk_bytes"] == million[million["tier"]]["kv_disk_bytes"], million
     text = world.run(*world.with_model("plan", "--tokens", 5000)).stdout.decode()
     assert re.search(r"^disk +\S", text, re.M), text
 

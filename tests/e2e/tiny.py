@@ -246,9 +246,13 @@ def _(world):
     plan = world.json(*world.with_model("plan", "--json"))
     assert plan["mode"] == "swept" and plan["tokens"] == plan["warm_tokens"] > 50000, plan
     assert plan["warm_seconds"] == 0 and plan["fits"], plan
-    # K and V of 2 layers of 32 values in Q8_0: 136 bytes a token
+    # K and V of 2 layers of 32 values at 16 bits: 256 bytes a token
     plan = world.json(*world.with_model("plan", "--json", "--tokens", 1000000))
-    assert plan["kv_disk_bytes"] == 136000000 and plan["warm_seconds"] > 0, plan
+    assert plan["kv_dense_bytes"] == 256000000 and plan["warm_seconds"] > 0, plan
+    assert plan["kv_disk_bytes"] == plan[plan["tier"]]["kv_disk_bytes"] < 256000000, plan
+    for tier in "index", "full":
+        asked = world.json(*world.with_model("plan", "--json", "--tokens", 1000000, "--kv", tier))
+        assert asked["tier"] == tier and asked["kv_disk_bytes"] == plan[tier]["kv_disk_bytes"]
     whole = world.json(*world.with_model("plan", "--json", "--tokens", 1000, "--mode", "whole"))
     assert whole["kv_disk_bytes"] == 256000 and whole["mode"] == "whole", whole
     text = world.run(*world.with_model("plan")).stdout.decode()

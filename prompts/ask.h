@@ -28,6 +28,7 @@ typedef struct {
     PdCiteMethod cite;
     gboolean reread;  /* swept: run the passages again instead of taking their kept rows */
     GArray *passages; /* swept: read these PdPassage instead of sweeping (empty: none); borrowed */
+    PdModel *reader;  /* swept: reads what the context's model found; NULL: that model itself */
 } PdAskOptions;
 
 #define PD_ASK_BUDGET_TOKENS 1536
@@ -38,7 +39,8 @@ typedef struct {
 /* A sentence of the answer and what it rests on. */
 typedef struct {
     char *text;
-    int citation; /* index in `citations`, -1: none */
+    int citation;  /* index in `citations`, -1: none */
+    float *shares; /* of its attention on passages, the part of each: (n_passages) */
 } PdSentence;
 
 typedef enum { PD_ANSWERED, PD_NOT_FOUND } PdAnswerStatus;
@@ -51,6 +53,7 @@ typedef struct {
     GArray *passages;  /* PdPassage: what was read */
     GArray *blocks;    /* PdBlock, best first; NULL when read whole */
     PdArm arm;         /* what found them: never AUTO */
+    char *reader;      /* name of the model that read and answered */
     PdWarmReport warm;
     guint n_prompt_tokens;
     guint n_reused_tokens; /* of the prompt: rows that came from the store */
@@ -70,12 +73,26 @@ typedef struct {
     void (*stage)(const char *stage, guint64 done, guint64 total, gpointer user_data);
     void (*text)(const char *piece, gpointer user_data);              /* whole UTF-8 characters */
     void (*sentence)(const PdSentence *sentence, gpointer user_data); /* after its last piece */
+    void (*answered)(guint question, const PdAnswer *answer, gpointer user_data); /* in order */
     gpointer user_data;
 } PdAskEvents;
 
 /* What is missing in the store is read first.  Keeps everything finished when cancelled. */
 PdAnswer *pd_ask(PdContext *context, const char *question, const PdAskOptions *options,
                  const PdAskEvents *events, GCancellable *cancellable, GError **error);
+
+/*
+ * Several questions, an array of PdAnswer in their order, each as pd_ask gives it: the corpus is
+ * warmed and swept once for all of them, PD_ASK_TOGETHER answers are decoded at a time.  `text` and
+ * `sentence` do not say whose they are.  Free with g_ptr_array_unref.
+ */
+GPtrArray *pd_ask_batch(PdContext *context, const char *const *questions, guint n,
+                        const PdAskOptions *options, const PdAskEvents *events,
+                        GCancellable *cancellable, GError **error);
+#define PD_ASK_TOGETHER 8
+
+/* Does the text say, in one of a model's ways, that the corpus does not hold the answer? */
+gboolean pd_says_not_found(const char *text);
 
 /* "sweep" and so on, and back (NULL: AUTO); FALSE for an unknown word. */
 const char *pd_arm_name(PdArm arm);

@@ -44,6 +44,21 @@ pd_cite_by_attention(GArray *passages, const float *attention, int n_rows, float
     return best_index;
 }
 
+float *
+pd_cite_shares(GArray *passages, const float *attention, int n_rows)
+{
+    float *shares = g_new0(float, passages->len);
+    float total = 0;
+
+    for (guint i = 0; i < passages->len; i++) {
+        shares[i] = passage_mass(&g_array_index(passages, PdPassage, i), attention, n_rows);
+        total += shares[i];
+    }
+    for (guint i = 0; total > 0 && i < passages->len; i++)
+        shares[i] /= total;
+    return shares;
+}
+
 /* --- by constrained decoding --- */
 
 /* The candidates' digits: tokens of "N]" for each passage, so that 1 and 12 end differently. */
@@ -82,15 +97,15 @@ next_allowed(GPtrArray *candidates, const gboolean *alive, guint depth)
 }
 
 gboolean
-pd_cite_by_id(PdContext *context, PdSession *session, GArray *passages, guint *passage,
-              GCancellable *cancellable, GError **error)
+pd_cite_by_id(PdContext *context, PdSession *session, int sequence, GArray *passages,
+              guint *passage, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GPtrArray) candidates = id_candidates(context, passages);
     g_autofree gboolean *alive = g_new(gboolean, passages->len);
     int n_vocab = pd_model_shape(context->model)->n_vocab;
     g_autofree float *logits = g_new(float, n_vocab);
     g_autoptr(GArray) next = g_array_new(FALSE, FALSE, sizeof(gint32));
-    int before = pd_session_n_tokens(session, 0);
+    int before = pd_session_n_tokens(session, sequence);
     guint n_alive = passages->len;
 
     for (guint i = 0; i < passages->len; i++)
@@ -98,14 +113,16 @@ pd_cite_by_id(PdContext *context, PdSession *session, GArray *passages, guint *p
     pd_layout_text(context->model, " [", next);
     for (guint depth = 0; n_alive > 1; depth++) {
         g_autoptr(GArray) allowed = next_allowed(candidates, alive, depth);
-        PdRun run = {
-            .tokens = (const gint32 *)next->data, .n_tokens = (int)next->len, .logits = logits};
+        PdRun run = {.sequence = sequence,
+                     .tokens = (const gint32 *)next->data,
+                     .n_tokens = (int)next->len,
+                     .logits = logits};
         gint32 picked;
 
         if (allowed->len == 0)
             break;
         if (!pd_session_run(session, &run, 1, cancellable, NULL, NULL, error)) {
-            pd_session_truncate(session, 0, before);
+            pd_session_truncate(session, sequence, before);
             return FALSE;
         }
         picked = pd_sampler_pick_of(logits, (const gint32 *)allowed->data, (int)allowed->len);
@@ -118,7 +135,7 @@ pd_cite_by_id(PdContext *context, PdSession *session, GArray *passages, guint *p
             n_alive += alive[i];
         }
     }
-    pd_session_truncate(session, 0, before);
+    pd_session_truncate(session, sequence, before);
     *passage = 0;
     for (guint i = 0; i < candidates->len; i++)
         if (alive[i]) {
@@ -227,18 +244,11 @@ pd_cite_passage(PdContext *context, GArray *passages, const float *attention, in
                 const char *sentence, PdCitation *citation, GError **error)
 {
     g_autoptr(GPtrArray) words = passage_words(context, passages, error);
-    g_autofree float *shares = g_new0(float, passages->len);
+    g_autofree float *shares = pd_cite_shares(passages, attention, n_rows);
     g_autofree float *scores = NULL;
-    float total = 0;
 
     if (!words)
         return FALSE;
-    for (guint i = 0; i < passages->len; i++) {
-        shares[i] = passage_mass(&g_array_index(passages, PdPassage, i), attention, n_rows);
-        total += shares[i];
-    }
-    for (guint i = 0; total > 0 && i < passages->len; i++)
-        shares[i] /= total;
     scores = g_memdup2(shares, sizeof(float) * passages->len);
     add_word_scores(words, sentence, scores);
     citation->passage = 0;

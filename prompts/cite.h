@@ -40,10 +40,13 @@ guint pd_cite_by_attention(GArray *passages, const float *attention, int n_rows,
 gboolean pd_cite_passage(PdContext *context, GArray *passages, const float *attention, int n_rows,
                          const char *sentence, PdCitation *citation, GError **error);
 
-/* Constrained decoding over the numbers of `passages` after the session's present rows, which are
- * the same afterwards. The session's sequence 0 must hold the answer up to the sentence's end. */
-gboolean pd_cite_by_id(PdContext *context, PdSession *session, GArray *passages, guint *passage,
-                       GCancellable *cancellable, GError **error);
+/* Of the attention on passages, the part of each; free with g_free. */
+float *pd_cite_shares(GArray *passages, const float *attention, int n_rows);
+
+/* Constrained decoding over the numbers of `passages` after the sequence's present rows, which are
+ * the same afterwards.  The sequence must hold the answer up to the sentence's end. */
+gboolean pd_cite_by_id(PdContext *context, PdSession *session, int sequence, GArray *passages,
+                       guint *passage, GCancellable *cancellable, GError **error);
 
 /* Fill in everything but passage and share. */
 gboolean pd_cite_quote(PdContext *context, const PdPassage *passage, const float *attention,

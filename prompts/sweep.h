@@ -3,11 +3,9 @@
  *
  * The question is run behind the shared prefix; the queries of its content words at the retrieval
  * heads are turned as if every key stood PD_SWEEP_DISTANCE tokens before them (hybrid-attention
- * design, section 8) and multiplied with the stored keys of the block and of its segment's header.
- * Per head a block's score is the mean over those words of its best key's score, standardised over
- * all blocks; the block's score is the mean over heads.  (With the maximum over words, which the
- * design measured best, the best head of the 1.5B had a mean reciprocal rank of 0.33 on the sample
- * questions, with the mean 0.51: tests/bench/calibrate.c.)
+ * design, section 8) and multiplied with the kept keys of the block and of its segment's header.
+ * Per head a block's score is one number over those words (PdSweepPool) of its best key's score,
+ * standardised over all blocks; the block's score is the mean over heads.
  */
 #ifndef PD_SWEEP_H
 #define PD_SWEEP_H
@@ -30,6 +28,21 @@ typedef struct {
     float lexical;  /* BM25 of its words, more is better; 0: not among the best by words */
 } PdBlock;
 
+/* How a head's score of a block is made of its words': their mean, or the best of them. */
+typedef enum { PD_SWEEP_POOL_MEAN, PD_SWEEP_POOL_MAX } PdSweepPool;
+/* What is subtracted from a word's score: nothing, or the log-sum-exp over the segment's keys. */
+typedef enum { PD_SWEEP_NORM_RAW, PD_SWEEP_NORM_LSE } PdSweepNorm;
+typedef struct {
+    PdSweepPool pool;
+    PdSweepNorm norm;
+} PdSweepMethod;
+
+/* The default: of the heads of the 1.5B the best had a mean reciprocal rank of 0.51 on the sample
+ * questions with the mean and 0.33 with the maximum (tests/bench/calibrate.c), although the
+ * design's prototype measured the maximum over log-sum-exp better. */
+#define PD_SWEEP_POOL PD_SWEEP_POOL_MEAN
+#define PD_SWEEP_NORM PD_SWEEP_NORM_RAW
+
 /*
  * All blocks, best first; ties go to the earlier block.  Missing records are an error (warm
  * first); damaged ones are dropped and the error is CORRUPT (warm again).  `scores` (may be NULL):
@@ -38,5 +51,12 @@ typedef struct {
  */
 GArray *pd_sweep(PdContext *context, const char *question, const PdHead *heads, int n_heads,
                  GArray *scores, GCancellable *cancellable, GError **error);
+
+/* The same for several questions in one pass over the keys: an array of GArray of PdBlock, one a
+ * question, each as pd_sweep gives it, bit for bit; `scores` gets (n_questions, n_heads, n_blocks).
+ * method NULL: the default.  Free with g_ptr_array_unref. */
+GPtrArray *pd_sweep_many(PdContext *context, const char *const *questions, guint n_questions,
+                         const PdHead *heads, int n_heads, const PdSweepMethod *method,
+                         GArray *scores, GCancellable *cancellable, GError **error);
 
 #endif

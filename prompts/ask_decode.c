@@ -1,0 +1,309 @@
+/* Decoding and citing: the answers of several questions grow by one token in each step; text goes
+ * out as whole characters, and a sentence that is over gets its passage and its quote. */
+#include <string.h>
+#include "prompts/ask_internal.h"
+
+static void
+clear_sentence(gpointer data)
+{
+    PdSentence *sentence = data;
+
+    g_free(sentence->text);
+    g_free(sentence->shares);
+}
+
+void
+pd_answer_free(PdAnswer *answer)
+{
+    if (!answer)
+        return;
+    g_string_free(answer->text, TRUE);
+    g_array_unref(answer->sentences);
+    g_array_unref(answer->citations);
+    g_clear_pointer(&answer->passages, g_array_unref);
+    g_clear_pointer(&answer->blocks, g_array_unref);
+    g_free(answer->reader);
+    g_free(answer);
+}
+
+PdAnswer *
+pd_answer_new(void)
+{
+    PdAnswer *answer = g_new0(PdAnswer, 1);
+
+    answer->text = g_string_new(NULL);
+    answer->sentences = g_array_new(FALSE, FALSE, sizeof(PdSentence));
+    g_array_set_clear_func(answer->sentences, clear_sentence);
+    answer->citations = g_array_new(FALSE, FALSE, sizeof(PdCitation));
+    g_array_set_clear_func(answer->citations, pd_citation_clear);
+    return answer;
+}
+
+double
+pd_ask_seconds_since(gint64 started_us)
+{
+    return (double)(g_get_monotonic_time() - started_us) / 1e6;
+}
+
+int
+pd_ask_answer_limit(const PdAskOptions *options)
+{
+    return options->max_answer_tokens > 0 ? options->max_answer_tokens : PD_ASK_ANSWER_TOKENS;
+}
+
+/* --- sentences --- */
+
+/* "e.g. " and "No. 3" do not end a sentence. */
+static gboolean
+ends_with_abbreviation(const char *text, gsize n)
+{
+    static const char *const words[] = {"e.g.", "i.e.", "No.", "no.",  "Dr.", "Mr.",     "Ms.",
+                                        "Mrs.", "vs.",  "v.",  "Inc.", "St.", "approx.", NULL};
+
+    for (int i = 0; words[i]; i++) {
+        gsize m = strlen(words[i]);
+        if (n >= m && memcmp(text + n - m, words[i], m) == 0 &&
+            (n == m || g_ascii_isspace(text[n - m - 1]) || text[n - m - 1] == '('))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
+sentence_is_over(const GString *sentence, const char *next_piece)
+{
+    gsize n = sentence->len;
+
+    if (n == 0 || !g_ascii_isspace(next_piece[0]))
+        return FALSE;
+    while (n > 0 && strchr("\"')*`", sentence->str[n - 1]))
+        n--;
+    return n > 0 && strchr(".!?\n", sentence->str[n - 1]) &&
+           !ends_with_abbreviation(sentence->str, n);
+}
+
+/* Models say it in their own words too. */
+gboolean
+pd_says_not_found(const char *text)
+{
+    static const char *const phrases[] = {
+        "corpus does not say",      "documents do not contain",    "documents do not say",
+        "documents do not mention", "does not contain the answer", "do not contain the answer",
+        "documents do not provide", "documents do not specify",    NULL};
+    g_autofree char *lower = g_utf8_strdown(text, -1);
+
+    for (int i = 0; phrases[i]; i++)
+        if (strstr(lower, phrases[i]))
+            return TRUE;
+    return FALSE;
+}
+
+/* The index of an equal citation that the answer has already, or of this one added. */
+static int
+add_citation(PdAnswer *answer, PdCitation *citation)
+{
+    for (guint i = 0; i < answer->citations->len; i++) {
+        PdCitation *other = &g_array_index(answer->citations, PdCitation, i);
+        if (other->part_id == citation->part_id && other->start == citation->start &&
+            other->end == citation->end) {
+            pd_citation_clear(citation);
+            return (int)i;
+        }
+    }
+    g_array_append_val(answer->citations, *citation);
+    return (int)answer->citations->len - 1;
+}
+
+static gboolean
+cite(Ask *ask, PdSentence *sentence, GError **error)
+{
+    Batch *batch = ask->batch;
+    PdCitation citation = {0};
+    int n_rows = (int)ask->prompt->len;
+
+    if (!pd_cite_passage(batch->view, ask->read, ask->attention, n_rows, sentence->text, &citation,
+                         error))
+        return FALSE;
+    if (batch->options->cite == PD_CITE_IDS &&
+        !pd_cite_by_id(batch->view, batch->session, ask->sequence, ask->read, &citation.passage,
+                       batch->cancellable, error))
+        return FALSE;
+    if (!pd_cite_quote(batch->view, &g_array_index(ask->read, PdPassage, citation.passage),
+                       ask->attention, sentence->text, ask->question, &citation, error))
+        return FALSE;
+    sentence->citation = add_citation(ask->answer, &citation);
+    return TRUE;
+}
+
+static gboolean
+close_sentence(Ask *ask, GError **error)
+{
+    const PdAskEvents *events = ask->batch->events;
+    PdSentence sentence = {.citation = -1};
+    g_autofree char *trimmed = g_strstrip(g_strdup(ask->sentence->str));
+
+    if (*trimmed) {
+        sentence.text = g_steal_pointer(&trimmed);
+        sentence.shares = pd_cite_shares(ask->read, ask->attention, (int)ask->prompt->len);
+        if (!pd_says_not_found(sentence.text) && ask->read->len > 0 &&
+            !cite(ask, &sentence, error)) {
+            clear_sentence(&sentence);
+            return FALSE;
+        }
+        g_array_append_val(ask->answer->sentences, sentence);
+        if (events && events->sentence)
+            events->sentence(
+                &g_array_index(ask->answer->sentences, PdSentence, ask->answer->sentences->len - 1),
+                events->user_data);
+    }
+    g_string_truncate(ask->sentence, 0);
+    memset(ask->attention, 0, ask->prompt->len * sizeof(float));
+    return TRUE;
+}
+
+/* Text that has become complete: close the sentence before it if it starts a new one, pass it on.
+ */
+static gboolean
+emit(Ask *ask, const char *piece, GError **error)
+{
+    const PdAskEvents *events = ask->batch->events;
+
+    if (!*piece)
+        return TRUE;
+    if (sentence_is_over(ask->sentence, piece) && !close_sentence(ask, error))
+        return FALSE;
+    g_string_append(ask->sentence, piece);
+    g_string_append(ask->answer->text, piece);
+    if (events && events->text)
+        events->text(piece, events->user_data);
+    return TRUE;
+}
+
+/* --- tokens --- */
+
+static gboolean
+start(Batch *batch, Ask *ask, GError **error)
+{
+    int n_vocab = pd_model_shape(batch->view->model)->n_vocab;
+
+    ask->sampler = pd_sampler_new(&batch->options->sampler);
+    ask->made = g_array_new(FALSE, FALSE, sizeof(gint32));
+    ask->utf8 = pd_utf8_stream_new();
+    ask->sentence = g_string_new(NULL);
+    ask->attention = g_try_new0(float, ask->prompt->len + 1);
+    ask->logits = g_try_new(float, n_vocab);
+    if (ask->attention && ask->logits)
+        return TRUE;
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for an answer");
+    return FALSE;
+}
+
+/* One row of every unfinished answer through the model; attention goes to the present sentences. */
+static gboolean
+step(Batch *batch, Ask **asks, guint n, GError **error)
+{
+    g_autofree PdRun *runs = g_new0(PdRun, n);
+    int n_runs = 0;
+
+    for (guint i = 0; i < n; i++)
+        if (!asks[i]->done)
+            runs[n_runs++] = (PdRun){.sequence = asks[i]->sequence,
+                                     .tokens = &asks[i]->next_token,
+                                     .n_tokens = 1,
+                                     .logits = asks[i]->logits};
+    if (!pd_session_run(batch->session, runs, n_runs, batch->cancellable, NULL, NULL, error))
+        return FALSE;
+    for (guint i = 0; i < n; i++) {
+        Ask *ask = asks[i];
+        const float *attention;
+        int n_rows;
+
+        if (ask->done)
+            continue;
+        attention = pd_session_attention(batch->session, ask->sequence, &n_rows);
+        for (int r = 0; attention && r < MIN(n_rows, (int)ask->prompt->len); r++)
+            ask->attention[r] += attention[r];
+    }
+    return TRUE;
+}
+
+static gboolean
+finish(Ask *ask, GError **error)
+{
+    g_autoptr(GString) rest = g_string_new(NULL);
+
+    pd_utf8_stream_finish(ask->utf8, rest);
+    if (!emit(ask, rest->str, error) || !close_sentence(ask, error))
+        return FALSE;
+    ask->answer->n_answer_tokens = ask->made->len;
+    ask->answer->decode_seconds = pd_ask_seconds_since(ask->decoding_us);
+    if (ask->answer->citations->len == 0)
+        ask->answer->status = PD_NOT_FOUND;
+    ask->done = TRUE;
+    return TRUE;
+}
+
+/* The next token from the logits: its text, or the end. */
+static gboolean
+advance(Ask *ask, GError **error)
+{
+    PdModel *model = ask->batch->view->model;
+    PdTokenizer *tokenizer = pd_model_tokenizer(model);
+    g_autoptr(GString) bytes = g_string_new(NULL);
+    g_autoptr(GString) piece = g_string_new(NULL);
+    gint32 token = pd_sampler_pick(ask->sampler, ask->logits, pd_model_shape(model)->n_vocab,
+                                   (const gint32 *)ask->made->data, (int)ask->made->len);
+
+    if (pd_tokenizer_is_end(tokenizer, (guint32)token))
+        return finish(ask, error);
+    if ((int)ask->made->len >= pd_ask_answer_limit(ask->batch->options)) {
+        ask->answer->truncated = TRUE;
+        return finish(ask, error);
+    }
+    g_array_append_val(ask->made, token);
+    ask->next_token = token;
+    pd_tokenizer_decode(tokenizer, (guint32)token, FALSE, bytes);
+    pd_utf8_stream_push(ask->utf8, bytes->str, bytes->len, piece);
+    return emit(ask, piece->str, error);
+}
+
+static void
+record_citation_heads(Batch *batch)
+{
+    const PdProfile *profile = &batch->view->profile;
+    int heads[PD_PROFILE_HEADS_MAX][2];
+
+    for (int i = 0; i < profile->n_citation; i++) {
+        heads[i][0] = profile->citation[i].layer;
+        heads[i][1] = profile->citation[i].head;
+    }
+    pd_session_record_attention(batch->session, heads, profile->n_citation);
+}
+
+gboolean
+pd_ask_decode(Batch *batch, Ask **asks, guint n, GError **error)
+{
+    guint n_left = n;
+
+    record_citation_heads(batch);
+    for (guint i = 0; i < n; i++)
+        if (!start(batch, asks[i], error))
+            return FALSE;
+    while (n_left > 0) {
+        if (!step(batch, asks, n, error))
+            return FALSE;
+        for (guint i = 0; i < n; i++) {
+            Ask *ask = asks[i];
+            if (ask->done)
+                continue;
+            if (ask->decoding_us == 0) {
+                ask->decoding_us = g_get_monotonic_time();
+                ask->answer->first_token_seconds = pd_ask_seconds_since(batch->started_us);
+            }
+            if (!advance(ask, error))
+                return FALSE;
+            n_left -= ask->done ? 1 : 0;
+        }
+    }
+    return TRUE;
+}

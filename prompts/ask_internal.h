@@ -1,0 +1,48 @@
+/* What the parts of ask share: ask.c finds and reads, ask_decode.c decodes and cites. */
+#ifndef PD_ASK_INTERNAL_H
+#define PD_ASK_INTERNAL_H
+
+#include "engine/session.h"
+#include "prompts/ask.h"
+
+/* Questions asked together. */
+typedef struct {
+    PdContext *context; /* what finds */
+    PdContext *view;    /* what reads: the context itself or another model's (reader.h) */
+    const PdAskOptions *options;
+    const PdAskEvents *events;
+    GCancellable *cancellable;
+    gint64 started_us;
+    PdSession *session; /* of the view's model; a sequence a question that is being answered */
+} Batch;
+
+/* All that one question's run holds. */
+typedef struct {
+    Batch *batch;
+    const char *question;
+    int sequence;
+    GArray *read;      /* PdPassage of the view */
+    GArray *prompt;    /* the prompt up to, not including, its last token */
+    gint32 next_token; /* to be run: the prompt's last, so that its attention is recorded, then the
+                          answer's */
+    PdAnswer *answer;
+    PdSampler *sampler;
+    GArray *made; /* gint32: the answer so far */
+    PdUtf8Stream *utf8;
+    GString *sentence;
+    float *attention; /* summed over the present sentence, one per prompt row */
+    float *logits;
+    gint64 decoding_us; /* when the first token was there */
+    gboolean done;
+} Ask;
+
+void pd_ask_clear(Ask *ask);
+
+PdAnswer *pd_answer_new(void);
+int pd_ask_answer_limit(const PdAskOptions *options);
+double pd_ask_seconds_since(gint64 started_us);
+
+/* Decode the answers of n questions whose prompts their sequences hold, together. */
+gboolean pd_ask_decode(Batch *batch, Ask **asks, guint n, GError **error);
+
+#endif

@@ -1,0 +1,39 @@
+/* What the parts of the sweep share: sweep_queries.c makes the queries, sweep_scan.c scores keys
+ * with them, sweep.c makes of that an order of blocks. */
+#ifndef PD_SWEEP_INTERNAL_H
+#define PD_SWEEP_INTERNAL_H
+
+#include "prompts/sweep.h"
+
+/* The queries of several questions at the heads that score. */
+typedef struct {
+    PdContext *context;
+    const PdHead *heads;
+    int n_heads;
+    guint n_questions;
+    int *first;     /* (n_questions + 1): where each question's queries start */
+    int n_queries;  /* of all questions */
+    float *queries; /* (n_heads, n_queries, head_dim), turned by PD_SWEEP_DISTANCE */
+} PdSweepQueries;
+
+void pd_sweep_queries_clear(PdSweepQueries *queries);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdSweepQueries, pd_sweep_queries_clear)
+gboolean pd_sweep_queries_make(PdSweepQueries *queries, const char *const *questions,
+                               GCancellable *cancellable, GError **error);
+
+/*
+ * One pass over the records.  best: (n_heads, n_blocks, n_queries), the best score of each block's
+ * keys and its header's with each query.  Damaged records are dropped, then it fails with CORRUPT.
+ */
+gboolean pd_sweep_scan(const PdSweepQueries *queries, PdSweepNorm norm, guint n_blocks, float *best,
+                       GCancellable *cancellable, GError **error);
+
+static inline guint
+pd_sweep_count_blocks(const PdContextSegment *segment)
+{
+    return (segment->row->n_tokens + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
+}
+
+gboolean pd_sweep_no_memory(GError **error);
+
+#endif

@@ -198,7 +198,8 @@ run_ask(PdApp *app, const AskFlags *flags, const PdAskOptions *options, const ch
     g_auto(PdOpened) opened = {0};
     g_autoptr(GError) error = NULL;
     Show show = {.app = app, .quiet = flags->json};
-    PdAskEvents events = {on_stage, on_text, on_sentence, &show};
+    PdAskEvents events = {
+        .stage = on_stage, .text = on_text, .sentence = on_sentence, .user_data = &show};
     g_autoptr(PdAnswer) answer = NULL;
 
     if (!pd_open_context(app, &flags->model, FALSE, &opened, &error))

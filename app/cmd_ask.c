@@ -1,4 +1,5 @@
 /* pandect ask: stream the answer, mark each sentence, print the quotes. */
+#include <json-glib/json-glib.h>
 #include <stdio.h>
 #include <string.h>
 #include "app/commands.h"
@@ -9,6 +10,7 @@ static const char examples[] =
     "Examples:\n"
     "  pandect -C case ask \"What is the notice period?\"\n"
     "  pandect -C case ask --json \"Who fixed the overflow?\" | jq .citations\n"
+    "  pandect -C case ask --batch questions.txt --json > answers.jsonl\n"
     "  pandect -C case ask --why --top 8 \"Why was the default changed?\"\n"
     "\n"
     "What the question needs and the corpus folder does not hold yet is read first and kept;\n"
@@ -28,6 +30,8 @@ typedef struct {
     gint64 seed;
     char *cite;
     char *arm;
+    char *reader;
+    char *batch;
     gboolean reread;
     int fresh;
 } AskFlags;
@@ -38,6 +42,8 @@ ask_flags_clear(AskFlags *flags)
     pd_model_flags_clear(&flags->model);
     g_free(flags->cite);
     g_free(flags->arm);
+    g_free(flags->reader);
+    g_free(flags->batch);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AskFlags, ask_flags_clear)
 
@@ -45,7 +51,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AskFlags, ask_flags_clear)
 typedef struct {
     PdApp *app;
     PdProgress *progress;
-    gboolean quiet; /* --json: only progress */
+    gboolean quiet; /* --json, --batch: only progress */
+    /* --batch */
+    PdContext *context;
+    char **questions;
+    const AskFlags *flags;
+    GError *error; /* of the first answer that could not be printed */
 } Show;
 
 static void
@@ -114,6 +125,24 @@ print_citations(PdApp *app, PdContext *context, const PdAnswer *answer, GError *
     return TRUE;
 }
 
+/* Where the attention of each sentence went, the largest parts. */
+static void
+print_attention(const PdAnswer *answer)
+{
+    if (answer->sentences->len > 0)
+        printf("Attention of each sentence on the passages:\n");
+    for (guint i = 0; i < answer->sentences->len; i++) {
+        const PdSentence *sentence = &g_array_index(answer->sentences, PdSentence, i);
+
+        printf("  %4u ", i + 1);
+        for (guint p = 0; p < answer->passages->len; p++)
+            if (sentence->shares[p] >= 0.05f)
+                printf("  [%d] %.0f %%", g_array_index(answer->passages, PdPassage, p).number,
+                       100 * sentence->shares[p]);
+        putchar('\n');
+    }
+}
+
 /* "9.7", "9.7+words", "words": the head with the largest score, and whether the words found it. */
 static char *
 describe_finder(PdContext *context, const PdBlock *block)
@@ -133,6 +162,7 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
     printf("\nRead %u tokens in %u passages", answer->n_prompt_tokens, answer->passages->len);
     if (!answer->blocks) {
         printf(": the whole corpus.\n");
+        print_attention(answer);
         return;
     }
     printf("; best blocks of %u:\n", answer->blocks->len);
@@ -147,6 +177,7 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
         printf("  %4u  %5.2f  %-10s  %5u-%-5u  %s\n", i + 1, block->score, found_by,
                block->first_token, block->first_token + block->n_tokens, safe);
     }
+    print_attention(answer);
 }
 
 static void
@@ -192,41 +223,172 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     return *exit_code == PD_EXIT_OK;
 }
 
-static int
-run_ask(PdApp *app, const AskFlags *flags, const PdAskOptions *options, const char *question)
+/* One answer as it is printed when it is complete: JSON, or its places behind the text. */
+static gboolean
+print_answer(PdApp *app, PdContext *context, const AskFlags *flags, const char *question,
+             const PdAnswer *answer, GError **error)
 {
-    g_auto(PdOpened) opened = {0};
+    if (flags->json) {
+        g_autofree char *json = pd_answer_to_json(context, question, answer, flags->why, error);
+
+        if (json)
+            puts(json);
+        fflush(stdout);
+        return json != NULL;
+    }
+    printf("\n\n");
+    if (!print_citations(app, context, answer, error))
+        return FALSE;
+    if (flags->why)
+        print_why(context, answer, flags->top ? flags->top : 16);
+    fflush(stdout);
+    return TRUE;
+}
+
+/* --- several questions --- */
+
+static void
+on_answered(guint index, const PdAnswer *answer, gpointer user_data)
+{
+    Show *show = user_data;
+    const char *question = show->questions[index];
+
+    g_clear_pointer(&show->progress, pd_progress_free);
+    if (show->error)
+        return;
+    if (!show->flags->json) {
+        g_autofree char *safe_question = pd_terminal_safe(question, -1);
+        g_autofree char *safe = pd_terminal_safe(answer->text->str, -1);
+        printf("%s> %s\n%s", index ? "\n" : "", safe_question, safe);
+    }
+    print_answer(show->app, show->context, show->flags, question, answer, &show->error);
+}
+
+/* A line of a batch: an object with "question", or the question itself. */
+static char *
+parse_line(const char *line, GError **error)
+{
+    g_autoptr(JsonParser) parser = NULL;
+    JsonObject *object = NULL;
+    JsonNode *node = NULL;
+
+    if (line[0] != '{')
+        return g_strdup(line);
+    parser = json_parser_new();
+    if (!json_parser_load_from_data(parser, line, -1, error))
+        return NULL;
+    if (JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser)))
+        object = json_node_get_object(json_parser_get_root(parser));
+    if (object)
+        node = json_object_get_member(object, "question");
+    if (node && json_node_get_value_type(node) == G_TYPE_STRING && *json_node_get_string(node))
+        return g_strdup(json_node_get_string(node));
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "no text named \"question\"");
+    return NULL;
+}
+
+/* The questions of a file, one a line; blank lines do not count.  Free with g_strfreev. */
+static char **
+read_questions(const char *path, GError **error)
+{
+    g_autoptr(GPtrArray) questions = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *text = NULL;
+    g_auto(GStrv) lines = NULL;
+
+    if (!g_file_get_contents(path, &text, NULL, error))
+        return NULL;
+    lines = g_strsplit(text, "\n", -1);
+    for (guint i = 0; lines[i]; i++) {
+        char *question;
+
+        if (!*g_strstrip(lines[i]))
+            continue;
+        question = parse_line(lines[i], error);
+        if (!question) {
+            g_prefix_error(error, "%s, line %u: ", path, i + 1);
+            return NULL;
+        }
+        g_ptr_array_add(questions, question);
+    }
+    g_ptr_array_add(questions, NULL);
+    return (char **)g_ptr_array_free(g_steal_pointer(&questions), FALSE);
+}
+
+static int
+run_batch(PdApp *app, PdContext *context, const AskFlags *flags, const PdAskOptions *options)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) questions = read_questions(flags->batch, &error);
+    Show show = {
+        .app = app, .quiet = TRUE, .context = context, .questions = questions, .flags = flags};
+    PdAskEvents events = {.stage = on_stage, .answered = on_answered, .user_data = &show};
+    g_autoptr(GPtrArray) answers = NULL;
+    gint64 started_us = g_get_monotonic_time();
+
+    if (!questions)
+        return pd_fail(error);
+    answers = pd_ask_batch(context, (const char *const *)questions, g_strv_length(questions),
+                           options, &events, app->cancellable, &error);
+    g_clear_pointer(&show.progress, pd_progress_free);
+    if (answers && show.error)
+        g_propagate_error(&error, g_steal_pointer(&show.error));
+    g_clear_error(&show.error);
+    if (error)
+        return pd_fail(error);
+    fprintf(stderr, "%u questions in %.1f s\n", answers->len,
+            (double)(g_get_monotonic_time() - started_us) / 1e6);
+    return PD_EXIT_OK;
+}
+
+/* --- one question --- */
+
+static int
+run_one(PdApp *app, PdContext *context, const AskFlags *flags, const PdAskOptions *options,
+        const char *question)
+{
     g_autoptr(GError) error = NULL;
     Show show = {.app = app, .quiet = flags->json};
     PdAskEvents events = {
         .stage = on_stage, .text = on_text, .sentence = on_sentence, .user_data = &show};
-    g_autoptr(PdAnswer) answer = NULL;
+    g_autoptr(PdAnswer) answer =
+        pd_ask(context, question, options, &events, app->cancellable, &error);
 
-    if (!pd_open_context(app, &flags->model, FALSE, &opened, &error))
-        return pd_fail(error);
-    answer = pd_ask(opened.context, question, options, &events, app->cancellable, &error);
     g_clear_pointer(&show.progress, pd_progress_free);
     if (!answer) {
         if (!flags->json)
             fputc('\n', stdout);
         return pd_fail(error);
     }
-    if (flags->json) {
-        g_autofree char *json =
-            pd_answer_to_json(opened.context, question, answer, flags->why, &error);
-        if (!json)
-            return pd_fail(error);
-        puts(json);
-        return PD_EXIT_OK;
-    }
-    printf("\n\n");
-    if (!print_citations(app, opened.context, answer, &error))
+    if (!print_answer(app, context, flags, question, answer, &error))
         return pd_fail(error);
-    if (flags->why)
-        print_why(opened.context, answer, flags->top ? flags->top : 16);
-    fflush(stdout);
-    print_timing(answer);
+    if (!flags->json)
+        print_timing(answer);
     return PD_EXIT_OK;
+}
+
+static int
+run_ask(PdApp *app, AskFlags *flags, PdAskOptions *options, const char *question)
+{
+    g_auto(PdOpened) opened = {0};
+    g_autoptr(PdModel) reader = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (flags->reader) {
+        PdModelFlags reader_flags = {.model = flags->reader, .threads = flags->model.threads};
+
+        if (!flags->model.mode || g_str_equal(flags->model.mode, "auto")) {
+            g_free(flags->model.mode);
+            flags->model.mode = g_strdup("swept"); /* a second model reads what a sweep finds */
+        }
+        reader = pd_open_model(&reader_flags, &error);
+        if (!reader)
+            return pd_fail(error);
+        options->reader = reader;
+    }
+    if (!pd_open_context(app, &flags->model, FALSE, &opened, &error))
+        return pd_fail(error);
+    return flags->batch ? run_batch(app, opened.context, flags, options)
+                        : run_one(app, opened.context, flags, options, question);
 }
 
 int
@@ -246,6 +408,11 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
         {"max-tokens", 0, 0, G_OPTION_ARG_INT, &flags.max_tokens, "Longest answer (256)", "TOKENS"},
         {"cite", 0, 0, G_OPTION_ARG_STRING, &flags.cite,
          "How a sentence's passage is chosen: attention (default) or ids", "HOW"},
+        {"batch", 0, 0, G_OPTION_ARG_FILENAME, &flags.batch,
+         "Questions, one a line, or JSON lines with \"question\"; swept and decoded together",
+         "FILE"},
+        {"reader", 0, 0, G_OPTION_ARG_FILENAME, &flags.reader,
+         "Another model that reads what --model finds", "NAME|FILE"},
         {"arm", 0, 0, G_OPTION_ARG_STRING, &flags.arm,
          "What finds passages: sweep, fts (words, BM25) or both (default)", "ARM"},
         {"fresh", 0, 0, G_OPTION_ARG_INT, &flags.fresh,
@@ -267,7 +434,8 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
         !fill_options(&flags, &options, &exit_code))
         return exit_code;
     question = g_strstrip(g_strjoinv(" ", argv + 1));
-    if (!*question)
-        return pd_usage("ask", "what is the question?");
+    if (flags.batch ? *question != 0 : !*question)
+        return pd_usage("ask", flags.batch ? "the questions are those of --batch"
+                                           : "what is the question?");
     return run_ask(app, &flags, &options, question);
 }

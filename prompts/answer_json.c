@@ -73,8 +73,25 @@ add_citations(JsonBuilder *json, PdContext *context, const PdAnswer *answer, GEr
     return TRUE;
 }
 
+/* The passages that a sentence looked at, from a hundredth of its attention on. */
 static void
-add_blocks(JsonBuilder *json, const PdAnswer *answer)
+add_attention(JsonBuilder *json, const PdAnswer *answer, const PdSentence *sentence)
+{
+    json_builder_set_member_name(json, "attention");
+    json_builder_begin_array(json);
+    for (guint i = 0; sentence->shares && i < answer->passages->len; i++) {
+        if (sentence->shares[i] < 0.01f)
+            continue;
+        json_builder_begin_object(json);
+        add_int(json, "passage", g_array_index(answer->passages, PdPassage, i).number);
+        add_double(json, "share", sentence->shares[i]);
+        json_builder_end_object(json);
+    }
+    json_builder_end_array(json);
+}
+
+static void
+add_blocks(JsonBuilder *json, const PdAnswer *answer, gboolean why)
 {
     json_builder_set_member_name(json, "blocks");
     json_builder_begin_array(json);
@@ -88,6 +105,8 @@ add_blocks(JsonBuilder *json, const PdAnswer *answer)
         if (sentence->citation >= 0)
             json_builder_add_int_value(json, sentence->citation);
         json_builder_end_array(json);
+        if (why)
+            add_attention(json, answer, sentence);
         json_builder_end_object(json);
     }
     json_builder_end_array(json);
@@ -196,13 +215,16 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
     add_string(json, "status", answer->status == PD_ANSWERED ? "answered" : "not_found");
     add_string(json, "question", valid_question);
     add_string(json, "answer", answer->text->str);
-    add_string(json, "model", pd_model_name(context->model));
+    add_string(json, "model", answer->reader);
+    if (answer->blocks && answer->arm != PD_ARM_FTS)
+        add_string(json, "sweeper", pd_model_name(context->model));
+    add_string(json, "reader", answer->reader);
     add_string(json, "mode", context->mode == PD_READ_WHOLE ? "whole" : "swept");
     if (answer->blocks)
         add_string(json, "arm", pd_arm_name(answer->arm));
     json_builder_set_member_name(json, "truncated");
     json_builder_add_boolean_value(json, answer->truncated);
-    add_blocks(json, answer);
+    add_blocks(json, answer, why);
     if (!add_citations(json, context, answer, error))
         return NULL;
     add_passages(json, context, answer);

@@ -98,7 +98,8 @@ gboolean pd_says_not_found(const char *text);
 const char *pd_arm_name(PdArm arm);
 gboolean pd_parse_arm(const char *word, PdArm *arm);
 
-/* The answer as one JSON object (schema pandect.answer/1).  `why`: with the scored blocks.  Free
+/* The answer as one JSON object (schema pandect.answer/1).  `why`: with the scored blocks and where
+ * each sentence's attention went.  Free
  * with g_free. */
 char *pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answer,
                         gboolean why, GError **error);

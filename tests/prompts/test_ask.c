@@ -1,0 +1,319 @@
+/*
+ * Asking with the tiny model, whose answers mean nothing but are what its weights give: questions
+ * asked together get what they get one at a time, and a second reader reads the same bytes.
+ */
+#include "prompts_fixture.h"
+
+#include <string.h>
+#include "prompts/ask.h"
+#include "prompts/layout.h"
+#include "prompts/reader.h"
+
+#define N_QUESTIONS 11 /* more than are decoded together */
+
+typedef struct {
+    char *dir;
+    PdModel *model;
+    World world;
+    char *questions[N_QUESTIONS];
+} Fixture;
+
+static void
+set_up(Fixture *f, gconstpointer mode)
+{
+    g_autofree char *a = fixture_text(1500, 1), *b = fixture_text(500, 2),
+                    *c = fixture_text(200, 3);
+    const TestDocument documents[] = {{PD_KIND_TEXT, "a.txt", a, -1},
+                                      {PD_KIND_TEXT, "b.txt", b, -1},
+                                      {PD_KIND_TEXT, "c.txt", c, -1}};
+
+    f->dir = fixture_folder();
+    f->model = fixture_model();
+    fixture_add(f->dir, f->model, "/ask", documents, G_N_ELEMENTS(documents));
+    world_open(&f->world, f->dir, f->model, PD_CORPUS_WRITE, mode ? PD_READ_WHOLE : PD_READ_SWEPT);
+    for (int i = 0; i < N_QUESTIONS; i++)
+        f->questions[i] = g_strdup_printf("What did gauge %d say of the %s?", i * 37,
+                                          i % 2 ? "storm" : "datum at the pier");
+}
+
+static void
+tear_down(Fixture *f, gconstpointer unused)
+{
+    for (int i = 0; i < N_QUESTIONS; i++)
+        g_free(f->questions[i]);
+    world_close(&f->world);
+    pd_model_unref(f->model);
+    fixture_remove(f->dir);
+}
+
+static PdAskOptions
+short_answers(void)
+{
+    return (PdAskOptions){.budget_tokens = 400,
+                          .fresh_tokens = 150,
+                          .max_answer_tokens = 24,
+                          .sampler = {.top_p = 1, .repetition_penalty = 1}};
+}
+
+static void
+assert_same_array(GArray *a, GArray *b, gsize size)
+{
+    g_assert_cmpuint(a->len, ==, b->len);
+    g_assert_cmpmem(a->data, a->len * size, b->data, b->len * size);
+}
+
+static void
+assert_same_answer(const PdAnswer *a, const PdAnswer *b)
+{
+    g_assert_cmpstr(a->text->str, ==, b->text->str);
+    g_assert_cmpint(a->status, ==, b->status);
+    g_assert_cmpuint(a->n_answer_tokens, ==, b->n_answer_tokens);
+    g_assert_cmpuint(a->n_prompt_tokens, ==, b->n_prompt_tokens);
+    assert_same_array(a->passages, b->passages, sizeof(PdPassage));
+    if (a->blocks)
+        assert_same_array(a->blocks, b->blocks, sizeof(PdBlock));
+    g_assert_cmpuint(a->sentences->len, ==, b->sentences->len);
+    for (guint i = 0; i < a->sentences->len; i++) {
+        const PdSentence *x = &g_array_index(a->sentences, PdSentence, i);
+        const PdSentence *y = &g_array_index(b->sentences, PdSentence, i);
+        g_assert_cmpstr(x->text, ==, y->text);
+        g_assert_cmpint(x->citation, ==, y->citation);
+        g_assert_cmpmem(x->shares, a->passages->len * sizeof(float), y->shares,
+                        b->passages->len * sizeof(float));
+    }
+    g_assert_cmpuint(a->citations->len, ==, b->citations->len);
+    for (guint i = 0; i < a->citations->len; i++)
+        g_assert_cmpstr(g_array_index(a->citations, PdCitation, i).quote, ==,
+                        g_array_index(b->citations, PdCitation, i).quote);
+}
+
+static void
+count_answered(guint question, const PdAnswer *answer, gpointer user_data)
+{
+    guint *n = user_data;
+
+    g_assert_cmpuint(question, ==, *n);
+    g_assert_cmpuint(answer->n_answer_tokens, >, 0);
+    (*n)++;
+}
+
+/* Text, blocks, passages, attention and quotes, bit for bit. */
+static void
+compare_batch(Fixture *f, const PdAskOptions *options)
+{
+    g_autoptr(GError) error = NULL;
+    guint n_answered = 0;
+    PdAskEvents events = {.answered = count_answered, .user_data = &n_answered};
+    g_autoptr(GPtrArray) together =
+        pd_ask_batch(f->world.context, (const char *const *)f->questions, N_QUESTIONS, options,
+                     &events, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(together->len, ==, N_QUESTIONS);
+    g_assert_cmpuint(n_answered, ==, N_QUESTIONS);
+    for (guint i = 0; i < N_QUESTIONS; i++) {
+        g_autoptr(PdAnswer) alone =
+            pd_ask(f->world.context, f->questions[i], options, NULL, NULL, &error);
+        g_assert_no_error(error);
+        assert_same_answer(together->pdata[i], alone);
+    }
+}
+
+static void
+test_batch(Fixture *f, gconstpointer unused)
+{
+    PdAskOptions options = short_answers();
+
+    compare_batch(f, &options);
+    options.arm = PD_ARM_SWEEP;
+    options.reread = TRUE;
+    compare_batch(f, &options);
+    options.cite = PD_CITE_IDS;
+    options.sampler.temperature = 1; /* each answer has a sampler of its own */
+    options.sampler.seed = 7;
+    compare_batch(f, &options);
+}
+
+static void
+test_batch_whole(Fixture *f, gconstpointer unused)
+{
+    PdAskOptions options = short_answers();
+
+    options.budget_tokens = 0;
+    compare_batch(f, &options);
+}
+
+static void
+test_batch_index(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    PdAskOptions options = short_answers();
+
+    pd_context_set_tier(f->world.context, PD_KV_INDEX, NULL, &error);
+    g_assert_no_error(error);
+    compare_batch(f, &options);
+}
+
+static void
+test_none(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    PdAskOptions options = short_answers();
+    g_autoptr(GPtrArray) answers =
+        pd_ask_batch(f->world.context, NULL, 0, &options, NULL, NULL, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(answers->len, ==, 0);
+}
+
+/* Words alone need nothing warm, and every passage is run. */
+static void
+test_words_alone(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    PdAskOptions options = short_answers();
+    g_autoptr(PdAnswer) answer = NULL;
+    guint64 n_warm = 1;
+
+    options.arm = PD_ARM_FTS;
+    answer = pd_ask(f->world.context, "storm 112", &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(answer->passages->len, >, 0);
+    g_assert_cmpuint(answer->n_reused_tokens, ==, 0);
+    for (guint i = 0; i < answer->blocks->len; i++)
+        g_assert_cmpuint(g_array_index(answer->blocks, PdBlock, i).found_by, ==, PD_FOUND_FTS);
+    pd_context_count_warm(f->world.context, &n_warm, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(n_warm, ==, 0);
+}
+
+/* The view's segments are the passages' bytes, whole characters, with offsets that walk back. */
+static void
+test_view(Fixture *f, gconstpointer unused)
+{
+    PdContext *context = f->world.context;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdContext) view = pd_reader_view_new(context, f->model, &error);
+    g_autoptr(GArray) passages = g_array_new(FALSE, FALSE, sizeof(PdPassage)), seen = NULL;
+
+    g_assert_no_error(error);
+    for (guint i = 0; i < 60; i++) {
+        PdPassage passage = {.number = (int)i + 1,
+                             .segment = i % 2,
+                             .first_token = i * 5 % 300,
+                             .n_tokens = 1 + i * 7 % 100};
+        g_array_append_val(passages, passage);
+    }
+    seen = pd_reader_passages(view, context, passages, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(seen->len, ==, passages->len);
+    for (guint i = 0; i < seen->len; i++) {
+        const PdPassage *from = &g_array_index(passages, PdPassage, i);
+        const PdPassage *to = &g_array_index(seen, PdPassage, i);
+        const PdSegmentRow *old =
+            g_array_index(context->segments, PdContextSegment, from->segment).row;
+        const PdContextSegment *new = &g_array_index(view->segments, PdContextSegment, to->segment);
+        g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, new->row->part_id, &error);
+        guint32 start, end, new_start, new_end;
+
+        g_assert_no_error(error);
+        g_assert_cmpint(new->row->part_id, ==, old->part_id);
+        g_assert_cmpint(to->number, ==, from->number);
+        pd_segment_bytes(old, from->first_token, from->n_tokens, &start, &end);
+        pd_segment_bytes(new->row, to->first_token, to->n_tokens, &new_start, &new_end);
+        g_assert_cmpuint(new_start, <=, start);
+        g_assert_cmpuint(new_end, >=, end);
+        g_assert_cmpuint(start - new_start + new_end - end, <=, 6);
+        g_assert_true(g_utf8_validate(part->text + new_start, (gssize)(new_end - new_start), NULL));
+        for (guint t = 0; t < to->n_tokens; t++) {
+            g_autoptr(GString) bytes = g_string_new(NULL);
+            pd_tokenizer_decode(pd_model_tokenizer(f->model), new->row->ids[t], FALSE, bytes);
+            g_assert_cmpmem(part->text + new->row->offsets[t], bytes->len, bytes->str, bytes->len);
+        }
+    }
+}
+
+/* Another model opened from the same file gives what the first gives when it reads anew, and its
+ * quotes are bytes of the corpus. */
+static void
+test_reader(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(PdModel) reader = fixture_model();
+    g_autoptr(GError) error = NULL;
+    PdAskOptions options = short_answers();
+    PdContext *context = f->world.context;
+
+    pd_context_set_tier(context, PD_KV_INDEX, NULL, &error); /* then the first reads anew too */
+    g_assert_no_error(error);
+    for (guint q = 0; q < 3; q++) {
+        g_autoptr(PdAnswer) alone = NULL, both = NULL;
+
+        options.reader = NULL;
+        alone = pd_ask(context, f->questions[q], &options, NULL, NULL, &error);
+        g_assert_no_error(error);
+        options.reader = reader;
+        both = pd_ask(context, f->questions[q], &options, NULL, NULL, &error);
+        g_assert_no_error(error);
+        g_assert_cmpstr(both->reader, ==, pd_model_name(reader));
+        g_assert_cmpuint(both->passages->len, ==, alone->passages->len);
+        assert_same_array(both->blocks, alone->blocks, sizeof(PdBlock));
+        for (guint i = 0; i < both->citations->len; i++) {
+            const PdCitation *citation = &g_array_index(both->citations, PdCitation, i);
+            g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, citation->part_id, &error);
+            g_assert_no_error(error);
+            g_assert_cmpmem(citation->quote, strlen(citation->quote), part->text + citation->start,
+                            citation->end - citation->start);
+        }
+    }
+}
+
+static void
+test_reader_whole(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(PdModel) reader = fixture_model();
+    g_autoptr(GError) error = NULL;
+    PdAskOptions options = short_answers();
+
+    options.reader = reader;
+    g_assert_null(pd_ask(f->world.context, "storm", &options, NULL, NULL, &error));
+    g_assert_nonnull(error);
+}
+
+static void
+test_json(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(PdModel) reader = fixture_model();
+    g_autoptr(GError) error = NULL;
+    PdAskOptions options = short_answers();
+    g_autoptr(PdAnswer) answer = NULL;
+    g_autofree char *json = NULL;
+
+    options.reader = reader;
+    answer = pd_ask(f->world.context, "storm \"112\"", &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    json = pd_answer_to_json(f->world.context, "storm \"112\"", answer, TRUE, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(strstr(json, "\"sweeper\""));
+    g_assert_nonnull(strstr(json, "\"reader\""));
+    g_assert_nonnull(strstr(json, "\"arm\":\"both\""));
+    g_assert_nonnull(strstr(json, "\"found_by\":[\"sweep\""));
+    g_assert_nonnull(strstr(json, "\"attention\":["));
+}
+
+#define ADD(name, mode, func) g_test_add(name, Fixture, mode, set_up, func, tear_down)
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("/ask/batch", NULL, test_batch);
+    ADD("/ask/batch-whole", "whole", test_batch_whole);
+    ADD("/ask/batch-index", NULL, test_batch_index);
+    ADD("/ask/none", NULL, test_none);
+    ADD("/ask/words-alone", NULL, test_words_alone);
+    ADD("/ask/view", NULL, test_view);
+    ADD("/ask/reader", NULL, test_reader);
+    ADD("/ask/reader-whole", "whole", test_reader_whole);
+    ADD("/ask/json", NULL, test_json);
+    return g_test_run();
+}

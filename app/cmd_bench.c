@@ -2,6 +2,7 @@
  * limits. */
 #include <stdio.h>
 #include <string.h>
+#include "app/bench_gate.h"
 #include "app/commands.h"
 #include "app/json_out.h"
 #include "app/open.h"
@@ -15,6 +16,7 @@ static const char examples[] =
     "Examples:\n"
     "  pandect bench --model qwen2.5-coder-0.5b --contexts 512,1024,4096\n"
     "  pandect bench --csv > bench.csv\n"
+    "  pandect bench --kv-gate --text samples/mail.mbox --widths 8/4,4/4\n"
     "\n"
     "Prefill reads a prompt of N tokens; decode makes 64 more after it.  GOP/s counts the\n"
     "matrix products of the prompt, GB/s the bytes of weights that decoding reads.";
@@ -27,6 +29,9 @@ typedef struct {
     char *model;
     char *contexts;
     char *kv;
+    gboolean gate;
+    char *text;
+    char *widths;
     int threads;
     gboolean json;
     gboolean csv;
@@ -38,6 +43,8 @@ flags_clear(Flags *flags)
     g_free(flags->model);
     g_free(flags->contexts);
     g_free(flags->kv);
+    g_free(flags->text);
+    g_free(flags->widths);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Flags, flags_clear)
 
@@ -197,6 +204,12 @@ pd_cmd_bench(PdApp *app, int argc, char **argv)
          "Context lengths in tokens (default 512,1024,4096)", "N,N..."},
         {"kv", 0, 0, G_OPTION_ARG_STRING, &flags.kv, "How KV is kept: f16 (default) or q8_0",
          "TYPE"},
+        {"kv-gate", 0, 0, G_OPTION_ARG_NONE, &flags.gate,
+         "Measure what compressed KV costs the model instead", NULL},
+        {"text", 0, 0, G_OPTION_ARG_FILENAME, &flags.text,
+         "The gate's text (default: the corpus's first 4096 tokens)", "FILE"},
+        {"widths", 0, 0, G_OPTION_ARG_STRING, &flags.widths,
+         "The gate's bits of keys and values, like 8/4,4/4", "K/V,K/V..."},
         {"threads", 't', 0, G_OPTION_ARG_INT, &flags.threads, "Threads (default: one a core)", "N"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &flags.json, "One JSON object", NULL},
         {"csv", 0, 0, G_OPTION_ARG_NONE, &flags.csv, "One line a context length", NULL},
@@ -217,5 +230,13 @@ pd_cmd_bench(PdApp *app, int argc, char **argv)
     if (flags.threads < 0 || (flags.json && flags.csv))
         return pd_usage("bench", flags.threads < 0 ? "--threads is a number from 1 on"
                                                    : "--json and --csv exclude each other");
+    if (flags.gate) {
+        PdModelFlags model_flags = {.model = flags.model, .threads = flags.threads};
+        g_autoptr(PdModel) model = pd_open_model(&model_flags, &error);
+        return model ? pd_bench_gate(app, model, flags.text, flags.widths, flags.json)
+                     : pd_fail(error);
+    }
+    if (flags.text || flags.widths)
+        return pd_usage("bench", "--text and --widths belong to --kv-gate");
     return run(app, &flags, contexts, q8 ? PD_Q8_0 : PD_F16, &error) ? PD_EXIT_OK : pd_fail(error);
 }

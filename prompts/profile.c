@@ -21,8 +21,9 @@ static const ProfileRow rows[] = {
     {"qwen2", 28, 1536, {{0, 9}, {9, 7}, {2, 3}, {5, 9}}, 4},
 };
 
-/* Widths of the full tier's keys and values, and what they cost: `pandect bench --kv-gate` over the
- * first 4,096 tokens of samples/.  Widths that cost more than PD_KV_GATE_NATS do not come here. */
+/* Widths of the full tier's keys and values, and what they cost: `pandect bench --kv-gate --text
+ * samples/mail.mbox`.  Widths that cost more than PD_KV_GATE_NATS do not come here; keys have one
+ * of the widths that the sweep scans, 4 or 8. */
 typedef struct {
     const char *arch;
     int n_layers;
@@ -34,7 +35,9 @@ typedef struct {
 } GateRow;
 
 static const GateRow gate_rows[] = {
-    {"none", 0, 0, 8, 8, 0, 1},
+    /* Qwen2.5-Coder, 0.5B and 1.5B */
+    {"qwen2", 24, 896, 4, 4, 0.0061, 0.975},
+    {"qwen2", 28, 1536, 4, 4, 0.0017, 0.992},
 };
 
 static void

@@ -88,36 +88,57 @@ pd_kv_row_ops(PdModel *model, int n_layers)
     return 2 * weights;
 }
 
+/* What the full tier's widths are and rest on. */
+static char *
+describe_widths(const PdProfile *profile)
+{
+    if (profile->kv_measured)
+        return g_strdup_printf("keys %d bits, values %d: mean KL %.4f nats", profile->kv_key_bits,
+                               profile->kv_value_bits, profile->kv_mean_kl);
+    return g_strdup_printf("keys %d bits, values %d: fewer were not measured on this model",
+                           profile->kv_key_bits, profile->kv_value_bits);
+}
+
+static double
+extra_seconds(PdModel *model, int n_index_layers, guint64 n_tokens)
+{
+    PdDevice *device = pd_model_device(model);
+    double ops = pd_kv_row_ops(model, pd_model_shape(model)->n_layers) -
+                 pd_kv_row_ops(model, n_index_layers);
+
+    return (double)n_tokens * ops /
+           (OPS_PER_THREAD_SECOND * MAX(device->ops->info(device).n_threads, 1));
+}
+
 PdKvTier
 pd_kv_choose(PdModel *model, const PdProfile *profile, PdKvTier wanted, guint64 n_tokens,
              guint segment_tokens, guint64 disk_free_bytes, char **why)
 {
     const PdModelShape *shape = pd_model_shape(model);
-    PdDevice *device = pd_model_device(model);
     PdKvFormat index = pd_kv_format(shape, profile, PD_KV_INDEX);
     PdKvFormat full = pd_kv_format(shape, profile, PD_KV_FULL);
-    double extra_seconds =
-        (double)n_tokens *
-        (pd_kv_row_ops(model, shape->n_layers) - pd_kv_row_ops(model, index.n_layers)) /
-        (OPS_PER_THREAD_SECOND * MAX(device->ops->info(device).n_threads, 1));
+    double seconds = extra_seconds(model, index.n_layers, n_tokens);
     guint64 full_bytes = pd_kv_bytes_of_corpus(shape, &full, n_tokens, segment_tokens);
     guint64 limit = PD_KV_FULL_BYTES_MAX;
-    g_autofree char *size = g_format_size(full_bytes);
-    gboolean cheap;
+    g_autofree char *size = g_format_size(full_bytes), *widths = describe_widths(profile);
+    PdKvTier tier = wanted;
 
-    if (wanted != PD_KV_AUTO) {
-        *why = g_strdup("as asked for");
-        return wanted;
-    }
     if (disk_free_bytes > 0)
         limit = MIN(limit, disk_free_bytes / 4);
-    cheap = full_bytes <= limit && extra_seconds <= PD_KV_FULL_SECONDS_MAX;
-    *why = g_strdup_printf(cheap ? "rows of every layer cost little here: %s and about %.0f min "
-                                   "more of reading than the index"
-                                 : "rows of every layer would take %s and about %.0f min more of "
-                                   "reading than the index; passages that win are run again",
-                           size, extra_seconds / 60);
-    return cheap ? PD_KV_FULL : PD_KV_INDEX;
+    if (wanted == PD_KV_AUTO)
+        tier = full_bytes <= limit && seconds <= PD_KV_FULL_SECONDS_MAX ? PD_KV_FULL : PD_KV_INDEX;
+    if (wanted != PD_KV_AUTO)
+        *why = tier == PD_KV_FULL ? g_strdup_printf("as asked for; %s", widths)
+                                  : g_strdup("as asked for");
+    else if (tier == PD_KV_FULL)
+        *why = g_strdup_printf("all rows cost little here, %s and about %.0f min of reading more "
+                               "than the index; %s",
+                               size, seconds / 60, widths);
+    else
+        *why = g_strdup_printf("all rows would take %s and about %.0f min of reading more than the "
+                               "index; passages that win are run again instead",
+                               size, seconds / 60);
+    return tier;
 }
 
 guint64

@@ -191,6 +191,45 @@ check_resume(PdModel *model, PdDtype kv_type)
     }
 }
 
+/* The same around the borders of longer texts: one session reads on, at each border its rows are
+ * saved, and a new session that loads them gives the same logits for what follows. */
+static void
+test_resume_long(gconstpointer lengths)
+{
+    static const char *const archs[] = {"qwen2", "llama", "gemma3"};
+    const int rest = 30, longest = ((const int *)lengths)[5] + rest;
+    g_autofree gint32 *text = g_new(gint32, longest);
+    for (int i = 0; i < longest; i++)
+        text[i] = (i * 41 + i / 89 * 7 + 3) % 96;
+    for (gsize m = 0; m < G_N_ELEMENTS(archs); m++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(PdModel) model = open_tiny(archs[m]);
+        gsize n_logit_bytes = (gsize)n_vocab_of(model) * sizeof(float);
+        g_autofree float *want = g_malloc(n_logit_bytes), *got = g_malloc(n_logit_bytes);
+        PdSessionOptions options = {1, longest, PD_F16, 0, 0};
+        g_autoptr(PdSession) whole = pd_session_new(model, &options, &error);
+        g_assert_no_error(error);
+        int n_done = 0;
+        for (int i = 0; i < 6; i++) {
+            int n = ((const int *)lengths)[i];
+            PdRun on = {0, text + n_done, n + rest - n_done, want, FALSE};
+            run(whole, &on, 1);
+            n_done = n + rest;
+            g_autofree guint8 *rows = rows_of(whole, 0, 0, n);
+            g_autoptr(PdSession) later = pd_session_new(model, &options, &error);
+            g_assert_no_error(error);
+            pd_session_load_rows(later, 0, 0, n, text, rows, (gsize)n * pd_session_row_bytes(later),
+                                 &error);
+            g_assert_no_error(error);
+            PdRun r = {0, text + n, rest, got, FALSE};
+            run(later, &r, 1);
+            g_assert_cmpmem(got, n_logit_bytes, want, n_logit_bytes);
+            pd_session_truncate(whole, 0, n); /* the next border may be one token on */
+            n_done = n;
+        }
+    }
+}
+
 static void
 test_resume(void)
 {
@@ -574,6 +613,10 @@ main(int argc, char **argv)
     add_subject("qwen2.5-coder-0.5b", pd_catalogue_path(pd_catalogue_find("qwen2.5-coder-0.5b")),
                 21);
     g_test_add_func("/session/resume", test_resume);
+    static const int middle[] = {1023, 1024, 1025, 4095, 4096, 4097};
+    static const int far[] = {8191, 8192, 8193, 16383, 16384, 16385};
+    g_test_add_data_func("/session/resume_long", middle, test_resume_long);
+    g_test_add_data_func("/session/resume_longest", far, test_resume_long);
     g_test_add_func("/session/load_refuses", test_load_refuses);
     g_test_add_func("/session/share_and_truncate", test_share_and_truncate);
     g_test_add_func("/session/tap", test_tap);

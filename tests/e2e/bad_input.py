@@ -175,7 +175,7 @@ def _(world):
 @test("no corpus, and a corpus without text")
 def _(world):
     nowhere, corpus = world.folder / "nowhere", world.folder / "bare"
-    for command in (["ls"], ["verify"], ["show", "1"], ["rm", "1"], world.with_model("warm"),
+    for command in (["ls"], ["verify"], ["gc"], ["show", "1"], ["rm", "1"], world.with_model("warm"),
                     world.with_model("ask", "Where?")):
         world.fails(*command, corpus=nowhere, words=["nowhere"])
     assert not nowhere.exists()
@@ -183,6 +183,8 @@ def _(world):
     world.run("rm", "note.txt", corpus=corpus)
     world.fails(*world.with_model("ask", "Where?"), corpus=corpus, words=["add"])
     world.fails(*world.with_model("warm"), corpus=corpus, words=["add"])
+    world.run("gc", corpus=corpus)
+    world.assert_sound(corpus)
     assert world.documents(corpus) == []
 
 
@@ -235,6 +237,82 @@ def _(world):
     finally:
         os.close(lock)
     world.run(*world.with_model("add", world.folder / "note.txt"))
+
+
+@test("two processes warming one corpus, and gc beside a writer")
+def _(world):
+    lock = os.open(world.corpus, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (world.with_model("warm"), ["gc"]):
+            world.fails(*command, words=["another pandect"])
+        world.run("gc", "--dry-run")  # changes nothing, so it may
+    finally:
+        os.close(lock)
+    world.run("gc")
+    world.assert_sound()
+
+
+def ask_all(world, corpus):
+    """Ask, collect and verify; returns the answer."""
+    reply = world.json(*world.with_model("ask", "--json", "--max-tokens", 10, "Where is the gauge?"),
+                       corpus=corpus)
+    assert reply["usage"]["corpus_tokens_encoded"] == 0, reply["usage"]
+    report = world.json("gc", "--json", corpus=corpus)
+    assert report["dead_records"] == 0 and report["bytes_after"] == report["bytes_before"] > 0, report
+    world.assert_sound(corpus)
+    return reply
+
+
+@test("one text ten thousand times: what is equal is read once")
+def _(world):
+    line = "The tide gauge stands at pier 4.\n"
+    text, corpus = world.folder / "same.txt", world.folder / "same"
+    text.write_text(line * 10000)
+    world.run(*world.with_model("add", text), corpus=corpus)
+    warm = world.json(*world.with_model("warm", "--json"), corpus=corpus)
+    tokens = world.json(*world.with_model("plan", "--json"), corpus=corpus)["tokens"]
+    assert tokens > 9000 * len(line), tokens
+    assert 0 < warm["tokens_encoded"] < 20000, warm
+    ask_all(world, corpus)
+    world.run(*world.with_model("add", world.folder / "note.txt"), corpus=corpus)
+    world.run(*world.with_model("warm"), corpus=corpus)
+    world.run("rm", "same.txt", corpus=corpus)
+    report = world.json("gc", "--json", corpus=corpus)
+    assert report["dead_records"] > 0 and report["bytes_after"] < report["bytes_before"], report
+    world.assert_sound(corpus)
+
+
+@test("one document of more than a million tokens")
+def _(world):
+    text, corpus = world.folder / "long.txt", world.folder / "long"
+    text.write_text("".join(f"Line {i * 7919 % 100003} of the log: level {i * i % 9973} at gauge {i % 17}.\n"
+                            for i in range(23500)))
+    world.run(*world.with_model("add", text), corpus=corpus)
+    assert [row["tokens"] > 1 << 20 for row in world.documents(corpus)] == [True]
+    line = world.fails(*world.with_model("ask", "--mode", "whole", "Where?"), corpus=corpus)
+    assert "--mode swept" in line, line
+    world.run(*world.with_model("warm"), corpus=corpus)
+    ask_all(world, corpus)
+
+
+@test("packs that are cut short or missing: verify names the loss, warm makes it again")
+def _(world):
+    corpus = world.folder / "lost"
+    shutil.copytree(world.corpus, corpus)
+    for damage in ("cut", "missing"):
+        pack = max(corpus.glob("kv/*.pack"))
+        if damage == "cut":
+            with open(pack, "r+b") as file:
+                file.truncate(700)
+        else:
+            pack.unlink()
+        done = world.run(*world.with_model("verify"), corpus=corpus, expect=1)
+        assert b"verify --drop" in done.stdout, done.stdout
+        world.run(*world.with_model("verify", "--drop"), corpus=corpus, expect=1)
+        warm = world.json(*world.with_model("warm", "--json"), corpus=corpus)
+        assert warm["tokens_encoded"] > 0, warm
+        ask_all(world, corpus)
 
 
 @test("a full disk: what is committed stays, and the work goes on when there is room")

@@ -13,7 +13,7 @@ from harness import Suite, check_citations, flip_byte, git, need, pack_bytes, ro
 suite = Suite()
 test = suite.test
 QUESTION = "What is the default flush interval?"
-COMMANDS = {"add", "ls", "show", "rm", "verify", "warm", "ask", "plan", "model"}
+COMMANDS = {"add", "ls", "show", "rm", "verify", "gc", "warm", "ask", "plan", "model"}
 MODEL_COMMANDS = ["pull", "ls", "info", "tokenize", "logits"]
 
 

@@ -263,18 +263,9 @@ typedef struct {
                          int n_blocks, PdMem q, int n_q);
 
     /*
-     * The sweep's scores.  keys: Q8_0 (n_keys, head_dim) of one KV stream, before RoPE and without
-     * bias; q: f32 (n_q, head_dim), turned by the caller.
-     * out f32 (n_q, n_blocks): the maximum over the 64 keys of each block of q . k;
-     * lse f32 (n_q): log sum exp over all n_keys of scale * q . k.
-     */
-    void (*score_blocks)(PdDevice *dev, PdMem out, PdMem lse, PdMem keys, int n_keys, int head_dim,
-                         PdMem q, int n_q, float scale);
-
-    /*
-     * The sweep's scores over compressed keys: the same q, f32 (n_q, head_dim), turned by the
-     * caller, against every stream (kv_block.h, 4 or 8 bits); what each gets is in PdKeyScan.  One
-     * call for many short streams: they share the threads' start.
+     * The sweep's scores over compressed keys, before RoPE and without bias: the same q, f32
+     * (n_q, head_dim), turned by the caller, against every stream (kv_block.h, 4 or 8 bits); what
+     * each gets is in PdKeyScan.  One call for many short streams: they share the threads' start.
      * Queries are rounded to 8 bits for keys of 4 and to 16 bits for keys of 8, with the channel
      * scales of a block multiplied in: an error far below that of the keys (kernels/cpu/keys.c).
      * PD_KERNEL_EUNSUPPORTED for other widths, PD_KERNEL_ENOMEM.

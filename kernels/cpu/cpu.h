@@ -66,8 +66,6 @@ void pd_cpu_attention_list_weights(PdDevice *dev, PdMem out, const PdKv *kv,
                                    const PdListAttention *a, int first_head, int n_heads);
 void pd_cpu_block_maxima(PdDevice *dev, PdMem out, const PdKv *kv, int kv_head, int first_block,
                          int n_blocks, PdMem q, int n_q);
-void pd_cpu_score_blocks(PdDevice *dev, PdMem out, PdMem lse, PdMem keys, int n_keys, int head_dim,
-                         PdMem q, int n_q, float scale);
 int pd_cpu_score_keys(PdDevice *dev, const PdKeyScan *scans, int n_scans, int bits, int head_dim,
                       PdMem q, int n_q, float scale);
 

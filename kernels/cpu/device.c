@@ -156,7 +156,6 @@ static const PdDeviceOps cpu_ops = {
     .attention_list = pd_cpu_attention_list,
     .attention_list_weights = pd_cpu_attention_list_weights,
     .block_maxima = pd_cpu_block_maxima,
-    .score_blocks = pd_cpu_score_blocks,
     .score_keys = pd_cpu_score_keys,
 };
 

@@ -19,7 +19,7 @@
 /* kv rows that make one partial result (maximum, sum, output); partial results are merged in
  * ascending order whoever computed them.  A multiple of the tile, anchored at kv row 0. */
 #define PD_ATTEND_CHUNK 512
-/* Limit of head_dim where a tile lives on the stack (attention_weights, score_blocks). */
+/* Limit of head_dim where a tile lives on the stack (attention_weights). */
 #define PD_HEAD_DIM_MAX 512
 /* Of score_keys: a block of float keys of the largest head that kv_block.h knows. */
 #define PD_KEYS_HEAD_DIM_MAX 256

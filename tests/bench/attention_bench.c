@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 #include "kernels/cpu/cpu.h"
+#include "kernels/kv_block.h"
 
 #define PREFILL_ROWS 512
 #define SECONDS_MIN 0.4
@@ -156,32 +157,45 @@ bench_shape(PdDevice *dev, const Shape *shape, PdDtype type, int context, double
         dev->ops->buffer_free(dev, all[i]);
 }
 
-/* The sweep: the queries of a question against many stored keys. */
+/* The sweep: the queries of a question against many kept keys. */
 static void
-bench_scores(PdDevice *dev, int head_dim, int n_q, int n_keys, double peak)
+bench_scores(PdDevice *dev, int bits, int head_dim, int n_q, int n_keys, double peak)
 {
-    size_t row_bytes = pd_row_bytes(PD_Q8_0, (size_t)head_dim);
-    PdMem rows = random_mem(dev, (size_t)n_keys * (size_t)head_dim);
-    PdKv kv = {PD_Q8_0, 1, head_dim, n_keys};
-    kv.k.buffer = dev->ops->buffer_new(dev, row_bytes * (size_t)n_keys);
-    kv.v.buffer = dev->ops->buffer_new(dev, row_bytes * (size_t)n_keys);
-    dev->ops->kv_append(dev, &kv, 0, rows, rows, n_keys);
+    size_t bytes = pd_key_stream_bytes(bits, head_dim, n_keys), at = 0;
+    size_t block_floats = (size_t)PD_KV_BLOCK_ROWS * (size_t)head_dim;
+    unsigned char *stream = malloc(bytes);
+    float *rows = malloc(block_floats * sizeof *rows);
+    PdMem random = random_mem(dev, block_floats);
+
+    dev->ops->read(dev, rows, random, block_floats * sizeof *rows);
+    for (int first = 0; first < n_keys; first += PD_KV_BLOCK_ROWS) {
+        int n = n_keys - first < PD_KV_BLOCK_ROWS ? n_keys - first : PD_KV_BLOCK_ROWS;
+        pd_key_block_pack(bits, head_dim, rows, (size_t)head_dim, n, stream + at);
+        at += pd_key_block_bytes(bits, head_dim, n);
+    }
+    PdMem keys = {dev->ops->buffer_new(dev, bytes), 0};
+    dev->ops->write(dev, keys, stream, bytes);
     PdMem q = random_mem(dev, (size_t)n_q * (size_t)head_dim);
-    PdMem lse = random_mem(dev, (size_t)n_q);
     PdMem out = random_mem(dev, (size_t)n_q * (size_t)(n_keys / PD_SCORE_BLOCK + 1));
+    PdKeyScan scan = {.keys = keys, .n_keys = n_keys, .out = out};
     double best = INFINITY, end = seconds() + SECONDS_MIN;
 
     do {
         double start = seconds();
-        dev->ops->score_blocks(dev, out, lse, kv.k, n_keys, head_dim, q, n_q, 0.1f);
+        dev->ops->score_keys(dev, &scan, 1, bits, head_dim, q, n_q, 0.1f);
         best = fmin(best, seconds() - start);
     } while (seconds() < end);
     double gflops = 2e-9 * n_keys * (double)head_dim * n_q / best;
-    printf("sweep x%d, %d queries, %d keys: %.1f M keys/s  %.1f GFLOP/s  %.0f %% of peak\n",
-           head_dim, n_q, n_keys, 1e-6 * n_keys / best, gflops, 100 * gflops / peak);
-    PdBuffer *all[] = {rows.buffer, kv.k.buffer, kv.v.buffer, q.buffer, lse.buffer, out.buffer};
+    printf(
+        "sweep x%d, %d bits, %d queries, %d keys: %.1f M keys/s  %.2f GB/s  %.1f GOP/s (FMA peak "
+        "%.0f)\n",
+        head_dim, bits, n_q, n_keys, 1e-6 * n_keys / best, 1e-9 * (double)bytes / best, gflops,
+        peak);
+    PdBuffer *all[] = {random.buffer, keys.buffer, q.buffer, out.buffer};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         dev->ops->buffer_free(dev, all[i]);
+    free(rows);
+    free(stream);
 }
 
 int
@@ -205,8 +219,10 @@ main(int argc, char **argv)
         for (size_t t = 0; t < sizeof types / sizeof types[0]; t++)
             for (size_t c = 0; c < sizeof contexts / sizeof contexts[0]; c++)
                 bench_shape(dev, &shapes[s], types[t], contexts[c], peak);
-    bench_scores(dev, 64, 14, 100000, peak);
-    bench_scores(dev, 128, 32, 100000, peak);
+    for (int bits = 4; bits <= 8; bits += 4) {
+        bench_scores(dev, bits, 64, 14, 100000, peak);
+        bench_scores(dev, bits, 128, 32, 100000, peak);
+    }
     dev->ops->free(dev);
     return 0;
 }

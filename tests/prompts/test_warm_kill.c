@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
+#include "engine/kv_store_private.h"
 #include "prompts/warm.h"
 
 #define N_KILLS 20
@@ -54,6 +56,29 @@ on_committed(void *death, sqlite3 *db, const char *name, int n_pages)
     return SQLITE_OK;
 }
 
+/* Writes and syncs of the pack: half of the write is done. */
+static Death *io_death;
+
+static ssize_t
+dying_pwrite(int fd, const void *data, size_t n, off_t offset)
+{
+    gboolean dies = g_str_equal(io_death->where, "write") && io_death->seen == io_death->at;
+
+    if (dies && pwrite(fd, data, n / 2, offset) < 0)
+        return -1;
+    event(io_death, "write");
+    return pwrite(fd, data, n, offset);
+}
+
+static int
+dying_fdatasync(int fd)
+{
+    event(io_death, "write");
+    return fdatasync(fd);
+}
+
+static const PdKvIo dying_io = {dying_pwrite, dying_fdatasync};
+
 static int
 child(char **argv)
 {
@@ -72,6 +97,8 @@ child(char **argv)
                                  " BEGIN SELECT kill_here(); END",
                                  NULL, NULL, NULL),
                     ==, SQLITE_OK);
+    io_death = &death;
+    pd_kv_store_set_io(world.context->store, &dying_io);
     sqlite3_commit_hook(db, on_commit, &death);
     sqlite3_wal_hook(db, on_committed, &death);
     pd_context_warm(world.context, NULL, on_progress, &death, NULL, &error);
@@ -158,6 +185,47 @@ test_kill(gconstpointer mode_word)
     fixture_remove(calm);
 }
 
+/* Killed at every write and sync of a small build in turn: what was committed before is used by the
+ * next run, which finishes. */
+static void
+test_every_write(void)
+{
+    static const TestDocument documents[] = {{PD_KIND_TEXT, "a.txt", "The tide gauge.", -1},
+                                             {PD_KIND_TEXT, "b.txt", "It stands at pier 4.", -1},
+                                             {PD_KIND_TEXT, "c.txt", "It was moved in May.", -1},
+                                             {PD_KIND_TEXT, "d.txt", "It is read hourly.", -1},
+                                             {PD_KIND_TEXT, "e.txt", "By whom is not known.", -1}};
+    g_autoptr(PdModel) model = fixture_model();
+    g_autoptr(GHashTable) expected = NULL;
+    char *calm = fixture_folder();
+    gboolean killed = TRUE;
+    int at;
+
+    fixture_add(calm, model, "/kill", documents, G_N_ELEMENTS(documents));
+    fixture_assert_done(fixture_child(calm, "swept", "never", "0", NULL));
+    expected = records_of(calm, model, PD_READ_SWEPT);
+    for (at = 0; killed; at++) {
+        char *dir = fixture_folder();
+        g_autofree char *number = g_strdup_printf("%d", at);
+        g_autoptr(GHashTable) after = NULL;
+        int status;
+
+        fixture_add(dir, model, "/kill", documents, G_N_ELEMENTS(documents));
+        status = fixture_child(dir, "swept", "write", number, NULL);
+        killed = WIFSIGNALED(status);
+        fixture_assert_sound(dir, model);
+        fixture_assert_done(fixture_child(dir, "swept", "never", "0", NULL));
+        after = records_of(dir, model, PD_READ_SWEPT);
+        fixture_assert_same_records(expected, after);
+        fixture_assert_sound(dir, model);
+        fixture_remove(dir);
+    }
+    /* The pack's header; of each record header, payload, padding and sync, as far as there are. */
+    g_assert_cmpint(at, >, 3 * (int)G_N_ELEMENTS(documents));
+    g_test_message("%d kills", at - 1);
+    fixture_remove(calm);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -166,5 +234,6 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/warm_kill/swept", "swept", test_kill);
     g_test_add_data_func("/warm_kill/whole", "whole", test_kill);
+    g_test_add_func("/warm_kill/every-write", test_every_write);
     return g_test_run();
 }

@@ -11,6 +11,7 @@ const PdCommand pd_commands[] = {
     {"warm", "run the model over the corpus once, ahead of the question", pd_cmd_warm},
     {"ask", "answer a question, with citations", pd_cmd_ask},
     {"plan", "tokens, memory, disk and time before the work", pd_cmd_plan},
+    {"eval", "the recall certificate: planted facts, found and answered", pd_cmd_eval},
     {"bench", "how fast a model reads and writes on this machine", pd_cmd_bench},
     {"model", "model files: fetch, list, describe", pd_cmd_model},
     {NULL, NULL, NULL},

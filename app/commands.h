@@ -25,6 +25,7 @@ int pd_cmd_rm(PdApp *app, int argc, char **argv);
 int pd_cmd_gc(PdApp *app, int argc, char **argv);
 int pd_cmd_verify(PdApp *app, int argc, char **argv);
 
+int pd_cmd_eval(PdApp *app, int argc, char **argv);
 int pd_cmd_bench(PdApp *app, int argc, char **argv);
 
 #endif

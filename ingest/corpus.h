@@ -134,6 +134,36 @@ char *pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, gui
  * deleted. */
 gboolean pd_corpus_remove(PdCorpus *corpus, const char *what, guint64 *n_removed, GError **error);
 
+/* Documents by id with what hangs on them, in one transaction; unlike pd_corpus_remove the freed
+ * pages are neither overwritten nor given back. */
+gboolean pd_corpus_remove_documents(PdCorpus *corpus, const gint64 *ids, gsize n, GError **error);
+
+/* Bytes [start, end) of a part's text give way to others. */
+typedef struct {
+    guint32 start;
+    guint32 end;
+    const char *text;
+    gsize n_bytes;
+} PdTextEdit;
+
+/*
+ * Change a stored text.  `edits`: PdTextEdit in bytes of the text as it is, not overlapping; they
+ * are sorted.  Boxes move with their words.  Other parts that share the text keep it.  The next
+ * `add` of the source finds the document changed.
+ */
+gboolean pd_corpus_edit_part(PdCorpus *corpus, gint64 part_id, GArray *edits, GError **error);
+/* Where a byte of the text lies after sorted edits; insertions at it come before it. */
+guint32 pd_text_edits_map(const GArray *edits, guint32 at);
+
+/* A copy of the corpus as it is now in a folder that holds none, with its KV: full packs get a
+ * second name there, so that almost nothing is copied.  Works beside another writer. */
+gboolean pd_corpus_copy(PdCorpus *corpus, const char *dir, GCancellable *cancellable,
+                        GError **error);
+/* Take whole documents out until at most n_tokens (without headers) are left.  Which stay is drawn
+ * by the seed; the same seed keeps them for every larger number. */
+gboolean pd_corpus_shorten(PdCorpus *corpus, PdTokenizer *tokenizer, guint64 n_tokens, guint64 seed,
+                           guint64 *n_kept, GCancellable *cancellable, GError **error);
+
 /* Is there a source of this alias?  If not, the error names those that there are. */
 gboolean pd_corpus_has_source(PdCorpus *corpus, const char *alias, GError **error);
 

@@ -44,6 +44,15 @@ count_live(PdCorpus *corpus, gint64 *n, GError **error)
 }
 
 static gboolean
+remove_orphans(PdCorpus *corpus, GError **error)
+{
+    return pd_db_run(corpus, error,
+                     "DELETE FROM text WHERE NOT EXISTS"
+                     " (SELECT 1 FROM part WHERE part.text_id = text.id)",
+                     "");
+}
+
+static gboolean
 remove_in_transaction(PdCorpus *corpus, const char *what, guint64 *n_removed, GError **error)
 {
     gint64 source_id, before, after, known = 0;
@@ -66,15 +75,34 @@ remove_in_transaction(PdCorpus *corpus, const char *what, guint64 *n_removed, GE
         if (!remove_document(corpus, id, error))
             return FALSE;
     }
-    if (!pd_db_run(corpus, error,
-                   "DELETE FROM text WHERE NOT EXISTS"
-                   " (SELECT 1 FROM part WHERE part.text_id = text.id)",
-                   "") ||
-        !count_live(corpus, &after, error))
+    if (!remove_orphans(corpus, error) || !count_live(corpus, &after, error))
         return FALSE;
     if (n_removed)
         *n_removed = (guint64)(before - after);
     return TRUE;
+}
+
+static gboolean
+remove_all_in_transaction(PdCorpus *corpus, const gint64 *ids, gsize n, GError **error)
+{
+    for (gsize i = 0; i < n; i++)
+        if (!remove_document(corpus, ids[i], error))
+            return FALSE;
+    return remove_orphans(corpus, error) && pd_db_exec(corpus, "COMMIT", error);
+}
+
+gboolean
+pd_corpus_remove_documents(PdCorpus *corpus, const gint64 *ids, gsize n, GError **error)
+{
+    g_return_val_if_fail(corpus->mode != PD_CORPUS_READ, FALSE);
+    if (n == 0)
+        return TRUE;
+    if (!pd_db_exec(corpus, "BEGIN IMMEDIATE", error))
+        return FALSE;
+    if (remove_all_in_transaction(corpus, ids, n, error))
+        return TRUE;
+    pd_db_rollback(corpus);
+    return FALSE;
 }
 
 gboolean

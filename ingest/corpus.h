@@ -160,7 +160,7 @@ guint32 pd_text_edits_map(const GArray *edits, guint32 at);
 gboolean pd_corpus_copy(PdCorpus *corpus, const char *dir, GCancellable *cancellable,
                         GError **error);
 /* Take whole documents out until at most n_tokens (without headers) are left.  Which stay is drawn
- * by the seed; the same seed keeps them for every larger number. */
+ * by the seed and the documents' names. */
 gboolean pd_corpus_shorten(PdCorpus *corpus, PdTokenizer *tokenizer, guint64 n_tokens, guint64 seed,
                            guint64 *n_kept, GCancellable *cancellable, GError **error);
 

@@ -267,7 +267,7 @@ compare_families(gconstpointer a, gconstpointer b)
 }
 
 /* SplitMix64 of the seed and of the document's name in its source: the draw depends on nothing
- * else, so a longer corpus of the same seed holds the documents of a shorter one. */
+ * else, so that adding a source moves no other document. */
 static guint64
 draw(guint64 seed, const char *source, const char *key)
 {

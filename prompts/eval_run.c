@@ -164,10 +164,12 @@ ceiling_passages(Run *run, const PdEvalItem *item)
     GArray *segments = run->context->segments;
     guint64 state = pd_eval_mix(run->options->seed ^ item->index ^ g_str_hash(item->subtask));
     guint n_tokens = run->context->prefix->len;
+    /* question and answer have to fit as well */
+    guint limit = MIN(PD_EVAL_CEILING_TOKENS, (guint)pd_model_shape(run->model)->n_ctx_train) - 512;
 
     for (guint i = 0; i < passages->len; i++)
         n_tokens += g_array_index(passages, PdPassage, i).n_tokens + PD_HEADER_TOKENS_MAX;
-    for (guint tries = 0; tries < 4 * segments->len && n_tokens < PD_EVAL_CEILING_TOKENS; tries++) {
+    for (guint tries = 0; tries < 4 * segments->len && n_tokens < limit; tries++) {
         PdPassage other = {.fresh = TRUE};
         const PdContextSegment *segment;
 
@@ -176,7 +178,7 @@ ceiling_passages(Run *run, const PdEvalItem *item)
         segment = &g_array_index(segments, PdContextSegment, other.segment);
         if (has_segment(passages, other.segment))
             continue;
-        other.n_tokens = MIN(MIN(segment->row->n_tokens, 512), PD_EVAL_CEILING_TOKENS - n_tokens);
+        other.n_tokens = MIN(MIN(segment->row->n_tokens, 512), limit - n_tokens);
         n_tokens += other.n_tokens + segment->header_ids->len + 4;
         g_array_append_val(passages, other);
     }

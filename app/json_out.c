@@ -1,5 +1,6 @@
 /* See json_out.h. */
 #include "app/json_out.h"
+#include "ingest/json_text.h"
 
 #include <stdio.h>
 
@@ -26,6 +27,6 @@ void
 pd_json_print(JsonBuilder *json)
 {
     g_autoptr(JsonNode) root = json_builder_get_root(json);
-    g_autofree char *text = json_to_string(root, FALSE);
+    g_autofree char *text = pd_json_text(root);
     puts(text);
 }

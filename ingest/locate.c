@@ -8,6 +8,7 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include "ingest/corpus_internal.h"
+#include "ingest/json_text.h"
 
 typedef struct {
     PdPartRow *part;
@@ -375,5 +376,5 @@ pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 e
     add_string(json, "mime_part", mail ? place->part->path : NULL);
     json_builder_end_object(json);
     g_autoptr(JsonNode) root = json_builder_get_root(json);
-    return json_to_string(root, FALSE);
+    return pd_json_text(root);
 }

@@ -2,6 +2,7 @@
  * text. */
 #include <json-glib/json-glib.h>
 #include "prompts/ask.h"
+#include "ingest/json_text.h"
 
 static void
 add_location(JsonBuilder *json, PdContext *context, const PdCitation *citation, GError **error)
@@ -233,5 +234,5 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
     add_usage(json, answer);
     json_builder_end_object(json);
     root = json_builder_get_root(json);
-    return json_to_string(root, FALSE);
+    return pd_json_text(root);
 }

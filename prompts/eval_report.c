@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 #include "prompts/eval.h"
+#include "ingest/json_text.h"
 
 #define ANY (-1)
 
@@ -380,7 +381,7 @@ finish(JsonBuilder *json)
 {
     g_autoptr(JsonNode) root = json_builder_get_root(json);
 
-    return json_to_string(root, FALSE);
+    return pd_json_text(root);
 }
 
 char *

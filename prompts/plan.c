@@ -1,5 +1,6 @@
 /* See plan.h. */
 #include "prompts/plan.h"
+#include "ingest/json_text.h"
 
 #include <json-glib/json-glib.h>
 #include <stdio.h>
@@ -295,5 +296,5 @@ pd_plan_to_json(PdModel *model, const PdPlan *plan)
     add_seconds(json, "answer_seconds", plan->answer_seconds);
     json_builder_end_object(json);
     root = json_builder_get_root(json);
-    return json_to_string(root, FALSE);
+    return pd_json_text(root);
 }

@@ -2,6 +2,7 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include "corpus_fixture.h"
+#include "ingest/json_text.h"
 
 typedef struct {
     char *dir;
@@ -297,6 +298,26 @@ test_order(void)
     remove_folder(dir);
 }
 
+/* RFC 8259, section 7: no control character stands in a string as it is, and each comes back. */
+static void
+test_json_controls(void)
+{
+    g_autofree char *every = g_malloc0(0x80);
+    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_VALUE);
+    g_autoptr(JsonNode) back = NULL;
+    g_autofree char *text = NULL;
+
+    for (int c = 1; c < 0x80; c++)
+        every[c - 1] = (char)c;
+    json_node_set_string(node, every);
+    text = pd_json_text(node);
+    for (const char *p = text; *p; p++)
+        g_assert_cmpint((guchar)*p, >=, 0x20);
+    back = json_from_string(text, NULL);
+    g_assert_nonnull(back);
+    g_assert_cmpstr(json_node_get_string(back), ==, every);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -304,6 +325,7 @@ main(int argc, char **argv)
     g_test_add("/locate/people", Fixture, NULL, set_up, test_people, tear_down);
     g_test_add("/locate/programs", Fixture, NULL, set_up, test_programs, tear_down);
     g_test_add("/locate/outside", Fixture, NULL, set_up, test_outside, tear_down);
+    g_test_add_func("/json/controls", test_json_controls);
     g_test_add_func("/order/ranks", test_ranks);
     g_test_add_func("/order/documents", test_order);
     return g_test_run();

@@ -103,6 +103,7 @@ typedef struct {
     gboolean right;
     gboolean refused; /* said that the corpus does not say */
     guint rank;       /* of the worst of the places' best blocks, from 1; 0: not ranked */
+    gboolean ranked;  /* there was a ranking, be it one of no block at all */
     guint n_blocks;   /* among so many */
     gboolean read;    /* all places stood in the prompt */
     guint n_citations;

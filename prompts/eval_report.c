@@ -86,7 +86,7 @@ static void
 count_result(const PdEvalResult *result, Tally *tally, GArray *ranks)
 {
     /* Not among the blocks at all counts as behind all of them. */
-    double rank = result->rank ? result->rank : result->n_blocks + 1.0;
+    double rank = result->rank ? result->rank : MAX(result->n_blocks, 64) + 1.0;
 
     tally->n++;
     tally->n_answered += result->answered;
@@ -100,13 +100,13 @@ count_result(const PdEvalResult *result, Tally *tally, GArray *ranks)
         tally->n_cited_of++;
         tally->cited += result->cited;
     }
-    if (result->n_blocks == 0)
+    if (!result->ranked)
         return;
     tally->n_ranked++;
-    tally->best1 += rank <= 1;
-    tally->best8 += rank <= 8;
-    tally->best32 += rank <= 32;
-    tally->best64 += rank <= 64;
+    tally->best1 += result->rank && rank <= 1;
+    tally->best8 += result->rank && rank <= 8;
+    tally->best32 += result->rank && rank <= 32;
+    tally->best64 += result->rank && rank <= 64;
     g_array_append_val(ranks, rank);
 }
 

@@ -217,6 +217,7 @@ static void
 judge_ranking(Run *run, const PdEvalItem *item, GArray *blocks, GArray *passages,
               PdEvalResult *result)
 {
+    result->ranked = blocks != NULL;
     if (blocks) {
         result->rank = rank_of(run, item, blocks);
         result->n_blocks = blocks->len;

@@ -11,6 +11,7 @@
 typedef struct {
     int layer;
     int head;
+    int group; /* of retrieval heads that are averaged; from 0 */
 } PdHead;
 
 #define PD_PROFILE_HEADS_MAX 16

@@ -5,7 +5,9 @@
  * heads are turned as if every key stood PD_SWEEP_DISTANCE tokens before them (hybrid-attention
  * design, section 8) and multiplied with the kept keys of the block and of its segment's header.
  * Per head a block's score is one number over those words (PdSweepPool) of its best key's score,
- * standardised over all blocks; the block's score is the mean over heads.
+ * standardised over all blocks.  Heads come in groups (profile.h): some find the question's own
+ * words, others what means the same.  A group's score is the mean over its heads, standardised
+ * again; the block's score is that of the group which likes it best.
  */
 #ifndef PD_SWEEP_H
 #define PD_SWEEP_H
@@ -21,15 +23,17 @@ typedef struct {
     guint segment;     /* index in context->segments */
     guint first_token; /* of the segment */
     guint n_tokens;
-    float score;   /* mean z over heads; of a block that only its words found: as `lexical` */
+    float score;   /* best group's z; of a block that only its words found: as `lexical` */
     int best_head; /* index into the heads scored with: the one with the largest z; -1: none */
     float best_z;
     guint found_by; /* PdFoundBy, or'd */
     float lexical;  /* BM25 of its words, more is better; 0: not among the best by words */
 } PdBlock;
 
-/* How a head's score of a block is made of its words': their mean, or the best of them. */
-typedef enum { PD_SWEEP_POOL_MEAN, PD_SWEEP_POOL_MAX } PdSweepPool;
+/* How a head's score of a block is made of its words': their mean, the best of them, or their mean
+ * after each was standardised over all blocks, weighed by its largest: a word that stands out
+ * somewhere says more than one that is everywhere. */
+typedef enum { PD_SWEEP_POOL_MEAN, PD_SWEEP_POOL_MAX, PD_SWEEP_POOL_WEIGHED } PdSweepPool;
 /* What is subtracted from a word's score: nothing, or the log-sum-exp over the segment's keys. */
 typedef enum { PD_SWEEP_NORM_RAW, PD_SWEEP_NORM_LSE } PdSweepNorm;
 typedef struct {
@@ -37,10 +41,8 @@ typedef struct {
     PdSweepNorm norm;
 } PdSweepMethod;
 
-/* The default: of the heads of the 1.5B the best had a mean reciprocal rank of 0.51 on the sample
- * questions with the mean and 0.33 with the maximum (tests/bench/calibrate.c), although the
- * design's prototype measured the maximum over log-sum-exp better. */
-#define PD_SWEEP_POOL PD_SWEEP_POOL_MEAN
+/* The default.  What was measured is in profile.c. */
+#define PD_SWEEP_POOL PD_SWEEP_POOL_WEIGHED
 #define PD_SWEEP_NORM PD_SWEEP_NORM_RAW
 
 /*

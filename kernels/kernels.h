@@ -266,8 +266,8 @@ typedef struct {
      * The sweep's scores over compressed keys, before RoPE and without bias: the same q, f32
      * (n_q, head_dim), turned by the caller, against every stream (kv_block.h, 4 or 8 bits); what
      * each gets is in PdKeyScan.  One call for many short streams: they share the threads' start.
-     * Queries are rounded to 8 bits for keys of 4 and to 16 bits for keys of 8, with the channel
-     * scales of a block multiplied in: an error far below that of the keys (kernels/cpu/keys.c).
+     * Queries are rounded to 8 bits for keys of 4 and to 15 bits for keys of 8, with the channel
+     * scales of a block multiplied in: an error far below the keys' own (kernels/cpu/keys_x86.h).
      * PD_KERNEL_EUNSUPPORTED for other widths, PD_KERNEL_ENOMEM.
      */
     int (*score_keys)(PdDevice *dev, const PdKeyScan *scans, int n_scans, int bits, int head_dim,

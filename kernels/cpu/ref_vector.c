@@ -181,8 +181,8 @@ ref_scores(float *out, const float *q, int n_q, int head_dim, PdDtype type, cons
     }
 }
 
-void
-pd_ref_score_keys(float *max, size_t max_stride, float *scores, const float *q, int n_q, int bits,
+static void
+ref_score_keys(float *max, size_t max_stride, float *scores, const float *q, int n_q, int bits,
                   int head_dim, const uint8_t *block, int n_keys, float *work)
 {
     pd_key_stream_unpack(bits, head_dim, block, n_keys, 0, n_keys, work, (size_t)head_dim);
@@ -232,7 +232,7 @@ const PdVectorIsa pd_vector_reference = {
     .to_q8_0 = ref_to_q8_0,
     .attend = ref_attend,
     .scores = ref_scores,
-    .score_keys = pd_ref_score_keys,
+    .score_keys = ref_score_keys,
     .max = ref_max,
     .exp_sum = ref_exp_sum,
 };

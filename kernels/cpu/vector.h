@@ -126,9 +126,12 @@ pd_attend_range(const PdAttendHead *head, int i, int *lo, int *hi)
     *lo = head->window > 0 && row >= head->window ? row - head->window + 1 : 0;
 }
 
-/* The plain score_keys. */
-void pd_ref_score_keys(float *max, size_t max_stride, float *scores, const float *q, int n_q,
-                       int bits, int head_dim, const uint8_t *block, int n_keys, float *work);
+/* score_keys of each table (ref_vector.c, keys_*.c). */
+typedef void PdScoreKeys(float *max, size_t max_stride, float *scores, const float *q, int n_q,
+                         int bits, int head_dim, const uint8_t *block, int n_keys, float *work);
+PdScoreKeys pd_score_keys_avx2;
+PdScoreKeys pd_score_keys_avx512;
+PdScoreKeys pd_score_keys_avx512_emulated;
 
 /* Those that a build lacks are never named: pd_vector_isa(). */
 extern const PdVectorIsa pd_vector_reference;

@@ -1,6 +1,7 @@
 /* The vector kernels for AVX2, FMA and F16C. */
 #include <immintrin.h>
 
+#define SCORE_KEYS pd_score_keys_avx2
 #define vf __m256
 #define VW 8
 #define v_load _mm256_loadu_ps

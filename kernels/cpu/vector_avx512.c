@@ -9,10 +9,12 @@
 #include <simde/x86/fma.h>
 #define TABLE pd_vector_avx512_emulated
 #define TABLE_NAME "avx512-emulated"
+#define SCORE_KEYS pd_score_keys_avx512_emulated
 #else
 #include <immintrin.h>
 #define TABLE pd_vector_avx512
 #define TABLE_NAME "avx512"
+#define SCORE_KEYS pd_score_keys_avx512
 #endif
 
 #define vf __m512

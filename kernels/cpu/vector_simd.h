@@ -7,6 +7,7 @@
  *   v_pow2(t)               2^n of t = n + ROUND_MAGIC
  *   v_pick_negative(t, a, b)  t < 0 ? a : b
  *   v_reduce_add v_reduce_max  lanes in a fixed order
+ *   SCORE_KEYS              the table's score_keys
  *   GEMM_PANELS(mr)         panels that a block of mr rows covers at once
  *
  * Tiles are laid out in panels 16 floats wide (two AVX2 vectors, one AVX-512 vector):

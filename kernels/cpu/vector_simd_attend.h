@@ -387,7 +387,7 @@ simd_scores(float *out, const float *q, int n_q, int head_dim, PdDtype type, con
     {                                                                                              \
         .name = NAME, .rms_norm = simd_rms_norm, .add = simd_add, .glu = simd_glu,                 \
         .rope = simd_rope, .to_f16 = simd_to_f16, .to_q8_0 = simd_to_q8_0, .attend = simd_attend,  \
-        .scores = simd_scores, .score_keys = pd_ref_score_keys, .max = simd_max,                   \
+        .scores = simd_scores, .score_keys = SCORE_KEYS, .max = simd_max,                   \
         .exp_sum = simd_exp_sum,                                                                   \
     }
 

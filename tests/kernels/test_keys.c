@@ -1,5 +1,5 @@
 /* The sweep over compressed keys against double arithmetic over the keys that the codec gives back.
- * The instruction sets round queries: the bounds are those of kernels/cpu/keys.c. */
+ * The instruction sets round queries: the bounds are those of kernels/cpu/keys_x86.h. */
 #include "kernels/kv_block.h"
 #include "tests/kernels/vector_fixture.h"
 
@@ -84,7 +84,7 @@ stream_clear(Stream *stream, PdDevice *dev)
 static double
 allowance(const Stream *stream, int b, const float *q, int dim, int bits, double size)
 {
-    double largest = 0, distance = 0, top = bits == 4 ? 127 : 32767;
+    double largest = 0, distance = 0, top = bits == 4 ? 127 : 127 * 128;
 
     for (int c = 0; c < dim; c++) {
         /* A measured step may be a multiple of the true one, never less: the bound only widens. */

@@ -103,7 +103,8 @@ check_stream(PdDevice *dev, const Stream *stream, int dim, int bits, const float
     g_autofree float *lse = g_new(float, n_q);
     g_autofree double *s = g_new(double, n);
 
-    dev->ops->read(dev, out, stream->scan.out, (gsize)(n_q * n_blocks) * 4);
+    if (n_blocks > 0)
+        dev->ops->read(dev, out, stream->scan.out, (gsize)(n_q * n_blocks) * 4);
     dev->ops->read(dev, lse, stream->scan.lse, (gsize)n_q * 4);
     for (int i = 0; i < n_q; i++) {
         double max = -INFINITY, sum = 0, worst = 0;

@@ -5,8 +5,8 @@
  *   h        = norm(x)
  *   q, k, v  = Wq h + bq, Wk h, Wv h + bv          (rows of n_heads or n_kv_heads heads)
  *   q, k     = norm_q(q), norm_k(k)                (each head)
- *   cache   += k, v                                (F16, F32: rope(k + bk); Q8_0: k as it is)
- *   a        = attention(rope(q), cache)
+ *   cache   += k, v                                (rope(k + bk); position-free: k as it is)
+ *   a        = attention(rope(q), cache)           (sparse: over the rows of attention.h)
  *   x       += postnorm(Wo a + bo)
  *   h        = norm(x)
  *   x       += postnorm(Wdown (act(Wgate h) * (Wup h)))
@@ -113,7 +113,7 @@ pd_forward_append(PdSession *s, const PdBatch *batch, int l)
     const PdModelShape *shape = &s->model->shape;
     const PdLayer *layer = &s->model->layers[l];
     int n_kv = shape->n_kv_heads * shape->head_dim;
-    if (s->options.kv_type != PD_Q8_0) {
+    if (!pd_kv_is_bare(pd_session_kv(s, 0, l))) {
         if (present(layer->bk))
             s->dev->ops->add_row(s->dev, s->k, layer->bk, batch->n_rows, n_kv);
         s->dev->ops->rope(s->dev, s->k, &s->rope[layer->local ? 1 : 0], batch->positions,
@@ -158,6 +158,54 @@ trim(Pass *p)
     p->trimmed = TRUE;
 }
 
+/* The record of a span's only row: of a position-free cache, what the row sees as ranges. */
+static void
+record(Pass *p, int l, const PdSpan *span, PdMem q, const PdListAttention *sparse)
+{
+    PdSession *s = p->s;
+    const PdLayer *layer = &s->model->layers[l];
+    int row = span->first_row;
+    int first = layer->local ? MAX(0, row - p->shape->window + 1) : 0;
+    PdRowRange all = {first, row + 1 - first, first};
+    PdRowGroup group = {0, 1, row, 0, 1};
+    PdListAttention dense = {.q = q,
+                             .n_heads = p->shape->n_heads,
+                             .scale = p->shape->attn_scale,
+                             .rope = &s->rope[layer->local ? 1 : 0],
+                             .k_bias = layer->bk,
+                             .groups = &group,
+                             .n_groups = 1,
+                             .ranges = &all};
+    if (!pd_kv_is_bare(pd_session_kv(s, span->sequence, l))) {
+        pd_session_record_layer(s, l, span, q, NULL);
+        return;
+    }
+    if (sparse != NULL && sparse->n_groups > 0 && layer->local) { /* positions of its own */
+        const PdRowRange *range = sparse->ranges;
+        all.position = range->position + (first - range->first_row);
+    } else if (sparse != NULL && sparse->n_groups > 0) {
+        dense.groups = sparse->groups;
+        dense.ranges = sparse->ranges;
+    }
+    pd_session_record_layer(s, l, span, q, &dense);
+}
+
+/* att of the rows that see lists of ranges: all of the span's rows from its first group on. */
+static gboolean
+attend_lists(Pass *p, int l, const PdSpan *span, PdListAttention *a, const PdSparseView *view,
+             GError **error)
+{
+    PdSession *s = p->s;
+    a->groups = view->groups;
+    a->n_groups = view->n_groups;
+    a->ranges = view->ranges;
+    if (p->ops->attention_list(s->dev, pd_session_kv(s, span->sequence, l), a) == PD_KERNEL_OK)
+        return TRUE;
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
+                "no memory for the sparse attention of %d rows", span->n_rows);
+    return FALSE;
+}
+
 /* att = attention of every row over its own sequence's cache. */
 static gboolean
 attend(Pass *p, int l, const PdLayer *layer, const PdRope *rope, GError **error)
@@ -170,30 +218,47 @@ attend(Pass *p, int l, const PdLayer *layer, const PdRope *rope, GError **error)
         int n = p->trimmed ? span->n_wanted : span->n_rows;
         gsize row = (gsize)(p->trimmed ? span->wanted_row : span->batch_row);
         int skipped = span->n_rows - n;
+        int n_dense = n;
+        const gint32 *positions = p->batch->positions + span->batch_row + skipped;
+        PdSparseView view = {0};
         if (n == 0)
             continue;
         PdMem q = pd_mem_at(p->q, row * n_q);
-        p->ops->rope(s->dev, q, rope, p->batch->positions + span->batch_row + skipped, n,
-                     p->shape->n_heads, p->shape->head_dim);
+        if (s->sparse != NULL) {
+            pd_sparse_view(s, l, i, skipped, &view);
+            positions = s->sparse->positions;
+            n_dense = MAX(0, pd_sparse_dense_rows(s, i) - skipped);
+        }
+        p->ops->rope(s->dev, q, rope, positions, n, p->shape->n_heads, p->shape->head_dim);
         PdAttention a = {.q = q,
                          .out = pd_mem_at(p->att, row * n_q),
-                         .n_q = n,
+                         .n_q = n_dense,
                          .n_heads = p->shape->n_heads,
                          .first_q_row = span->first_row + skipped,
-                         .kv_rows = span->first_row + span->n_rows,
+                         .kv_rows = span->first_row + skipped + n_dense,
                          .window = layer->local ? p->shape->window : 0,
                          .scale = p->shape->attn_scale};
-        if (s->options.kv_type == PD_Q8_0) {
+        if (pd_kv_is_bare(pd_session_kv(s, span->sequence, l))) {
             a.rope = rope;
             a.k_bias = layer->bk;
         }
-        if (p->ops->attention(s->dev, pd_session_kv(s, span->sequence, l), &a) != PD_KERNEL_OK) {
+        PdListAttention list = {.q = q,
+                                .out = a.out,
+                                .n_heads = a.n_heads,
+                                .window = a.window,
+                                .scale = a.scale,
+                                .rope = a.rope,
+                                .k_bias = a.k_bias};
+        if (n_dense > 0 &&
+            p->ops->attention(s->dev, pd_session_kv(s, span->sequence, l), &a) != PD_KERNEL_OK) {
             g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
                         "no memory for the attention of %d rows over %d", n, a.kv_rows);
             return FALSE;
         }
+        if (view.n_groups > 0 && !attend_lists(p, l, span, &list, &view, error))
+            return FALSE;
         if (span->record)
-            pd_session_record_layer(s, l, span, q);
+            record(p, l, span, q, s->sparse != NULL ? &list : NULL);
     }
     return TRUE;
 }
@@ -232,12 +297,17 @@ run_layer(Pass *p, int l, GError **error)
     const PdLayer *layer = &s->model->layers[l];
     const PdRope *rope = &s->rope[layer->local ? 1 : 0];
     gboolean is_last = l == s->n_layers - 1;
-    gboolean needs_q = !is_last || p->batch->n_wanted > 0 || is_tapped(s, l);
+    gboolean is_index = s->sparse != NULL && pd_sparse_is_index(s->sparse, l);
+    gboolean needs_q = !is_last || p->batch->n_wanted > 0 || is_tapped(s, l) || is_index;
     if (!project(p, layer, needs_q, error))
         return FALSE;
     if (is_tapped(s, l))
         show(p, l);
     pd_forward_append(s, p->batch, l);
+    if (is_index) {
+        pd_sparse_keep_queries(s, l, p->q);
+        pd_sparse_select(s, l);
+    }
     if (is_last) {
         trim(p);
         if (p->n_rows == 0)

@@ -65,7 +65,12 @@ pd_session_plan(const PdModel *model, const PdSessionOptions *o, PdSessionPlan *
     plan->kv_stream_bytes =
         align(mul(mul((guint64)s->n_kv_heads, max_tokens), pd_row_bytes(o->kv_type, (gsize)dim)));
     plan->kv_bytes = mul(mul(mul(2, plan->kv_stream_bytes), n_layers), n_sequences);
-    plan->rope_bytes = align(mul(max_tokens, dim * sizeof(float)));
+    plan->n_positions = (int)max_tokens;
+    if (o->attention.kind == PD_ATTENTION_SPARSE)
+        plan->n_positions = pd_sparse_positions(model, &o->attention, (int)max_tokens);
+    plan->rope_bytes = align(mul((guint64)plan->n_positions, dim * sizeof(float)));
+    pd_sparse_plan(model, &o->attention, o->kv_type, (int)n_sequences, (int)max_tokens, (int)rows,
+                   &plan->sparse);
     guint64 layer = MAX(add(mul(2, n_q), mul(2, n_kv)), mul(2, (guint64)s->n_ff));
     guint64 floats = mul(rows, add(mul(2, (guint64)s->n_embd), layer));
     if (o->n_layers == 0)
@@ -75,9 +80,12 @@ pd_session_plan(const PdModel *model, const PdSessionOptions *o, PdSessionPlan *
     plan->host_bytes = add(mul(mul(n_sequences, max_tokens), sizeof(gint32)),
                            mul(rows, sizeof(PdSpan) + 2 * sizeof(gint32) + sizeof(float *)));
     plan->host_bytes = add(plan->host_bytes, mul(mul(n_sequences, n_layers), sizeof(PdKv)));
+    plan->host_bytes = add(plan->host_bytes, plan->sparse.host_bytes);
     plan->total_bytes =
         add(add(plan->kv_bytes, plan->scratch_bytes),
             add(plan->host_bytes, mul(plan->rope_bytes, needs_two_ropes(model) ? 2 : 1)));
+    plan->total_bytes =
+        add(plan->total_bytes, add(plan->sparse.query_bytes, plan->sparse.device_bytes));
 }
 
 guint64
@@ -146,6 +154,8 @@ check_options(const PdModel *model, const PdSessionOptions *o, GError **error)
         what = "n_layers is more than the model has";
     else if (o->kv_type == PD_Q8_0 && model->shape.head_dim % 32 != 0)
         what = "Q8_0 KV needs heads of a multiple of 32 values";
+    else
+        pd_sparse_check(model, &o->attention, session_layers(model, o), &what);
     if (what != NULL) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_RANGE, "%s: %s", model->name, what);
         return FALSE;
@@ -200,7 +210,8 @@ place_kv(PdSession *s, const PdSessionPlan *plan)
                           .head_dim = m->head_dim,
                           .capacity_rows = s->options.max_tokens,
                           .k = {s->kv_buffer, at},
-                          .v = {s->kv_buffer, at + (gsize)plan->kv_stream_bytes}};
+                          .v = {s->kv_buffer, at + (gsize)plan->kv_stream_bytes},
+                          .position_free = s->options.position_free};
     }
 }
 
@@ -211,7 +222,7 @@ place_rope(PdSession *s, const PdSessionPlan *plan)
     for (int i = 0; i < 2; i++) {
         gsize at = s->two_ropes && i == 1 ? (gsize)plan->rope_bytes : 0;
         s->rope[i] = (PdRope){.table = {s->rope_buffer, at},
-                              .n_positions = s->options.max_tokens,
+                              .n_positions = plan->n_positions,
                               .n_rot = s->model->shape.head_dim,
                               .kind = s->model->shape.rope_kind};
     }
@@ -250,6 +261,8 @@ pd_session_new(PdModel *model, const PdSessionOptions *options, GError **error)
     s->options = *options;
     s->options.batch_rows = session_batch_rows(options);
     s->n_layers = session_layers(model, options);
+    if (options->attention.kind == PD_ATTENTION_SPARSE)
+        s->options.position_free = TRUE;
     pd_session_plan(model, options, &plan);
     if (!allocate(s, &plan)) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
@@ -261,6 +274,15 @@ pd_session_new(PdModel *model, const PdSessionOptions *options, GError **error)
     place_scratch(s);
     place_kv(s, &plan);
     place_rope(s, &plan);
+    if (options->attention.kind == PD_ATTENTION_SPARSE) {
+        s->sparse = pd_sparse_new(s);
+        if (s->sparse == NULL) {
+            g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
+                        "%s: no memory to choose among the blocks of %d tokens", model->name,
+                        options->max_tokens);
+            return NULL;
+        }
+    }
     return g_steal_pointer(&s);
 }
 
@@ -278,6 +300,7 @@ pd_session_free(PdSession *s)
         return;
     pd_session_set_tap(s, NULL, NULL, NULL);
     pd_session_record_attention(s, NULL, 0);
+    pd_sparse_free(s);
     free_buffer(s, s->kv_buffer);
     free_buffer(s, s->scratch);
     free_buffer(s, s->rope_buffer);
@@ -324,7 +347,9 @@ pd_session_fill_rope(PdSession *s, int n_positions)
     const PdModelShape *m = &s->model->shape;
     if (n_positions <= s->rope_filled)
         return;
-    int last = MIN(s->options.max_tokens, n_positions + ROPE_FILL_STEP);
+    int last = MIN(s->rope[0].n_positions, n_positions + ROPE_FILL_STEP);
+    if (last <= s->rope_filled)
+        return;
     fill_table(s, &s->rope[0], m->rope_theta, s->model->rope_factors, s->rope_filled, last);
     if (s->two_ropes)
         fill_table(s, &s->rope[1], m->rope_theta_local, NULL, s->rope_filled, last);
@@ -334,7 +359,7 @@ pd_session_fill_rope(PdSession *s, int n_positions)
 const PdRope *
 pd_session_rope(PdSession *s, int layer, int n_positions)
 {
-    g_assert(layer >= 0 && layer < s->n_layers && n_positions <= s->options.max_tokens);
+    g_assert(layer >= 0 && layer < s->n_layers && n_positions <= s->rope[0].n_positions);
     pd_session_fill_rope(s, n_positions);
     return &s->rope[s->model->layers[layer].local ? 1 : 0];
 }
@@ -359,6 +384,7 @@ pd_session_truncate(PdSession *s, int sequence, int n_tokens)
 {
     g_assert(sequence >= 0 && sequence < s->options.n_sequences && n_tokens >= 0);
     s->n_tokens[sequence] = MIN(s->n_tokens[sequence], n_tokens);
+    pd_sparse_forget(s, sequence, s->n_tokens[sequence]);
 }
 
 const gint32 *

@@ -12,6 +12,7 @@
 #define PD_SESSION_H
 
 #include <gio/gio.h>
+#include "engine/attention.h"
 #include "engine/model.h"
 
 typedef struct PdSession PdSession;
@@ -22,6 +23,10 @@ typedef struct {
     PdDtype kv_type; /* PD_F16 or PD_Q8_0; PD_F32 for checks against a reference, slow */
     int batch_rows;  /* rows per micro-batch, 0: 512 */
     int n_layers;    /* run only the first n layers (0: all); then there are no logits */
+    /* PD_F16, PD_F32: keep keys before RoPE and without bias, as PD_Q8_0 always does.  Sparse
+     * attention implies it. */
+    gboolean position_free;
+    PdAttentionPolicy attention; /* zeros: dense */
 } PdSessionOptions;
 
 /* Bytes the session will allocate (KV + scratch), for the planner. */
@@ -79,10 +84,12 @@ gboolean pd_session_run(PdSession *session, const PdRun *runs, int n_runs,
 
 /*
  * The rows of a sequence as bytes, exactly as they lie in the cache: for each layer K then V, each
- * (n_kv_heads, n_rows, row_bytes).  load puts rows [first, first+n) back so that the sequence
- * continues bit for bit as if it had never stopped; the sequence must hold exactly `first` rows.
+ * (n_kv_heads, n_rows, row_bytes); a sparse session's rows end with the queries of its index heads,
+ * (heads, n_rows, row_bytes), without which it could not choose the same blocks.  load puts rows
+ * [first, first+n) back so that the sequence continues bit for bit as if it had never stopped; the
+ * sequence must hold exactly `first` rows.
  */
-guint64 pd_session_row_bytes(const PdSession *session); /* all layers, K and V */
+guint64 pd_session_row_bytes(const PdSession *session); /* all layers, K and V (and queries) */
 void pd_session_save_rows(PdSession *session, int sequence, int first, int n, void *dst);
 gboolean pd_session_load_rows(PdSession *session, int sequence, int first, int n,
                               const gint32 *tokens, const void *src, gsize n_bytes, GError **error);
@@ -92,7 +99,7 @@ gboolean pd_session_share_rows(PdSession *session, int from, int to, int n, GErr
  * Append n rows whose keys and values are given instead of computed, position-free as the tap shows
  * them (k before RoPE, without bias); they are placed behind the sequence's present rows.  `fill`
  * is called once per micro-batch and layer: it writes rows [first, first + n_rows) of this call, k
- * and v f32 (n_rows, n_kv_heads, head_dim).
+ * and v f32 (n_rows, n_kv_heads, head_dim).  In a sparse session these rows' queries count as zero.
  */
 typedef void (*PdFillFunc)(int layer, int first, int n_rows, float *k, float *v,
                            gpointer user_data);
@@ -100,7 +107,8 @@ gboolean pd_session_put_rows(PdSession *session, int sequence, const gint32 *tok
                              PdFillFunc fill, gpointer user_data, GError **error);
 /* The tokens of a sequence so far. */
 const gint32 *pd_session_tokens(const PdSession *session, int sequence);
-/* The rotation that a layer uses, with the table filled for at least n_positions (<= max_tokens):
+/* The rotation that a layer uses, with the table filled for at least n_positions (<= max_tokens; a
+ * sparse session's table holds only what it can see at once, at least 257 positions):
  * for callers who turn tapped queries and keys themselves.  Owned by the session. */
 const PdRope *pd_session_rope(PdSession *session, int layer, int n_positions);
 
@@ -109,9 +117,19 @@ const PdRope *pd_session_rope(PdSession *session, int layer, int n_positions);
  * over `heads` of the attention weights over the sequence's rows so far.  heads: pairs layer, head
  * (copied); n_heads 0 turns it off.  The record of the last decoded row: f32 [n_rows], n_rows = the
  * rows it saw (n_tokens(sequence) right after the run), owned by the session; NULL when off or when
- * no row has been decoded since.  PD_F16 caches only.
+ * no row has been decoded since.  Rows that a sparse session did not select weigh 0.
  */
 void pd_session_record_attention(PdSession *session, const int (*heads)[2], int n_heads);
 const float *pd_session_attention(PdSession *session, int sequence, int *n_rows);
+
+/*
+ * What a sparse session chose, for tests and reports: the blocks (of PD_SCORE_BLOCK rows, counted
+ * from row 0, ascending) of an index layer's latest list, owned by the session, and in *pool the
+ * pool of rows it is for.  NULL: none yet.
+ */
+const int *pd_session_blocks(PdSession *session, int sequence, int layer, int *pool, int *n_blocks);
+/* Lists made so far, and how often a head's scores of all blocks were equal or not finite, so that
+ * it had no vote (0 unless the text repeats itself or something is wrong). */
+void pd_session_selections(const PdSession *session, guint64 *n_lists, guint64 *n_flat);
 
 #endif

@@ -40,7 +40,6 @@ pd_session_record_attention(PdSession *s, const int (*heads)[2], int n_heads)
 {
     const PdModelShape *m = &s->model->shape;
     gsize capacity = (gsize)s->options.max_tokens, group = (gsize)(m->n_heads / m->n_kv_heads);
-    g_assert(n_heads == 0 || s->options.kv_type == PD_F16);
     s->n_head_runs = s->n_recorded_heads = 0;
     g_clear_pointer(&s->head_runs, g_free);
     g_clear_pointer(&s->weights_host, g_free);
@@ -59,6 +58,37 @@ pd_session_record_attention(PdSession *s, const int (*heads)[2], int n_heads)
     if (s->weights != NULL && s->weights_host != NULL && s->record != NULL &&
         s->record_rows != NULL)
         make_head_runs(s, heads, n_heads);
+}
+
+/* record += the mean of n weights of each of the run's heads. */
+static void
+add_weights(PdSession *s, const PdHeadRun *run, float *record, gsize at, gsize n, gsize stride)
+{
+    for (int h = 0; h < run->n_heads; h++) {
+        for (gsize j = 0; j < n; j++)
+            record[j] += s->weights_host[(gsize)h * stride + at + j] / (float)s->n_recorded_heads;
+    }
+}
+
+/* Of a position-free cache: the weights come range after range. */
+static void
+record_list(PdSession *s, const PdHeadRun *run, const PdSpan *span, const PdListAttention *list)
+{
+    const PdRowGroup *group = &list->groups[0];
+    float *record = s->record + (gsize)span->sequence * (gsize)s->options.max_tokens;
+    gsize n = 0, at = 0;
+    for (int r = 0; r < group->n_ranges; r++)
+        n += (gsize)list->ranges[group->first_range + r].n_rows;
+    s->dev->ops->attention_list_weights(s->dev, (PdMem){s->weights, 0},
+                                        pd_session_kv(s, span->sequence, run->layer), list,
+                                        run->head, run->n_heads);
+    s->dev->ops->read(s->dev, s->weights_host, (PdMem){s->weights, 0},
+                      n * (gsize)run->n_heads * sizeof(float));
+    for (int r = 0; r < group->n_ranges; r++) {
+        const PdRowRange *range = &list->ranges[group->first_range + r];
+        add_weights(s, run, record + range->first_row, at, (gsize)range->n_rows, n);
+        at += (gsize)range->n_rows;
+    }
 }
 
 static void
@@ -82,17 +112,17 @@ record_run(PdSession *s, const PdHeadRun *run, const PdSpan *span, PdMem q)
     s->dev->ops->read(s->dev, s->weights_host, (PdMem){s->weights, 0},
                       n * (gsize)run->n_heads * sizeof(float));
     float *record = s->record + (gsize)span->sequence * (gsize)s->options.max_tokens + first;
-    for (int h = 0; h < run->n_heads; h++) {
-        for (gsize j = 0; j < n; j++)
-            record[j] += s->weights_host[(gsize)h * n + j] / (float)s->n_recorded_heads;
-    }
+    add_weights(s, run, record, 0, n, n);
 }
 
 void
-pd_session_record_layer(PdSession *s, int layer, const PdSpan *span, PdMem q)
+pd_session_record_layer(PdSession *s, int layer, const PdSpan *span, PdMem q,
+                        const PdListAttention *list)
 {
     for (int i = 0; i < s->n_head_runs; i++) {
-        if (s->head_runs[i].layer == layer)
+        if (s->head_runs[i].layer == layer && list != NULL)
+            record_list(s, &s->head_runs[i], span, list);
+        else if (s->head_runs[i].layer == layer)
             record_run(s, &s->head_runs[i], span, q);
     }
 }

@@ -1,11 +1,13 @@
 /*
  * What a session is made of.  session.c allocates it, session_run.c cuts the work into
  * micro-batches, forward.c runs one of them, session_rows.c moves rows in and out,
- * session_attention.c keeps the attention record.
+ * session_attention.c keeps the attention record, attention.c and attention_select.c are the sparse
+ * policy.
  */
 #ifndef PD_SESSION_INTERNAL_H
 #define PD_SESSION_INTERNAL_H
 
+#include "engine/attention_internal.h"
 #include "engine/model_internal.h"
 #include "engine/session.h"
 
@@ -40,7 +42,9 @@ typedef struct {
     guint64 kv_stream_bytes; /* K or V of one layer and sequence */
     guint64 kv_bytes;
     guint64 rope_bytes; /* of one table */
+    int n_positions;    /* that it holds */
     guint64 scratch_bytes;
+    PdSparsePlan sparse;
     guint64 host_bytes;
     guint64 total_bytes;
 } PdSessionPlan;
@@ -67,6 +71,7 @@ struct PdSession {
     PdRope rope[2];  /* global, local */
     int rope_filled; /* positions that the tables hold */
     gboolean two_ropes;
+    PdSparse *sparse; /* NULL: dense */
 
     PdBuffer *scratch;
     PdMem x, h;     /* (batch_rows, n_embd) */
@@ -111,8 +116,10 @@ void pd_session_fill_rope(PdSession *s, int n_positions);
 gboolean pd_forward(PdSession *s, const PdBatch *batch, PdMem *out, GError **error);
 /* Appends the rows in s->k and s->v (before RoPE, without bias) to every span's cache. */
 void pd_forward_append(PdSession *s, const PdBatch *batch, int layer);
-/* Adds the weights of this layer's chosen heads, for the query row q of a span. */
-void pd_session_record_layer(PdSession *s, int layer, const PdSpan *span, PdMem q);
+/* Adds the weights of this layer's chosen heads, for the query row q of a span.  list: what the row
+ * sees of a position-free cache (one group of one row), NULL otherwise. */
+void pd_session_record_layer(PdSession *s, int layer, const PdSpan *span, PdMem q,
+                             const PdListAttention *list);
 
 /* Bytes that this process may still use: MemAvailable and the cgroup's limit; G_MAXUINT64 where
  * neither can be read. */

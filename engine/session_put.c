@@ -47,6 +47,7 @@ pd_session_put_rows(PdSession *s, int sequence, const gint32 *tokens, int n, PdF
         return FALSE;
     }
     pd_session_fill_rope(s, first + n);
+    pd_sparse_forget(s, sequence, first);
     for (int done = 0; done < n; done += span.n_rows) {
         span.first_row = first + done;
         span.n_rows = MIN(n - done, s->options.batch_rows);
@@ -55,6 +56,8 @@ pd_session_put_rows(PdSession *s, int sequence, const gint32 *tokens, int n, PdF
             batch.positions[i] = span.first_row + i;
         put_chunk(s, &batch, done, k, v, fill, user_data);
     }
+    if (s->sparse != NULL)
+        pd_sparse_zero_queries(s, sequence, first, n);
     memcpy(s->tokens + (gsize)sequence * (gsize)s->options.max_tokens + first, tokens,
            (gsize)n * sizeof *tokens);
     s->n_tokens[sequence] = first + n;

@@ -1,7 +1,7 @@
 /*
  * Rows in and out of the cache.  The order of the bytes is that of session.h: for each layer K then
- * V, each (n_kv_heads, n_rows, row_bytes), so that a saved range does not depend on the capacity of
- * the session it came from.
+ * V, each (n_kv_heads, n_rows, row_bytes), then a sparse session's queries, so that a saved range
+ * does not depend on the capacity of the session it came from.
  */
 #include <string.h>
 #include "engine/error.h"
@@ -16,7 +16,10 @@ head_row_bytes(const PdSession *s)
 guint64
 pd_session_row_bytes(const PdSession *s)
 {
-    return 2 * (guint64)s->n_layers * (guint64)s->model->shape.n_kv_heads * head_row_bytes(s);
+    guint64 n = 2 * (guint64)s->n_layers * (guint64)s->model->shape.n_kv_heads;
+    if (s->sparse != NULL)
+        n += (guint64)s->sparse->policy.n_heads;
+    return n * head_row_bytes(s);
 }
 
 /* Rows from `row` on of K (stream 0) or V (stream 1) of one KV head. */
@@ -56,6 +59,10 @@ move_rows(PdSession *s, int sequence, int first, int n, guint8 *bytes, MoveFunc 
             }
         }
     }
+    for (int head = 0; s->sparse != NULL && head < s->sparse->policy.n_heads; head++) {
+        move(s, pd_sparse_query_rows(s, sequence, head, first), bytes, n_bytes);
+        bytes += n_bytes;
+    }
 }
 
 void
@@ -82,6 +89,7 @@ pd_session_load_rows(PdSession *s, int sequence, int first, int n, const gint32 
                     pd_session_row_bytes(s));
         return FALSE;
     }
+    pd_sparse_forget(s, sequence, first);
     move_rows(s, sequence, first, n, (guint8 *)src, move_in);
     memcpy(s->tokens + (gsize)sequence * (gsize)s->options.max_tokens + first, tokens,
            (gsize)n * sizeof *tokens);
@@ -110,6 +118,10 @@ pd_session_share_rows(PdSession *s, int from, int to, int n, GError **error)
                                   head_rows(s, from, layer, stream, head, 0), n_bytes);
         }
     }
+    for (int head = 0; s->sparse != NULL && head < s->sparse->policy.n_heads; head++)
+        s->dev->ops->copy(s->dev, pd_sparse_query_rows(s, to, head, 0),
+                          pd_sparse_query_rows(s, from, head, 0), n_bytes);
+    pd_sparse_forget(s, to, 0);
     gsize capacity = (gsize)s->options.max_tokens;
     memcpy(s->tokens + (gsize)to * capacity, s->tokens + (gsize)from * capacity,
            (gsize)n * sizeof *s->tokens);

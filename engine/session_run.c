@@ -188,6 +188,10 @@ run_batch(PdSession *s, GError **error)
         }
     }
     pd_session_fill_rope(s, n_positions);
+    if (s->sparse != NULL) {
+        pd_session_fill_rope(s, PD_SELECT_DISTANCE + 1);
+        pd_sparse_begin(s);
+    }
     if (!pd_forward(s, b, &x, error) || !hand_out_logits(s, x, error))
         return FALSE;
     for (int i = 0; i < b->n_spans; i++) {

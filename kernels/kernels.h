@@ -176,6 +176,7 @@ typedef struct {
     PdMem q;   /* f32 (rows, n_heads, head_dim), RoPE applied */
     PdMem out; /* f32 (rows, n_heads, head_dim) */
     int n_heads;
+    int window; /* as in PdAttention; 0: all.  attention_list_weights knows no window */
     float scale;
     const PdRope *rope; /* NULL: none */
     PdWeight k_bias;

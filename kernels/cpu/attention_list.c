@@ -86,6 +86,7 @@ piece_head(const ListJob *job, const PdRowGroup *group, int kv_head, const PdRow
         .type = job->kv->type,
         .scale = a->scale,
         .first_q_row = group->q_row - piece->first_row,
+        .window = a->window,
         .k_bias = job->k_bias ? job->k_bias + (size_t)kv_head * dim : NULL,
         .cos_sin = job->cos_sin ? job->cos_sin + (size_t)piece->position * (size_t)n_rot : NULL,
         .n_rot = n_rot,
@@ -351,7 +352,8 @@ pd_cpu_attention_list_weights(PdDevice *dev, PdMem out, const PdKv *kv, const Pd
     int kv_head = first_head / (a->n_heads / kv->n_kv_heads);
 
     check_ranges(kv, a);
-    assert(a->n_groups == 1 && group->n_q == 1 && kv->head_dim <= PD_HEAD_DIM_MAX);
+    assert(a->n_groups == 1 && a->window == 0 && group->n_q == 1 &&
+           kv->head_dim <= PD_HEAD_DIM_MAX);
     for (int r = 0; r < group->n_ranges; r++)
         n += (size_t)a->ranges[group->first_range + r].n_rows;
     for (int r = 0; r < group->n_ranges; r++) {

@@ -110,7 +110,8 @@ pd_sparse_positions(const PdModel *model, const PdAttentionPolicy *p, int max_to
 static int
 most_pooled(const PdAttentionPolicy *p, int batch_rows)
 {
-    return batch_rows / p->pool_rows + 2 + p->chunk_rows / p->pool_rows;
+    int pool_rows = MAX(p->pool_rows, 1); /* dense, or not checked yet */
+    return batch_rows / pool_rows + 2 + p->chunk_rows / pool_rows;
 }
 
 void

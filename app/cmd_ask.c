@@ -15,7 +15,13 @@ static const char examples[] =
     "\n"
     "What the question needs and the corpus folder does not hold yet is read first and kept;\n"
     "`pandect warm` does that ahead of time.  The quote under an answer is cut from the stored\n"
-    "bytes.  When nothing supports an answer, it says so and exits with 0.";
+    "bytes.  When nothing supports an answer, it says so and exits with 0.\n"
+    "\n"
+    "--mode whole    one text in the model's window\n"
+    "       swept    segments read alone, the best passages chosen by question\n"
+    "       sparse   one text of any length; each part sees the beginning, chosen blocks and\n"
+    "                what is near; all its KV is in memory\n"
+    "       auto     whole up to half the window, else swept; never sparse";
 
 typedef struct {
     PdModelFlags model;
@@ -213,7 +219,8 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     if (!pd_parse_arm(flags->arm, &options->arm))
         *exit_code = pd_usage("ask", "--arm is auto, sweep, fts or both, not '%s'", flags->arm);
     if (!pd_parse_mode(flags->model.mode, &mode))
-        *exit_code = pd_usage("ask", "--mode is auto, whole or swept, not '%s'", flags->model.mode);
+        *exit_code =
+            pd_usage("ask", "--mode is auto, whole, swept or sparse, not '%s'", flags->model.mode);
     if (flags->budget < 0 || flags->fresh < 0 || flags->max_tokens < 0 || flags->top < 0)
         *exit_code =
             pd_usage("ask", "--budget, --fresh, --max-tokens and --top are positive numbers");

@@ -31,6 +31,11 @@ print_tiers(const PdPlan *plan)
 static void
 print_plan(PdModel *model, const PdPlan *plan)
 {
+    static const char *const reading[] = {
+        [PD_READ_WHOLE] = "whole: the corpus fits the model's window",
+        [PD_READ_SWEPT] = "swept: segments read alone, passages chosen by question",
+        [PD_READ_SPARSE] = "sparse: one text, each part sees its start, chosen blocks and what is "
+                           "near"};
     g_autofree char *weights = g_format_size(plan->weight_bytes);
     g_autofree char *session = g_format_size(plan->session_bytes);
     g_autofree char *disk = g_format_size(plan->kv_disk_bytes);
@@ -39,9 +44,7 @@ print_plan(PdModel *model, const PdPlan *plan)
     printf("model          %s\n", pd_model_name(model));
     printf("tokens         %" G_GUINT64_FORMAT ", of them read already %" G_GUINT64_FORMAT "\n",
            plan->n_tokens, plan->n_warm_tokens);
-    printf("reading        %s\n", plan->mode == PD_READ_WHOLE
-                                      ? "whole: the corpus fits the model's window"
-                                      : "swept: segments read alone, passages chosen by question");
+    printf("reading        %s\n", reading[plan->mode]);
     if (plan->mode == PD_READ_SWEPT)
         print_tiers(plan);
     printf("memory         %s weights (mapped) + %s KV and scratch; %s available\n", weights,
@@ -101,7 +104,7 @@ pd_cmd_plan(PdApp *app, int argc, char **argv)
     if (tokens < 0 || tokens > G_MAXINT32)
         return pd_usage("plan", "--tokens is a number from 1 to %d", G_MAXINT32);
     if (!pd_parse_mode(flags.mode, &mode))
-        return pd_usage("plan", "--mode is auto, whole or swept, not '%s'", flags.mode);
+        return pd_usage("plan", "--mode is auto, whole, swept or sparse, not '%s'", flags.mode);
     if (!pd_parse_kv(flags.kv, &tier))
         return pd_usage("plan", "--kv is auto, index or full, not '%s'", flags.kv);
     if (!make_plan(app, &flags, tokens, &opened, &plan, &error))

@@ -5,16 +5,18 @@
 #include "app/open.h"
 #include "prompts/warm.h"
 
-static const char examples[] = "Examples:\n"
-                               "  pandect -C case warm\n"
-                               "  pandect -C case warm --model qwen2.5-coder-0.5b --json\n"
-                               "  pandect -C case warm --kv index\n"
-                               "\n"
-                               "What is kept of a swept corpus: --kv index, the keys that find\n"
-                               "passages (little disk, fewer layers run); --kv full, all rows, so\n"
-                               "that a question need not run its passages again; auto: full where\n"
-                               "that is cheap.\n"
-                               "Ctrl-C keeps what is done; the next run goes on from there.";
+static const char examples[] =
+    "Examples:\n"
+    "  pandect -C case warm\n"
+    "  pandect -C case warm --model qwen2.5-coder-0.5b --json\n"
+    "  pandect -C case warm --kv index\n"
+    "\n"
+    "What is kept of a swept corpus: --kv index, the keys that find\n"
+    "passages (little disk, fewer layers run); --kv full, all rows, so\n"
+    "that a question need not run its passages again; auto: full where\n"
+    "that is cheap.\n"
+    "--mode sparse reads any corpus as one long text (see `ask --help`).\n"
+    "Ctrl-C keeps what is done; the next run goes on from there.";
 
 static void
 on_progress(guint64 done, guint64 total, gpointer user_data)
@@ -32,7 +34,7 @@ print_report(const PdContext *context, const PdWarmReport *report, gboolean json
         g_autoptr(JsonBuilder) builder = json_builder_new();
 
         json_builder_begin_object(builder);
-        pd_json_string(builder, "mode", swept ? "swept" : "whole");
+        pd_json_string(builder, "mode", pd_read_mode_name(context->mode));
         if (swept) {
             pd_json_string(builder, "tier", pd_kv_tier_name(context->tier));
             pd_json_string(builder, "tier_why", context->tier_why);
@@ -50,8 +52,11 @@ print_report(const PdContext *context, const PdWarmReport *report, gboolean json
         printf("kept: %s tier; %s\n", pd_kv_tier_name(context->tier), context->tier_why);
     printf("%s: %" G_GUINT64_FORMAT " tokens read in %.1f s (%.0f tok/s), %" G_GUINT64_FORMAT
            " kept from before, %.1f MB written\n",
-           swept ? "read for sweeping" : "read whole", report->n_tokens_encoded, report->seconds,
-           rate, report->n_tokens_reused, report->n_bytes_written / 1e6);
+           swept                             ? "read for sweeping"
+           : context->mode == PD_READ_SPARSE ? "read sparsely"
+                                             : "read whole",
+           report->n_tokens_encoded, report->seconds, rate, report->n_tokens_reused,
+           report->n_bytes_written / 1e6);
 }
 
 int
@@ -77,7 +82,7 @@ pd_cmd_warm(PdApp *app, int argc, char **argv)
     if (argc > 1)
         return pd_usage("warm", "unexpected argument '%s'", argv[1]);
     if (!pd_parse_mode(flags.mode, &mode))
-        return pd_usage("warm", "--mode is auto, whole or swept, not '%s'", flags.mode);
+        return pd_usage("warm", "--mode is auto, whole, swept or sparse, not '%s'", flags.mode);
     if (!pd_parse_kv(flags.kv, &tier))
         return pd_usage("warm", "--kv is auto, index or full, not '%s'", flags.kv);
     if (!pd_open_context(app, &flags, TRUE, &opened, &error))

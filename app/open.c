@@ -24,17 +24,12 @@ pd_open_model(const PdModelFlags *flags, GError **error)
 gboolean
 pd_parse_mode(const char *word, PdReadMode *mode)
 {
-    static const struct {
-        const char *word;
-        PdReadMode mode;
-    } modes[] = {{"auto", PD_READ_AUTO}, {"whole", PD_READ_WHOLE}, {"swept", PD_READ_SWEPT}};
-
     *mode = PD_READ_AUTO;
     if (!word)
         return TRUE;
-    for (gsize i = 0; i < G_N_ELEMENTS(modes); i++)
-        if (g_str_equal(word, modes[i].word)) {
-            *mode = modes[i].mode;
+    for (PdReadMode m = PD_READ_AUTO; m <= PD_READ_SPARSE; m++)
+        if (g_str_equal(word, pd_read_mode_name(m))) {
+            *mode = m;
             return TRUE;
         }
     return FALSE;
@@ -90,7 +85,7 @@ pd_open_context(PdApp *app, const PdModelFlags *flags, gboolean must_write, PdOp
 
     if (!pd_parse_mode(flags->mode, &mode)) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED,
-                    "--mode is auto, whole or swept, not '%s'", flags->mode);
+                    "--mode is auto, whole, swept or sparse, not '%s'", flags->mode);
         return FALSE;
     }
     if (!pd_parse_kv(flags->kv, &tier)) {

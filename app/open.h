@@ -9,7 +9,7 @@
  */
 typedef struct {
     char *model; /* NAME | FILE.gguf | DIR; NULL: the default */
-    char *mode;  /* "auto", "whole", "swept" */
+    char *mode;  /* "auto", "whole", "swept", "sparse" */
     char *kv;    /* "auto", "index", "full" */
     int threads;
 } PdModelFlags;
@@ -21,7 +21,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdModelFlags, pd_model_flags_clear)
      "NAME|FILE"},                                                                                 \
         {"mode",    0,                                                                             \
          0,         G_OPTION_ARG_STRING,                                                           \
-         &(o).mode, "How the corpus is read: auto (default), whole, swept",                        \
+         &(o).mode, "How the corpus is read: auto (default), whole, swept, sparse",                \
          "MODE"},                                                                                  \
         {"kv",    0,                                                                               \
          0,       G_OPTION_ARG_STRING,                                                             \

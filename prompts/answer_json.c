@@ -220,7 +220,7 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
     if (answer->blocks && answer->arm != PD_ARM_FTS)
         add_string(json, "sweeper", pd_model_name(context->model));
     add_string(json, "reader", answer->reader);
-    add_string(json, "mode", context->mode == PD_READ_WHOLE ? "whole" : "swept");
+    add_string(json, "mode", pd_read_mode_name(context->mode));
     if (answer->blocks)
         add_string(json, "arm", pd_arm_name(answer->arm));
     json_builder_set_member_name(json, "truncated");

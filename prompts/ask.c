@@ -83,22 +83,23 @@ on_read(guint64 done, guint64 total, gpointer user_data)
 static gboolean
 new_session(Batch *batch, int n, int prompt_tokens, GError **error)
 {
+    PdContext *view = batch->view;
+    int window = pd_model_shape(view->model)->n_ctx_train;
     /* " [12]" of a citation by id stands behind the answer for a moment */
-    PdSessionOptions options = {.n_sequences = n,
-                                .max_tokens =
-                                    prompt_tokens + 1 + pd_ask_answer_limit(batch->options) + 8,
-                                .kv_type = PD_F16};
-    int window = pd_model_shape(batch->view->model)->n_ctx_train;
+    int max_tokens = prompt_tokens + 1 + pd_ask_answer_limit(batch->options) + 8;
+    PdSessionOptions options =
+        pd_whole_session(view->model, &view->profile, view->mode, view->prefix->len, max_tokens);
 
-    if (options.max_tokens > window) {
+    options.n_sequences = n;
+    if (view->mode != PD_READ_SPARSE && max_tokens > window) {
         g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG,
                     "question, passages and answer need %d tokens, the model has %d; ask a shorter "
                     "question or lower --budget",
-                    options.max_tokens, window);
+                    max_tokens, window);
         return FALSE;
     }
     g_clear_pointer(&batch->session, pd_session_free);
-    batch->session = pd_session_new(batch->view->model, &options, error);
+    batch->session = pd_session_new(view->model, &options, error);
     return batch->session != NULL;
 }
 
@@ -135,7 +136,7 @@ lay_out_passages(Ask *ask)
     finish_prompt(ask);
 }
 
-/* --- read whole (mode D) --- */
+/* --- read as one text (modes D and S) --- */
 
 /* The corpus is read once, each question is put behind it. */
 static gboolean
@@ -392,7 +393,7 @@ open_view(Batch *batch, GError **error)
     batch->view = batch->context;
     if (!reader || reader == batch->context->model)
         return TRUE;
-    if (batch->context->mode == PD_READ_WHOLE) {
+    if (batch->context->mode != PD_READ_SWEPT) {
         g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_CORPUS,
                     "a second model reads what a sweep finds; use --mode swept with --reader");
         return FALSE;
@@ -424,8 +425,8 @@ pd_ask_batch(PdContext *context, const char *const *questions, guint n, const Pd
         ask->answer->reader = g_strdup(pd_model_name(batch.view->model));
         g_ptr_array_add(asks, ask);
     }
-    if (n > 0 && !(context->mode == PD_READ_WHOLE ? answer_whole(&batch, asks, error)
-                                                  : answer_swept(&batch, asks, error)))
+    if (n > 0 && !(context->mode == PD_READ_SWEPT ? answer_swept(&batch, asks, error)
+                                                  : answer_whole(&batch, asks, error)))
         return NULL;
     answers = g_ptr_array_new_with_free_func((GDestroyNotify)pd_answer_free);
     for (guint i = 0; i < n; i++)

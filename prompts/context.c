@@ -91,6 +91,17 @@ load(PdContext *context, GCancellable *cancellable, GError **error)
     return context->store != NULL;
 }
 
+const char *
+pd_read_mode_name(PdReadMode mode)
+{
+    static const char *const names[] = {[PD_READ_AUTO] = "auto",
+                                        [PD_READ_WHOLE] = "whole",
+                                        [PD_READ_SWEPT] = "swept",
+                                        [PD_READ_SPARSE] = "sparse"};
+
+    return names[mode];
+}
+
 static PdReadMode
 choose_mode(const PdContext *context, PdReadMode wanted)
 {
@@ -145,8 +156,8 @@ pd_context_set_tier(PdContext *context, PdKvTier wanted, GCancellable *cancellab
     g_autofree char *why = NULL;
     PdKvTier tier = PD_KV_FULL;
 
-    if (context->mode == PD_READ_WHOLE) {
-        why = g_strdup("the corpus is read whole: all rows are kept at 16 bits");
+    if (context->mode != PD_READ_SWEPT) {
+        why = g_strdup("the corpus is read as one text: all rows are kept at 16 bits");
     } else {
         if (wanted == PD_KV_AUTO && !kept_tier(context, &tier, cancellable, error))
             return FALSE;
@@ -204,7 +215,7 @@ pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode, GCancellable *
         context->n_tokens + PD_ANSWER_RESERVE_TOKENS > (guint64)window) {
         g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG,
                     "the corpus has %" G_GUINT64_FORMAT
-                    " tokens, the model was trained on %d; use --mode swept",
+                    " tokens, the model was trained on %d; use --mode swept, or --mode sparse",
                     context->n_tokens, window);
         return NULL;
     }

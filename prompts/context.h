@@ -2,12 +2,17 @@
  * A context: a corpus as one model sees it.
  *
  * The documents in corpus order, cut into segments of tokens, each with a short header that says
- * where it comes from, and the key of its KV record.  Two ways of reading (hybrid-attention design,
- * modes C and D): whole   the corpus fits the model's window: [prefix][header segment]... is one
- * sequence, its 16-bit KV rows are kept in chunks, keyed by all tokens before and in them; swept
- * each segment is encoded alone as [prefix][header][segment]; what is kept of it depends on the
- * tier (tier.h): keys that find, or keys and values of every layer, position-free and compressed; a
- * question scores all of them and reads the best passages.
+ * where it comes from, and the key of its KV record.  Three ways of reading (hybrid-attention
+ * design, modes D, C and S):
+ *
+ *   whole   the corpus fits the model's window: [prefix][header segment]... is one sequence, its
+ *           16-bit KV rows are kept in chunks, keyed by all tokens before and in them
+ *   swept   each segment is encoded alone as [prefix][header][segment]; what is kept of it depends
+ *           on the tier (tier.h): keys that find, or keys and values of every layer, position-free
+ *           and compressed; a question scores all of them and reads the best passages
+ *   sparse  the sequence of whole, of any length, with block-sparse attention (attention.h): parts
+ *           see each other, a row sees the prefix, selected blocks and its window.  All rows are in
+ *           memory while it is read or asked, so AUTO never takes it.
  */
 #ifndef PD_CONTEXT_H
 #define PD_CONTEXT_H
@@ -21,7 +26,9 @@
 #include "prompts/profile.h"
 #include "prompts/tier.h"
 
-typedef enum { PD_READ_AUTO, PD_READ_WHOLE, PD_READ_SWEPT } PdReadMode;
+typedef enum { PD_READ_AUTO, PD_READ_WHOLE, PD_READ_SWEPT, PD_READ_SPARSE } PdReadMode;
+/* "auto" and so on. */
+const char *pd_read_mode_name(PdReadMode mode);
 
 typedef struct PdLexical PdLexical;
 
@@ -38,8 +45,8 @@ typedef struct {
     PdModel *model;
     PdKvStore *store;
     PdProfile profile;
-    PdReadMode mode;      /* WHOLE or SWEPT, decided */
-    PdKvTier tier;        /* INDEX or FULL, decided; of no use when read whole */
+    PdReadMode mode;      /* not AUTO: decided */
+    PdKvTier tier;        /* INDEX or FULL, decided; of use when swept only */
     char *tier_why;       /* in one line */
     GPtrArray *documents; /* PdDocumentRow */
     GPtrArray *rows;      /* PdSegmentRow */

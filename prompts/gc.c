@@ -121,12 +121,27 @@ add_segment_keys(PdContext *context, GHashTable *keys, GCancellable *cancellable
     return TRUE;
 }
 
+/* Of the corpus read as one text in `mode`. */
+static gboolean
+add_chunk_keys(PdContext *context, PdReadMode mode, GHashTable *keys, GCancellable *cancellable,
+               GError **error)
+{
+    const PdReadMode own = context->mode;
+    g_autoptr(GByteArray) chunks = NULL;
+
+    context->mode = mode;
+    chunks = pd_whole_keys(context, cancellable, error);
+    context->mode = own;
+    for (guint i = 0; chunks && i < chunks->len; i += PD_KV_KEY_BYTES)
+        add_to_set(keys, chunks->data + i);
+    return chunks != NULL;
+}
+
 static gboolean
 add_all_keys(PdContext *context, GHashTable *keys, GCancellable *cancellable, GError **error)
 {
     static const PdKvTier tiers[] = {PD_KV_INDEX, PD_KV_FULL};
     const PdKvTier tier = context->tier;
-    g_autoptr(GByteArray) whole = NULL;
     gboolean ok = TRUE;
 
     for (gsize i = 0; ok && i < G_N_ELEMENTS(tiers); i++) {
@@ -134,14 +149,11 @@ add_all_keys(PdContext *context, GHashTable *keys, GCancellable *cancellable, GE
         ok = add_segment_keys(context, keys, cancellable, error);
     }
     context->tier = tier;
-    if (!ok)
+    if (!ok || !add_chunk_keys(context, PD_READ_SPARSE, keys, cancellable, error))
         return FALSE;
     if (context->n_tokens > (guint64)pd_model_shape(context->model)->n_ctx_train)
         return TRUE; /* never read whole */
-    whole = pd_whole_keys(context, cancellable, error);
-    for (guint i = 0; whole && i < whole->len; i += PD_KV_KEY_BYTES)
-        add_to_set(keys, whole->data + i);
-    return whole != NULL;
+    return add_chunk_keys(context, PD_READ_WHOLE, keys, cancellable, error);
 }
 
 static gboolean

@@ -8,6 +8,7 @@
 #include "prompts/ask.h"
 #include "prompts/layout.h"
 #include "prompts/segment_kv.h"
+#include "prompts/whole.h"
 
 #define MEASURED_LAYERS 3
 #define MEASURED_ROWS 2048
@@ -89,25 +90,81 @@ available_memory(void)
     return kib * 1024;
 }
 
+/* What a row sees at once: everything, when read whole. */
+static double
+visible_rows(const PdAttentionPolicy *policy)
+{
+    if (policy->kind == PD_ATTENTION_DENSE)
+        return G_MAXINT;
+    return policy->sink_rows + (double)policy->budget_blocks * PD_SCORE_BLOCK + policy->window_rows;
+}
+
+/* The positions that rows [0, n) see, summed. */
+static double
+seen(double n, double visible)
+{
+    return n <= visible ? n * n / 2 : visible * visible / 2 + visible * (n - visible);
+}
+
+/* The cost of scoring one row's key in units of all heads' attention to it (scores and values), for
+ * each of n_rows appended together: the index heads score the pooled queries of these rows and of
+ * the voting ones before them. */
+static double
+scan_share(PdModel *model, const PdAttentionPolicy *policy, int n_rows)
+{
+    const PdModelShape *shape = pd_model_shape(model);
+    double queries;
+
+    if (policy->kind == PD_ATTENTION_DENSE)
+        return 0;
+    queries = 2 + (double)(n_rows + policy->chunk_rows) / policy->pool_rows;
+    return policy->n_heads * queries / n_rows / 2 / ((double)shape->n_heads * shape->n_layers);
+}
+
+/* The session that reads the corpus as one text. */
+static PdSessionOptions
+one_text_session(PdModel *model, const PdPlan *plan)
+{
+    PdProfile profile = pd_profile_for(pd_model_shape(model));
+    g_autoptr(GArray) prefix = pd_model_tokenizer(model) ? pd_layout_prefix(model) : NULL;
+    guint64 max_tokens = MIN(plan->n_tokens + PD_ANSWER_RESERVE_TOKENS, G_MAXINT32 / 2);
+
+    return pd_whole_session(model, &profile, plan->mode, prefix ? prefix->len : 0, (int)max_tokens);
+}
+
+/* Read as one text, whole or sparse. */
 static void
 plan_whole(PdModel *model, const PdRates *rates, PdPlan *plan)
 {
-    double n = plan->n_tokens, warm = plan->n_warm_tokens;
-    PdSessionOptions options = {.n_sequences = 1,
-                                .max_tokens = (int)plan->n_tokens + PD_ANSWER_RESERVE_TOKENS,
-                                .kv_type = PD_F16};
+    const PdModelShape *shape = pd_model_shape(model);
+    PdSessionOptions options = one_text_session(model, plan);
+    const PdAttentionPolicy *policy = &options.attention;
+    double n = plan->n_tokens, warm = plan->n_warm_tokens, visible = visible_rows(policy);
+    double at_end = MIN(n, visible), scan = n > visible ? n : 0; /* rows seen, rows scored */
 
-    plan->kv_disk_bytes = plan->dense_bytes;
+    /* A sparse session keeps the queries of its index heads beside keys and values. */
+    plan->kv_disk_bytes =
+        plan->dense_bytes + plan->n_tokens * (guint64)policy->n_heads *
+                                pd_row_bytes(options.kv_type, (gsize)shape->head_dim);
     plan->session_bytes = pd_session_bytes(model, &options);
     plan->warm_seconds =
-        (n - warm) * rates->row_seconds + rates->position_seconds * (n * n - warm * warm) / 2;
+        (n - warm) * rates->row_seconds +
+        rates->position_seconds * (seen(n, visible) - seen(warm, visible) +
+                                   scan_share(model, policy, MEASURED_CHUNK) *
+                                       (scan * scan - MIN(warm, scan) * MIN(warm, scan)) / 2);
+    /* A decode row makes new lists once in pool_rows. */
     plan->first_token_seconds =
         plan->kv_disk_bytes / rates->disk_bytes_per_second +
-        PLAN_QUESTION_TOKENS * (rates->row_seconds + rates->position_seconds * n) +
+        PLAN_QUESTION_TOKENS *
+            (rates->row_seconds +
+             rates->position_seconds *
+                 (at_end + scan_share(model, policy, PLAN_QUESTION_TOKENS) * scan)) +
         rates->decode_seconds;
     plan->answer_seconds =
         plan->first_token_seconds +
-        PLAN_ANSWER_TOKENS * (rates->decode_seconds + rates->position_seconds * n);
+        PLAN_ANSWER_TOKENS * (rates->decode_seconds +
+                              rates->position_seconds *
+                                  (at_end + scan_share(model, policy, policy->pool_rows) * scan));
 }
 
 /* Seconds to encode n tokens in segments of `length` for a tier. */
@@ -178,7 +235,7 @@ fill(PdModel *model, guint length, guint longest, const PdRates *rates, PdPlan *
     plan->weight_bytes = pd_model_weight_bytes(model);
     plan->memory_bytes_available = available_memory();
     plan->dense_bytes = plan->n_tokens * pd_kv_dense_row_bytes(pd_model_shape(model));
-    if (plan->mode == PD_READ_WHOLE)
+    if (plan->mode != PD_READ_SWEPT)
         plan_whole(model, rates, plan);
     else
         plan_swept(model, length, longest, rates, plan);
@@ -279,7 +336,7 @@ pd_plan_to_json(PdModel *model, const PdPlan *plan)
     json_builder_set_member_name(json, "model");
     json_builder_add_string_value(json, pd_model_name(model));
     json_builder_set_member_name(json, "mode");
-    json_builder_add_string_value(json, plan->mode == PD_READ_WHOLE ? "whole" : "swept");
+    json_builder_add_string_value(json, pd_read_mode_name(plan->mode));
     if (plan->mode == PD_READ_SWEPT)
         add_tiers(json, plan);
     add_number(json, "tokens", plan->n_tokens);

@@ -1,8 +1,8 @@
 /*
- * Warming: a whole reading is read once and its chunks kept (whole.c); for a swept one every
- * segment without a record that serves its tier is encoded alone behind the shared prefix.  For the
- * index tier only the layers up to the last retrieval head are run.  A full record makes an index
- * record of the same segment superfluous: it is dropped.
+ * Warming: one text (whole or sparse) is read once and its chunks kept (whole.c); for a swept one
+ * every segment without a record that serves its tier is encoded alone behind the shared prefix.
+ * For the index tier only the layers up to the last retrieval head are run.  A full record makes an
+ * index record of the same segment superfluous: it is dropped.
  *
  * Segments are encoded in groups: their rows share one pass over the weights, each in a sequence of
  * its own that starts with the same prefix rows.  A record is kept as soon as its group is done, so
@@ -238,8 +238,9 @@ static gboolean
 warm_whole(Warm *warm, GError **error)
 {
     g_autoptr(GArray) tokens = pd_whole_tokens(warm->context, NULL);
-    PdSessionOptions options = {
-        .n_sequences = 1, .max_tokens = (int)tokens->len, .kv_type = PD_F16};
+    PdContext *context = warm->context;
+    PdSessionOptions options = pd_whole_session(context->model, &context->profile, context->mode,
+                                                context->prefix->len, (int)tokens->len);
     guint64 kept;
 
     if (!pd_whole_count(warm->context, tokens, &kept, warm->cancellable, error))
@@ -268,7 +269,7 @@ pd_context_warm(PdContext *context, PdWarmReport *report, PdWarmProgress progres
                  .cancellable = cancellable};
     gint64 started = g_get_monotonic_time();
     gboolean ok =
-        context->mode == PD_READ_WHOLE ? warm_whole(&warm, error) : warm_segments(&warm, error);
+        context->mode == PD_READ_SWEPT ? warm_segments(&warm, error) : warm_whole(&warm, error);
 
     clear_group(&warm);
     g_clear_pointer(&warm.session, pd_session_free);
@@ -281,7 +282,7 @@ pd_context_count_warm(PdContext *context, guint64 *n_tokens, GCancellable *cance
                       GError **error)
 {
     *n_tokens = 0;
-    if (context->mode == PD_READ_WHOLE) {
+    if (context->mode != PD_READ_SWEPT) {
         g_autoptr(GArray) tokens = pd_whole_tokens(context, NULL);
         return pd_whole_count(context, tokens, n_tokens, cancellable, error);
     }

@@ -28,11 +28,72 @@ pd_whole_tokens(PdContext *context, GArray *passages)
     return tokens;
 }
 
+/* --- the session --- */
+
+/* The heads that choose blocks, none in a local layer; returns their number. */
+static int
+index_heads(PdModel *model, const PdProfile *profile, int (*heads)[2])
+{
+    int n_layers = pd_model_shape(model)->n_layers, n = 0, nearest = -1;
+
+    for (int i = 0; i < profile->n_retrieval; i++)
+        if (!pd_model_layer(model, profile->retrieval[i].layer)->local) {
+            heads[n][0] = profile->retrieval[i].layer;
+            heads[n++][1] = profile->retrieval[i].head;
+        }
+    for (int layer = 0; n == 0 && layer < n_layers; layer++)
+        if (!pd_model_layer(model, layer)->local &&
+            (nearest < 0 || ABS(layer - n_layers / 2) < ABS(nearest - n_layers / 2)))
+            nearest = layer;
+    if (nearest >= 0) {
+        heads[n][0] = nearest;
+        heads[n++][1] = 0;
+    }
+    return n;
+}
+
+PdSessionOptions
+pd_whole_session(PdModel *model, const PdProfile *profile, PdReadMode mode, guint n_prefix,
+                 int max_tokens)
+{
+    PdSessionOptions options = {.n_sequences = 1, .max_tokens = max_tokens, .kv_type = PD_F16};
+    int window = pd_model_shape(model)->n_ctx_train, heads[PD_PROFILE_HEADS_MAX][2], n_heads;
+    PdAttentionPolicy *policy = &options.attention;
+
+    if (mode != PD_READ_SPARSE)
+        return options;
+    n_heads = index_heads(model, profile, heads);
+    *policy = pd_attention_sparse(window, (int)n_prefix, heads, n_heads);
+    if (window > 0) { /* sinks and window are rounded up to blocks */
+        int left = window / 2 - policy->sink_rows - policy->window_rows - 2 * PD_SCORE_BLOCK;
+        policy->budget_blocks = CLAMP(left / PD_SCORE_BLOCK, 0, policy->budget_blocks);
+    }
+    if (n_heads == 0)
+        policy->budget_blocks = 0;
+    return options;
+}
+
+/* --- chunks --- */
+
+/* What the rows depend on beside model, layout and tokens. */
+static char *
+describe_rows(PdContext *context)
+{
+    PdSessionOptions options =
+        pd_whole_session(context->model, &context->profile, context->mode, context->prefix->len, 1);
+    g_autofree char *attention = pd_attention_describe(&options.attention);
+
+    if (options.attention.kind == PD_ATTENTION_DENSE)
+        return g_strdup("whole kv 1");
+    return g_strconcat("whole kv 1 ", attention, NULL);
+}
+
 /* The keys of all chunks of `tokens`, in order: 32 bytes each.  The last chunk may be short. */
 static GByteArray *
 chunk_keys(PdContext *context, GArray *tokens, GCancellable *cancellable, GError **error)
 {
-    g_autoptr(GChecksum) sum = pd_kv_key_begin(context, "whole kv 1", cancellable, error);
+    g_autofree char *kind = describe_rows(context);
+    g_autoptr(GChecksum) sum = pd_kv_key_begin(context, kind, cancellable, error);
     GByteArray *keys;
 
     if (!sum)
@@ -60,23 +121,33 @@ pd_whole_keys(PdContext *context, GCancellable *cancellable, GError **error)
     return chunk_keys(context, tokens, cancellable, error);
 }
 
-/* The owner of the chunk that ends before row `end`: see owner.h. */
-static void
-chunk_owner(PdContext *context, guint end, guint n_tokens, guint8 owner[PD_KV_KEY_BYTES])
+/* The owners of all chunks (see owner.h), 32 bytes each, in one pass: a chunk's segments are those
+ * that begin before its end. */
+static GByteArray *
+chunk_owners(PdContext *context, guint n_tokens)
 {
     g_autoptr(GArray) passages = g_array_new(FALSE, FALSE, sizeof(PdPassage));
     g_autoptr(GArray) tokens = pd_whole_tokens(context, passages);
     g_autoptr(GChecksum) chain = pd_owner_chain();
+    GByteArray *owners = g_byte_array_new();
+    guint next = 0;
 
-    for (guint i = 0; i < passages->len; i++) {
-        const PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, i);
-        guint8 one[PD_KV_KEY_BYTES];
-        if (g_array_index(passages, PdPassage, i).first_row >= (int)end)
-            break;
-        pd_owner_segment(segment->header, segment->row->ids, segment->row->n_tokens, one);
-        pd_owner_chain_add(chain, one);
+    for (guint at = 0; at < n_tokens; at += PD_WHOLE_CHUNK_TOKENS) {
+        guint end = MIN(at + PD_WHOLE_CHUNK_TOKENS, n_tokens);
+        guint8 owner[PD_KV_KEY_BYTES];
+
+        for (; next < passages->len; next++) {
+            const PdContextSegment *segment =
+                &g_array_index(context->segments, PdContextSegment, next);
+            if (g_array_index(passages, PdPassage, next).first_row >= (int)end)
+                break;
+            pd_owner_segment(segment->header, segment->row->ids, segment->row->n_tokens, owner);
+            pd_owner_chain_add(chain, owner);
+        }
+        pd_owner_chain_get(chain, end == n_tokens && end % PD_WHOLE_CHUNK_TOKENS != 0, owner);
+        g_byte_array_append(owners, owner, sizeof owner);
     }
-    pd_owner_chain_get(chain, end == n_tokens && end % PD_WHOLE_CHUNK_TOKENS != 0, owner);
+    return owners;
 }
 
 gboolean
@@ -138,13 +209,13 @@ forward_progress(guint64 done, guint64 total, gpointer user_data)
 /* Run one chunk and keep its rows. */
 static gboolean
 read_chunk(PdContext *context, PdSession *session, GArray *tokens, guint first, const guint8 *key,
-           Forward *forward, PdWarmReport *report, GCancellable *cancellable, GError **error)
+           const guint8 *owner, Forward *forward, PdWarmReport *report, GCancellable *cancellable,
+           GError **error)
 {
     guint n = MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - first);
     gsize n_bytes = pd_session_row_bytes(session) * n;
     PdRun run = {.tokens = &g_array_index(tokens, gint32, first), .n_tokens = (int)n};
     g_autofree guint8 *rows = NULL;
-    guint8 owner[PD_KV_KEY_BYTES];
 
     forward->base = first;
     if (!pd_session_run(session, &run, 1, cancellable, forward_progress, forward, error))
@@ -160,7 +231,6 @@ read_chunk(PdContext *context, PdSession *session, GArray *tokens, guint first, 
     }
     pd_session_save_rows(session, 0, (int)first, (int)n, rows);
     report->n_bytes_written += n_bytes;
-    chunk_owner(context, first + n, tokens->len, owner);
     return pd_kv_store_put_owned(context->store, key, "whole", owner, rows, n_bytes, error);
 }
 
@@ -170,6 +240,7 @@ pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmRepo
               GError **error)
 {
     g_autoptr(GByteArray) keys = chunk_keys(context, tokens, cancellable, error);
+    g_autoptr(GByteArray) owners = chunk_owners(context, tokens->len);
     Forward forward = {.progress = progress, .user_data = user_data, .total = tokens->len};
     PdWarmReport unused = {0};
 
@@ -179,15 +250,16 @@ pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmRepo
         report = &unused;
     pd_session_truncate(session, 0, 0);
     for (guint at = 0; at < tokens->len; at += PD_WHOLE_CHUNK_TOKENS) {
-        const guint8 *key = keys->data + at / PD_WHOLE_CHUNK_TOKENS * PD_KV_KEY_BYTES;
+        guint hash = at / PD_WHOLE_CHUNK_TOKENS * PD_KV_KEY_BYTES;
+        const guint8 *key = keys->data + hash;
         gboolean loaded;
 
         if (!load_chunk(context, session, tokens, at, key, &loaded, error))
             return FALSE;
         if (loaded)
             report->n_tokens_reused += MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - at);
-        else if (!read_chunk(context, session, tokens, at, key, &forward, report, cancellable,
-                             error))
+        else if (!read_chunk(context, session, tokens, at, key, owners->data + hash, &forward,
+                             report, cancellable, error))
             return FALSE;
     }
     return TRUE;

@@ -1,9 +1,10 @@
 /*
- * Reading whole (mode D): prefix, then every segment with its numbered header, as one sequence.
+ * Reading as one text: prefix, then every segment with its numbered header, as one sequence; with
+ * dense attention (whole, mode D) or block-sparse (sparse, mode S).
  *
  * The sequence's 16-bit rows are kept in chunks of PD_WHOLE_CHUNK_TOKENS.  The key of a chunk
- * hashes every token up to its end, so a document added at the end of the corpus reuses all chunks
- * before it, and a restored sequence continues bit for bit.
+ * hashes every token up to its end and the attention policy, so a document added at the end of the
+ * corpus reuses all chunks before it, and a restored sequence continues bit for bit.
  */
 #ifndef PD_WHOLE_H
 #define PD_WHOLE_H
@@ -16,6 +17,13 @@
 
 /* The tokens of the whole reading; `passages` (may be NULL) gets one PdPassage per segment. */
 GArray *pd_whole_tokens(PdContext *context, GArray *passages);
+
+/* The session that reads and answers in `mode`, for one sequence; dense but for SPARSE.  Then the
+ * prefix of n_prefix rows is always seen, the global layers' retrieval heads choose (where a model
+ * has none there, the first head of the global layer next to its middle), and what a row sees at
+ * once stays within half the positions that the model was trained on. */
+PdSessionOptions pd_whole_session(PdModel *model, const PdProfile *profile, PdReadMode mode,
+                                  guint n_prefix, int max_tokens);
 
 /* Bring sequence 0 of `session` to exactly these tokens: load the chunks that are kept, run the
  * rest, keep new chunks (when the corpus is open for writing). */

@@ -116,14 +116,16 @@ static void
 cpu_write(PdDevice *dev, PdMem dst, const void *src, size_t n_bytes)
 {
     assert_inside(dst, n_bytes);
-    memcpy(pd_cpu_ptr(dst), src, n_bytes);
+    if (n_bytes > 0) /* nothing may have no address */
+        memcpy(pd_cpu_ptr(dst), src, n_bytes);
 }
 
 static void
 cpu_read(PdDevice *dev, void *dst, PdMem src, size_t n_bytes)
 {
     assert_inside(src, n_bytes);
-    memcpy(dst, pd_cpu_ptr(src), n_bytes);
+    if (n_bytes > 0)
+        memcpy(dst, pd_cpu_ptr(src), n_bytes);
 }
 
 static void
@@ -131,7 +133,8 @@ cpu_copy(PdDevice *dev, PdMem dst, PdMem src, size_t n_bytes)
 {
     assert_inside(dst, n_bytes);
     assert_inside(src, n_bytes);
-    memmove(pd_cpu_ptr(dst), pd_cpu_ptr(src), n_bytes);
+    if (n_bytes > 0)
+        memmove(pd_cpu_ptr(dst), pd_cpu_ptr(src), n_bytes);
 }
 
 static const PdDeviceOps cpu_ops = {

@@ -285,6 +285,32 @@ def _(world):
     assert json.dumps(healed["blocks"]) == json.dumps(reply["blocks"])
 
 
+@test("a text longer than the model's window is read sparsely, as one, and kept")
+def _(world):
+    corpus, text = world.folder / "sparse", world.folder / "tides.txt"
+    text.write_text("".join(f"On day {i} the gauge at pier {i % 9} read {i * 37 % 101} cm.\n"
+                            for i in range(150)))
+    world.run(*world.with_model("add", text), corpus=corpus)
+    ask = world.with_model("ask", "--json", "--mode", "sparse", "What did pier 4 read?")
+    reply = world.json(*ask, corpus=corpus)
+    n_tokens = reply["usage"]["corpus_tokens_encoded"]
+    assert reply["mode"] == "sparse" and n_tokens > 4096, reply["usage"]
+    check_citations(world, reply, corpus)
+    again = world.json(*ask, corpus=corpus)
+    assert again["usage"]["corpus_tokens_encoded"] == 0, again["usage"]
+    assert again["usage"]["corpus_tokens_reused"] == n_tokens, again["usage"]
+    assert again["answer"] == reply["answer"] and again["citations"] == reply["citations"]
+    warm = world.json(*world.with_model("warm", "--json", "--mode", "sparse"), corpus=corpus)
+    assert warm["mode"] == "sparse" and warm["tokens_reused"] == n_tokens, warm
+    plan = world.json(*world.with_model("plan", "--json", "--mode", "sparse"), corpus=corpus)
+    assert plan["mode"] == "sparse" and plan["fits"], plan
+    assert plan["kv_disk_bytes"] == plan["tokens"] * (256 + 4 * 64), plan  # queries of 4 heads, too
+    swept = world.json(*world.with_model("ask", "--json", "What did pier 4 read?"), corpus=corpus)
+    assert swept["mode"] == "swept", swept["mode"]
+    world.fails(*ask, "--reader", world.model, words=["--mode swept"], corpus=corpus)
+    world.assert_sound(corpus)
+
+
 @test("citing by constrained ids, sampling with a seed, a small budget")
 def _(world):
     ask = world.with_model("ask", "--json", "--cite", "ids", "--budget", 300, "--max-tokens", 20)

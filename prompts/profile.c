@@ -13,13 +13,27 @@ typedef struct {
     int n_embd;
     PdHead retrieval[PD_PROFILE_HEADS_MAX];
     int n_retrieval;
+    PdHead citation[PD_PROFILE_HEADS_MAX];
+    int n_citation;
 } ProfileRow;
 
+/* Group 0 finds the question's own words, group 1 what means the same. */
 static const ProfileRow rows[] = {
-    /* Qwen2.5-Coder 0.5B.  Group 0 finds the question's words, group 1 what means the same. */
-    {"qwen2", 24, 896, {{9, 8, 0}, {3, 0, 0}, {9, 10, 0}, {6, 0, 1}, {8, 9, 1}, {11, 6, 1}}, 6},
-    /* 1.5B */
-    {"qwen2", 28, 1536, {{0, 9, 0}, {9, 7, 0}, {2, 3, 0}, {5, 9, 0}}, 4},
+    /* Qwen2.5-Coder 0.5B and 1.5B */
+    {"qwen2",
+     24,
+     896,
+     {{9, 8, 0}, {3, 0, 0}, {9, 10, 0}, {6, 0, 1}, {8, 9, 1}, {11, 6, 1}},
+     6,
+     {{2, 4, 0}, {11, 11, 0}, {11, 2, 0}, {3, 5, 0}},
+     4},
+    {"qwen2",
+     28,
+     1536,
+     {{5, 11, 0}, {0, 9, 0}, {9, 7, 1}, {9, 8, 1}},
+     4,
+     {{0, 9, 0}, {9, 7, 0}, {2, 3, 0}, {5, 9, 0}},
+     4},
 };
 
 /* Widths of the full tier's keys and values, and what they cost: `pandect bench --kv-gate --text
@@ -85,12 +99,13 @@ pd_profile_for(const PdModelShape *shape)
         profile.calibrated = TRUE;
         profile.n_retrieval = row->n_retrieval;
         memcpy(profile.retrieval, row->retrieval, sizeof profile.retrieval);
+        profile.n_citation = row->n_citation;
+        memcpy(profile.citation, row->citation, sizeof profile.citation);
     }
     if (!profile.calibrated)
         use_middle_layers(&profile, shape);
-    for (int i = 0; i < profile.n_retrieval; i++) /* a sentence leans on the words it took over */
-        if (profile.retrieval[i].group == 0)
-            profile.citation[profile.n_citation++] = profile.retrieval[i];
+    for (int i = 0; i < profile.n_retrieval && !profile.calibrated; i++)
+        profile.citation[profile.n_citation++] = profile.retrieval[i];
     use_gate(&profile, shape);
     profile.read_whole_tokens = MAX(shape->n_ctx_train / 2, 2048);
     return profile;

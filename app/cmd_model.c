@@ -11,6 +11,7 @@ static const PdCommand subcommands[] = {
     {"info", "what a model is: shape, tokenizer, weights, bytes of context", pd_cmd_model_info},
     {"tokenize", "token ids of text, for checking a tokenizer", pd_cmd_model_tokenize},
     {"logits", "the numbers a model gives for token ids", pd_cmd_model_logits},
+    {"calibrate", "find the attention heads of a model that find things", pd_cmd_model_calibrate},
     {NULL, NULL, NULL},
 };
 

@@ -9,5 +9,6 @@ int pd_cmd_model_ls(PdApp *app, int argc, char **argv);
 int pd_cmd_model_logits(PdApp *app, int argc, char **argv);
 int pd_cmd_model_info(PdApp *app, int argc, char **argv);
 int pd_cmd_model_tokenize(PdApp *app, int argc, char **argv);
+int pd_cmd_model_calibrate(PdApp *app, int argc, char **argv);
 
 #endif

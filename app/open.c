@@ -57,10 +57,8 @@ pd_opened_clear(PdOpened *opened)
     g_clear_pointer(&opened->corpus, pd_corpus_free);
 }
 
-/* For writing if that is possible, so that what is read is kept.  Asking also works beside another
- * writer and in a read-only folder. */
-static PdCorpus *
-open_corpus(const char *dir, gboolean must_write, GError **error)
+PdCorpus *
+pd_open_corpus(const char *dir, gboolean must_write, GError **error)
 {
     g_autoptr(GError) write_error = NULL;
     PdCorpus *corpus = pd_corpus_open(dir, PD_CORPUS_WRITE, &write_error);
@@ -93,7 +91,7 @@ pd_open_context(PdApp *app, const PdModelFlags *flags, gboolean must_write, PdOp
                     "--kv is auto, index or full, not '%s'", flags->kv);
         return FALSE;
     }
-    opened->corpus = open_corpus(app->corpus_dir, must_write, error);
+    opened->corpus = pd_open_corpus(app->corpus_dir, must_write, error);
     if (!opened->corpus)
         return FALSE;
     opened->model = pd_open_model(flags, error);

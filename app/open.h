@@ -36,8 +36,11 @@ PdModel *pd_open_model(const PdModelFlags *flags, GError **error);
 gboolean pd_parse_mode(const char *word, PdReadMode *mode);
 gboolean pd_parse_kv(const char *word, PdKvTier *tier);
 
-/* A corpus and its context.  Opened for writing; where that is not possible (read-only folder,
- * another writer) and not needed, for reading, with a warning: then nothing new is kept. */
+/* Opened for writing; where that is not possible (read-only folder, another writer) and not needed,
+ * for reading, with a warning: then nothing new is kept. */
+PdCorpus *pd_open_corpus(const char *dir, gboolean must_write, GError **error);
+
+/* A corpus, opened so, and its context. */
 typedef struct {
     PdCorpus *corpus;
     PdModel *model;

@@ -1,6 +1,6 @@
 /*
- * Retrieval heads by model.  The rows were measured with tests/bench/calibrate.c; a model without a
- * row gets the heads of its middle layers, where retrieval heads were found in every model measured
+ * Retrieval heads by model.  A row is what `pandect model calibrate` prints; a model without a row
+ * gets the heads of its middle layers, where retrieval heads were found in every model measured
  * (hybrid-attention design, sections 2.6 and 8).
  */
 #include "prompts/profile.h"

@@ -1,6 +1,6 @@
 /*
  * What is known of a model beyond its file: which attention heads find things, how long a context
- * it can really use.  Data, not code: a row per model, measured by tests/bench/calibrate.c.
+ * it can really use.  Data, not code: a row per model, measured by `pandect model calibrate`.
  */
 #ifndef PD_PROFILE_H
 #define PD_PROFILE_H

@@ -2,65 +2,8 @@
 #include "prompts/sweep.h"
 
 #include <math.h>
-#include <string.h>
 #include "prompts/sweep_internal.h"
-
-static void
-standardise(float *scores, guint n)
-{
-    double sum = 0, squares = 0, mean, deviation;
-
-    for (guint i = 0; i < n; i++)
-        sum += scores[i];
-    mean = sum / n;
-    for (guint i = 0; i < n; i++)
-        squares += (scores[i] - mean) * (scores[i] - mean);
-    deviation = sqrt(squares / n);
-    for (guint i = 0; i < n; i++)
-        scores[i] = deviation > 0 ? (float)((scores[i] - mean) / deviation) : 0;
-}
-
-/* z[b] of one question and head: its words' best scores as their mean or maximum.  best:
- * (n_blocks, stride), of which this question has n. */
-static void
-pool_plain(PdSweepPool pool, const float *best, gsize stride, gsize n, guint n_blocks, float *z)
-{
-    for (guint b = 0; b < n_blocks; b++) {
-        const float *of_block = best + b * stride;
-        double sum = 0;
-        float most = -INFINITY;
-
-        for (gsize i = 0; i < n; i++) {
-            sum += of_block[i];
-            most = MAX(most, of_block[i]);
-        }
-        z[b] = pool == PD_SWEEP_POOL_MAX ? most : (float)(sum / (double)n);
-    }
-}
-
-/* z[b] = sum_i w_i z_i[b] / sum_i w_i,  z_i: word i's scores standardised over the blocks,
- * w_i = max_b z_i[b].  word: scratch for n_blocks. */
-static void
-pool_weighed(const float *best, gsize stride, gsize n, guint n_blocks, float *word, float *z)
-{
-    float weights = 0;
-
-    memset(z, 0, n_blocks * sizeof *z);
-    for (gsize i = 0; i < n; i++) {
-        float most = 0;
-
-        for (guint b = 0; b < n_blocks; b++)
-            word[b] = best[b * stride + i];
-        standardise(word, n_blocks);
-        for (guint b = 0; b < n_blocks; b++)
-            most = MAX(most, word[b]);
-        for (guint b = 0; b < n_blocks; b++)
-            z[b] += most * word[b];
-        weights += most;
-    }
-    for (guint b = 0; b < n_blocks && weights > 0; b++)
-        z[b] /= weights;
-}
+#include "prompts/sweep_pool.h"
 
 static GArray *
 list_blocks(PdContext *context)
@@ -93,28 +36,10 @@ compare_blocks(gconstpointer a, gconstpointer b)
     return x->first_token < y->first_token ? -1 : x->first_token > y->first_token;
 }
 
-/* The blocks' scores from the heads' z: the largest over the groups of heads of the standardised
- * mean of the group's heads.  mean: scratch for one float a block. */
+/* The head that likes each block best. */
 static void
-fuse(GArray *blocks, const float *z, const PdHead *heads, int n_heads, float *mean)
+name_best_heads(GArray *blocks, const float *z, int n_heads)
 {
-    int n_groups = 0;
-
-    for (int h = 0; h < n_heads; h++)
-        n_groups = MAX(n_groups, heads[h].group + 1);
-    for (guint b = 0; b < blocks->len; b++)
-        g_array_index(blocks, PdBlock, b).score = -INFINITY;
-    for (int group = 0; group < n_groups; group++) {
-        memset(mean, 0, blocks->len * sizeof *mean);
-        for (int h = 0; h < n_heads; h++)
-            for (guint b = 0; b < blocks->len && heads[h].group == group; b++)
-                mean[b] += z[(gsize)h * blocks->len + b];
-        standardise(mean, blocks->len);
-        for (guint b = 0; b < blocks->len; b++) {
-            PdBlock *block = &g_array_index(blocks, PdBlock, b);
-            block->score = MAX(block->score, mean[b]);
-        }
-    }
     for (int h = 0; h < n_heads; h++)
         for (guint b = 0; b < blocks->len; b++) {
             PdBlock *block = &g_array_index(blocks, PdBlock, b);
@@ -127,8 +52,8 @@ fuse(GArray *blocks, const float *z, const PdHead *heads, int n_heads, float *me
         }
 }
 
-/* One question's order of all blocks from everything that was scored.  scratch: one float a
- * block. */
+/* One question's order of all blocks from everything that was scored.  scratch: two floats
+ * a block. */
 static GArray *
 rank(const PdSweepQueries *queries, guint question, PdSweepPool pool, GArray *all,
      const float *best, float *z, float *scratch)
@@ -137,18 +62,18 @@ rank(const PdSweepQueries *queries, guint question, PdSweepPool pool, GArray *al
     gsize stride = (gsize)queries->n_queries;
     gsize first = (gsize)queries->first[question];
     gsize n = (gsize)queries->first[question + 1] - first;
+    float *scores = scratch + blocks->len;
 
     for (int h = 0; h < queries->n_heads; h++) {
         float *of_head = z + (gsize)h * blocks->len;
         const float *words = best + (gsize)h * blocks->len * stride + first;
 
-        if (pool == PD_SWEEP_POOL_WEIGHED)
-            pool_weighed(words, stride, n, blocks->len, scratch, of_head);
-        else
-            pool_plain(pool, words, stride, n, blocks->len, of_head);
-        standardise(of_head, blocks->len);
+        pd_sweep_pool(pool, words, stride, n, blocks->len, scratch, of_head);
     }
-    fuse(blocks, z, queries->heads, queries->n_heads, scratch);
+    pd_sweep_fuse(z, queries->heads, queries->n_heads, blocks->len, scratch, scores);
+    for (guint b = 0; b < blocks->len; b++)
+        g_array_index(blocks, PdBlock, b).score = scores[b];
+    name_best_heads(blocks, z, queries->n_heads);
     g_array_sort(blocks, compare_blocks);
     return blocks;
 }
@@ -171,7 +96,7 @@ pd_sweep_many(PdContext *context, const char *const *questions, guint n_question
         return NULL;
     best = g_try_malloc_n((gsize)n_heads * (gsize)queries.n_queries, all->len * sizeof(float));
     z = g_try_malloc_n((gsize)n_heads, all->len * sizeof(float));
-    scratch = g_try_malloc_n(all->len, sizeof(float));
+    scratch = g_try_malloc_n(all->len, 2 * sizeof(float));
     if (!best || !z || !scratch) {
         pd_sweep_no_memory(error);
         return NULL;

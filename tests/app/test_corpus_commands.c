@@ -233,6 +233,46 @@ test_refusals(Fixture *f, gconstpointer data)
     }
 }
 
+/* The row is one for prompts/profile.c, of the heads in "chosen"; all of it the same when repeated.
+ */
+static void
+test_calibrate(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GString) row = g_string_new("{\"qwen2\", 2, 64, {");
+    g_autofree char *words = g_strdup_printf("model calibrate --json --seed 3 --model %s", model);
+    g_autofree char *first = NULL;
+    g_autofree char *second = NULL;
+
+    for (int i = 0; text->len < 6000; i++)
+        g_string_append_printf(text, "Line %d is about the rent of house %d.\n", i, i * 7 % 31);
+    write_file(f, "files/notes.txt", text->str, (gssize)text->len);
+    add_files(f);
+    assert_run(f, words, 0, "{*}\n", "*");
+    first = text_of(f->out);
+    g_autoptr(JsonNode) root = json_of(f);
+    JsonObject *object = json_node_get_object(root);
+    JsonObject *chosen =
+        json_array_get_object_element(json_object_get_array_member(object, "sets"), 0);
+    JsonArray *heads = json_object_get_array_member(chosen, "heads");
+    g_assert_cmpstr(json_object_get_string_member(chosen, "name"), ==, "chosen");
+    g_assert_cmpuint(json_array_get_length(heads), >=, 2);
+    g_assert_cmpfloat(json_object_get_double_member(chosen, "index_percent_of_dense"), >, 0);
+    for (guint i = 0; i < json_array_get_length(heads); i++) {
+        JsonObject *head = json_array_get_object_element(heads, i);
+        gint64 layer = json_object_get_int_member(head, "layer");
+        gint64 number = json_object_get_int_member(head, "head");
+        g_assert_true(layer >= 0 && layer < 2 && number >= 0 && number < 2);
+        g_string_append_printf(row, "%s{%d, %d, %d}", i ? ", " : "", (int)layer, (int)number,
+                               (int)json_object_get_int_member(head, "group"));
+    }
+    g_string_append_printf(row, "}, %u, {", json_array_get_length(heads));
+    g_assert_true(g_str_has_prefix(json_object_get_string_member(object, "row"), row->str));
+    run(f, words);
+    second = text_of(f->out);
+    g_assert_cmpstr(first, ==, second);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -242,5 +282,6 @@ main(int argc, char **argv)
     g_test_add("/corpus-commands/rm", Fixture, NULL, set_up, test_rm, tear_down);
     g_test_add("/corpus-commands/verify", Fixture, NULL, set_up, test_verify, tear_down);
     g_test_add("/corpus-commands/refusals", Fixture, NULL, set_up, test_refusals, tear_down);
+    g_test_add("/corpus-commands/calibrate", Fixture, NULL, set_up, test_calibrate, tear_down);
     return g_test_run();
 }

@@ -80,7 +80,7 @@ assert_usage(Fixture *f)
 static void
 test_usage(Fixture *f, gconstpointer data)
 {
-    static const char *const commands[] = {"pull", "ls", "info"};
+    static const char *const commands[] = {"pull", "ls", "info", "calibrate"};
 
     run(f, "model", NULL);
     g_assert_cmpint(f->code, ==, 2);
@@ -93,6 +93,10 @@ test_usage(Fixture *f, gconstpointer data)
     run(f, "model", "ls", "x", NULL);
     assert_usage(f);
     run(f, "model", "info", "x", "y", NULL);
+    assert_usage(f);
+    run(f, "model", "calibrate", "--tokens", "100", NULL);
+    assert_usage(f);
+    run(f, "model", "calibrate", "--seed", "-1", NULL);
     assert_usage(f);
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
         run(f, "model", commands[i], "--help", NULL);

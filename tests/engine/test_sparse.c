@@ -477,6 +477,100 @@ test_rotation(void)
     }
 }
 
+/* --- a large key bias --- */
+
+enum { BIASED = 400, BIAS_ROWS = 100 };
+
+/* A bias of norm `norm` on every layer's keys, where RoPE turns least, as Qwen2.5 has it. */
+static PdBuffer *
+set_key_bias(PdModel *model, float norm)
+{
+    int dim = model->shape.head_dim, n = model->shape.n_kv_heads * dim;
+    g_autofree float *bias = g_new0(float, n);
+    PdBuffer *buffer = model->device->ops->buffer_new(model->device, (gsize)n * sizeof(float));
+    g_assert_nonnull(buffer);
+    for (int h = 0; h < model->shape.n_kv_heads; h++) {
+        bias[h * dim + dim / 2 - 1] = 0.6f * norm;
+        bias[h * dim + dim - 1] = -0.8f * norm;
+    }
+    model->device->ops->write(model->device, (PdMem){buffer, 0}, bias, (gsize)n * sizeof(float));
+    for (int l = 0; l < model->shape.n_layers; l++)
+        model->layers[l].bk.mem = (PdMem){buffer, 0};
+    return buffer;
+}
+
+/* The logits of the last BIAS_ROWS rows. */
+static float *
+biased_logits(PdModel *model, const PdSessionOptions *options)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdSession) session = pd_session_new(model, options, &error);
+    float *logits = g_new(float, (gsize)BIAS_ROWS *(gsize)model->shape.n_vocab);
+    PdRun run = {0, tokens + BIASED, BIAS_ROWS, logits, TRUE};
+    g_assert_no_error(error);
+    append(session, 0, tokens, BIASED, NULL);
+    pd_session_run(session, &run, 1, NULL, NULL, NULL, &error);
+    g_assert_no_error(error);
+    return logits;
+}
+
+/* The largest difference of two models' logits, which also bounds how good a token of `got` is by
+ * `want`: its best token is within twice that of the best.  *n_same: rows with the same best. */
+static double
+compare_logits(const float *got, const float *want, int n_vocab, int *n_same)
+{
+    double worst = 0;
+    *n_same = 0;
+    for (int r = 0; r < BIAS_ROWS; r++) {
+        const float *g = got + r * n_vocab, *w = want + r * n_vocab;
+        int best_got = 0, best_want = 0;
+        for (int v = 0; v < n_vocab; v++) {
+            worst = MAX(worst, (double)fabsf(g[v] - w[v]));
+            best_got = g[v] > g[best_got] ? v : best_got;
+            best_want = w[v] > w[best_want] ? v : best_want;
+        }
+        *n_same += best_got == best_want;
+    }
+    return worst;
+}
+
+/* The 8-bit cache holds keys without their bias: one that is far larger than the keys costs no
+ * bits, while with it in the cache even 16 bits are too few. */
+static void
+test_key_bias(void)
+{
+    g_autoptr(PdModel) model = open_tiny("qwen2");
+    PdSessionOptions plain = {.n_sequences = 1, .max_tokens = 600, .kv_type = PD_F32};
+    PdSessionOptions coded = plain, turned = plain;
+    PdMem own[8];
+    int n_vocab = model->shape.n_vocab, n_same[2][2];
+    double worst[2][2]; /* of the small and the large bias; coded and turned */
+    g_assert_cmpint(model->shape.n_layers, <=, (int)G_N_ELEMENTS(own));
+    coded.kv_type = PD_Q8_0;
+    coded.attention = policy_of(model, 20);
+    coded.attention.lists_always = TRUE;
+    turned.kv_type = PD_F16;
+    for (int l = 0; l < model->shape.n_layers; l++)
+        own[l] = model->layers[l].bk.mem;
+    for (int i = 0; i < 2; i++) {
+        PdBuffer *bias = set_key_bias(model, i == 0 ? 0.5f : 600);
+        g_autofree float *want = biased_logits(model, &plain);
+        g_autofree float *by_code = biased_logits(model, &coded);
+        g_autofree float *by_turned = biased_logits(model, &turned);
+        worst[i][0] = compare_logits(by_code, want, n_vocab, &n_same[i][0]);
+        worst[i][1] = compare_logits(by_turned, want, n_vocab, &n_same[i][1]);
+        g_test_message("bias %d: 8 bits without it: %g, %d of %d rows; 16 with it: %g, %d", i,
+                       worst[i][0], n_same[i][0], BIAS_ROWS, worst[i][1], n_same[i][1]);
+        for (int l = 0; l < model->shape.n_layers; l++)
+            model->layers[l].bk.mem = own[l];
+        model->device->ops->buffer_free(model->device, bias);
+    }
+    g_assert_cmpfloat(worst[1][0], <=, 2 * worst[0][0]);
+    g_assert_cmpint(n_same[1][0], >=, n_same[0][0] - 2); /* near ties */
+    g_assert_cmpint(n_same[0][0], >=, BIAS_ROWS * 95 / 100);
+    g_assert_cmpfloat(worst[1][1], >, 10 * worst[0][1]); /* so this bias does matter */
+}
+
 /* --- the record, the options --- */
 
 /* Weights sum to one, lie on visible rows only, and agree with the dense F16 record while all is
@@ -583,6 +677,7 @@ main(int argc, char **argv)
     g_test_add_func("/engine/sparse/resume", test_resume);
     g_test_add_func("/engine/sparse/stopped", test_stopped);
     g_test_add_func("/engine/sparse/rotation", test_rotation);
+    g_test_add_func("/engine/sparse/key-bias", test_key_bias);
     g_test_add_func("/engine/sparse/record", test_record);
     g_test_add_func("/engine/sparse/refusals", test_refusals);
     g_test_add_func("/engine/sparse/defaults", test_defaults);

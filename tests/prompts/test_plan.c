@@ -107,6 +107,7 @@ test_mode(void)
     g_assert_cmpint(plan.mode, ==, PD_READ_WHOLE);
     pd_plan_tokens(model, (guint64)limit + 1, PD_READ_AUTO, PD_KV_AUTO, &rates, &plan);
     g_assert_cmpint(plan.mode, ==, PD_READ_SWEPT);
+    pd_plan_clear(&plan);
     pd_plan_tokens(model, 10, PD_READ_SWEPT, PD_KV_AUTO, &rates, &plan);
     g_assert_cmpint(plan.mode, ==, PD_READ_SWEPT);
 }

@@ -48,8 +48,8 @@ typedef struct {
 /*
  * All blocks, best first; ties go to the earlier block.  Missing records are an error (warm
  * first); damaged ones are dropped and the error is CORRUPT (warm again).  `scores` (may be NULL):
- * for calibration, receives for each head in turn the z of every block in corpus order, f32
- * (n_heads, n_blocks).
+ * for checking single heads, receives for each head in turn the z of every block in corpus order,
+ * f32 (n_heads, n_blocks).
  */
 GArray *pd_sweep(PdContext *context, const char *question, const PdHead *heads, int n_heads,
                  GArray *scores, GCancellable *cancellable, GError **error);

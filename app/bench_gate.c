@@ -69,14 +69,10 @@ show_row(const PdKvGateRow *row, JsonBuilder *json)
     json_builder_begin_object(json);
     pd_json_int(json, "key_bits", row->key_bits);
     pd_json_int(json, "value_bits", row->value_bits);
-    json_builder_set_member_name(json, "share_of_dense");
-    json_builder_add_double_value(json, row->share);
-    json_builder_set_member_name(json, "mean_kl_nats");
-    json_builder_add_double_value(json, row->mean_kl);
-    json_builder_set_member_name(json, "top1_agreement");
-    json_builder_add_double_value(json, row->top1);
-    json_builder_set_member_name(json, "passed");
-    json_builder_add_boolean_value(json, row->passed);
+    pd_json_double(json, "share_of_dense", row->share);
+    pd_json_double(json, "mean_kl_nats", row->mean_kl);
+    pd_json_double(json, "top1_agreement", row->top1);
+    pd_json_bool(json, "passed", row->passed);
     json_builder_end_object(json);
 }
 
@@ -122,8 +118,7 @@ pd_bench_gate(PdApp *app, PdModel *model, const char *text, const char *widths, 
         json_builder_begin_object(builder);
         pd_json_string(builder, "model", pd_model_name(model));
         pd_json_int(builder, "tokens", MIN(ids->len, PD_KV_GATE_TOKENS));
-        json_builder_set_member_name(builder, "gate_nats");
-        json_builder_add_double_value(builder, PD_KV_GATE_NATS);
+        pd_json_double(builder, "gate_nats", PD_KV_GATE_NATS);
         json_builder_set_member_name(builder, "rows");
         json_builder_begin_array(builder);
     } else {

@@ -51,8 +51,7 @@ print_report(const GcFlags *flags, const PdKvGcReport *report)
     if (flags->json) {
         g_autoptr(JsonBuilder) json = json_builder_new();
         json_builder_begin_object(json);
-        json_builder_set_member_name(json, "dry_run");
-        json_builder_add_boolean_value(json, flags->dry_run);
+        pd_json_bool(json, "dry_run", flags->dry_run);
         pd_json_int(json, "dead_records", (gint64)report->n_dead_records);
         pd_json_int(json, "dead_bytes", (gint64)report->n_dead_bytes);
         pd_json_int(json, "damaged_records", (gint64)report->n_corrupt);

@@ -32,14 +32,12 @@ add_json(JsonBuilder *b, const PdCatalogueEntry *entry)
 
     json_builder_begin_object(b);
     pd_json_string(b, "name", entry->name);
-    json_builder_set_member_name(b, "default");
-    json_builder_add_boolean_value(b, g_str_equal(entry->name, PD_DEFAULT_MODEL));
+    pd_json_bool(b, "default", g_str_equal(entry->name, PD_DEFAULT_MODEL));
     pd_json_int(b, "bytes", (gint64)entry->n_bytes);
     pd_json_string(b, "sha256", entry->sha256);
     pd_json_string(b, "licence", entry->licence);
     pd_json_string(b, "note", entry->note);
-    json_builder_set_member_name(b, "present");
-    json_builder_add_boolean_value(b, pd_catalogue_is_present(entry));
+    pd_json_bool(b, "present", pd_catalogue_is_present(entry));
     pd_json_string(b, "path", path);
     json_builder_end_object(b);
 }

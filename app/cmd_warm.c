@@ -42,8 +42,7 @@ print_report(const PdContext *context, const PdWarmReport *report, gboolean json
         pd_json_int(builder, "tokens_encoded", (gint64)report->n_tokens_encoded);
         pd_json_int(builder, "tokens_reused", (gint64)report->n_tokens_reused);
         pd_json_int(builder, "bytes_written", (gint64)report->n_bytes_written);
-        json_builder_set_member_name(builder, "seconds");
-        json_builder_add_double_value(builder, report->seconds);
+        pd_json_double(builder, "seconds", report->seconds);
         json_builder_end_object(builder);
         pd_json_print(builder);
         return;

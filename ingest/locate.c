@@ -298,26 +298,6 @@ merge_boxes(const PdPartRow *part, guint32 start, guint32 end)
 }
 
 static void
-add_string(JsonBuilder *json, const char *name, const char *value)
-{
-    json_builder_set_member_name(json, name);
-    if (!value) {
-        json_builder_add_null_value(json);
-        return;
-    }
-    /* Paths and keys come from outside and may be no UTF-8. */
-    g_autofree char *valid = g_utf8_make_valid(value, -1);
-    json_builder_add_string_value(json, valid);
-}
-
-static void
-add_int(JsonBuilder *json, const char *name, gint64 value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_int_value(json, value);
-}
-
-static void
 add_boxes(JsonBuilder *json, const Place *place, guint32 start, guint32 end)
 {
     json_builder_set_member_name(json, "boxes");
@@ -348,17 +328,17 @@ pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 e
     gboolean git = place->kind == PD_KIND_GIT_FILE, mail = place->kind == PD_KIND_MAIL;
     g_autoptr(JsonBuilder) json = json_builder_new();
     json_builder_begin_object(json);
-    add_string(json, "kind", pd_document_kind_name(place->kind));
-    add_string(json, "source", place->source);
-    add_int(json, "document", place->part->document_id);
-    add_int(json, "part", place->part->id);
-    add_string(json, "key", place->key);
-    add_string(json, "parent_key", place->parent_key);
-    add_string(json, "title", place->title);
-    add_string(json, "revision", place->revision);
-    add_string(json, "blob", git ? place->native_id : NULL);
-    add_int(json, "start", start);
-    add_int(json, "end", end);
+    pd_json_string(json, "kind", pd_document_kind_name(place->kind));
+    pd_json_string(json, "source", place->source);
+    pd_json_int(json, "document", place->part->document_id);
+    pd_json_int(json, "part", place->part->id);
+    pd_json_string(json, "key", place->key);
+    pd_json_string(json, "parent_key", place->parent_key);
+    pd_json_string(json, "title", place->title);
+    pd_json_string(json, "revision", place->revision);
+    pd_json_string(json, "blob", git ? place->native_id : NULL);
+    pd_json_int(json, "start", start);
+    pd_json_int(json, "end", end);
     json_builder_set_member_name(json, "lines");
     json_builder_begin_array(json);
     json_builder_add_int_value(json, place->line_first);
@@ -369,12 +349,11 @@ pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 e
         json_builder_add_int_value(json, place->page);
     else
         json_builder_add_null_value(json);
-    add_string(json, "label", place->part->label);
+    pd_json_string(json, "label", place->part->label);
     add_boxes(json, place, start, end);
     g_autofree char *id = mail && place->native_id ? message_id(place->native_id) : NULL;
-    add_string(json, "message_id", id);
-    add_string(json, "mime_part", mail ? place->part->path : NULL);
+    pd_json_string(json, "message_id", id);
+    pd_json_string(json, "mime_part", mail ? place->part->path : NULL);
     json_builder_end_object(json);
-    g_autoptr(JsonNode) root = json_builder_get_root(json);
-    return pd_json_text(root);
+    return pd_json_built(json);
 }

@@ -17,27 +17,6 @@ add_location(JsonBuilder *json, PdContext *context, const PdCitation *citation, 
     }
 }
 
-static void
-add_string(JsonBuilder *json, const char *name, const char *value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_string_value(json, value);
-}
-
-static void
-add_int(JsonBuilder *json, const char *name, gint64 value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_int_value(json, value);
-}
-
-static void
-add_double(JsonBuilder *json, const char *name, double value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_double_value(json, value);
-}
-
 static gboolean
 add_citations(JsonBuilder *json, PdContext *context, const PdAnswer *answer, GError **error)
 {
@@ -45,7 +24,6 @@ add_citations(JsonBuilder *json, PdContext *context, const PdAnswer *answer, GEr
     json_builder_begin_array(json);
     for (guint i = 0; i < answer->citations->len; i++) {
         const PdCitation *citation = &g_array_index(answer->citations, PdCitation, i);
-        g_autofree char *quote = g_utf8_make_valid(citation->quote, -1);
         g_autofree char *human = pd_corpus_locate(context->corpus, citation->part_id,
                                                   citation->start, citation->end, error);
         g_autoptr(GError) local = NULL;
@@ -53,16 +31,16 @@ add_citations(JsonBuilder *json, PdContext *context, const PdAnswer *answer, GEr
         if (!human)
             return FALSE;
         json_builder_begin_object(json);
-        add_int(json, "index", i);
-        add_int(json, "document", citation->document_id);
-        add_int(json, "part", citation->part_id);
-        add_int(json, "start", citation->start);
-        add_int(json, "end", citation->end);
-        add_string(json, "quote", quote);
-        add_string(json, "status", "exact");
-        add_double(json, "attention_share", citation->share);
-        add_double(json, "word_support", citation->support);
-        add_string(json, "human", human);
+        pd_json_int(json, "index", i);
+        pd_json_int(json, "document", citation->document_id);
+        pd_json_int(json, "part", citation->part_id);
+        pd_json_int(json, "start", citation->start);
+        pd_json_int(json, "end", citation->end);
+        pd_json_string(json, "quote", citation->quote);
+        pd_json_string(json, "status", "exact");
+        pd_json_double(json, "attention_share", citation->share);
+        pd_json_double(json, "word_support", citation->support);
+        pd_json_string(json, "human", human);
         add_location(json, context, citation, &local);
         json_builder_end_object(json);
         if (local) {
@@ -84,8 +62,8 @@ add_attention(JsonBuilder *json, const PdAnswer *answer, const PdSentence *sente
         if (sentence->shares[i] < 0.01f)
             continue;
         json_builder_begin_object(json);
-        add_int(json, "passage", g_array_index(answer->passages, PdPassage, i).number);
-        add_double(json, "share", sentence->shares[i]);
+        pd_json_int(json, "passage", g_array_index(answer->passages, PdPassage, i).number);
+        pd_json_double(json, "share", sentence->shares[i]);
         json_builder_end_object(json);
     }
     json_builder_end_array(json);
@@ -99,8 +77,8 @@ add_blocks(JsonBuilder *json, const PdAnswer *answer, gboolean why)
     for (guint i = 0; i < answer->sentences->len; i++) {
         const PdSentence *sentence = &g_array_index(answer->sentences, PdSentence, i);
         json_builder_begin_object(json);
-        add_string(json, "type", "text");
-        add_string(json, "text", sentence->text);
+        pd_json_string(json, "type", "text");
+        pd_json_string(json, "text", sentence->text);
         json_builder_set_member_name(json, "citations");
         json_builder_begin_array(json);
         if (sentence->citation >= 0)
@@ -126,16 +104,15 @@ add_passages(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
 
         pd_segment_bytes(segment->row, passage->first_token, passage->n_tokens, &start, &end);
         json_builder_begin_object(json);
-        add_int(json, "number", passage->number);
-        add_int(json, "document", segment->row->document_id);
-        add_int(json, "part", segment->row->part_id);
-        add_int(json, "start", start);
-        add_int(json, "end", end);
-        add_int(json, "tokens", passage->n_tokens);
-        json_builder_set_member_name(json, "fresh");
-        json_builder_add_boolean_value(json, passage->fresh);
-        add_double(json, "score", passage->score);
-        add_string(json, "header", segment->header);
+        pd_json_int(json, "number", passage->number);
+        pd_json_int(json, "document", segment->row->document_id);
+        pd_json_int(json, "part", segment->row->part_id);
+        pd_json_int(json, "start", start);
+        pd_json_int(json, "end", end);
+        pd_json_int(json, "tokens", passage->n_tokens);
+        pd_json_bool(json, "fresh", passage->fresh);
+        pd_json_double(json, "score", passage->score);
+        pd_json_string(json, "header", segment->header);
         json_builder_end_object(json);
     }
     json_builder_end_array(json);
@@ -154,12 +131,12 @@ add_found_by(JsonBuilder *json, PdContext *context, const PdBlock *block)
     json_builder_end_array(json);
     if (block->best_head >= 0) {
         const PdHead *head = &context->profile.retrieval[block->best_head];
-        add_int(json, "layer", head->layer);
-        add_int(json, "head", head->head);
-        add_double(json, "head_score", block->best_z);
+        pd_json_int(json, "layer", head->layer);
+        pd_json_int(json, "head", head->head);
+        pd_json_double(json, "head_score", block->best_z);
     }
     if (block->found_by & PD_FOUND_FTS)
-        add_double(json, "bm25", block->lexical);
+        pd_json_double(json, "bm25", block->lexical);
 }
 
 static void
@@ -173,13 +150,13 @@ add_why(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
             &g_array_index(context->segments, PdContextSegment, block->segment);
 
         json_builder_begin_object(json);
-        add_int(json, "rank", i + 1);
-        add_double(json, "score", block->score);
+        pd_json_int(json, "rank", i + 1);
+        pd_json_double(json, "score", block->score);
         add_found_by(json, context, block);
-        add_int(json, "part", segment->row->part_id);
-        add_int(json, "first_token", block->first_token);
-        add_int(json, "tokens", block->n_tokens);
-        add_string(json, "header", segment->header);
+        pd_json_int(json, "part", segment->row->part_id);
+        pd_json_int(json, "first_token", block->first_token);
+        pd_json_int(json, "tokens", block->n_tokens);
+        pd_json_string(json, "header", segment->header);
         json_builder_end_object(json);
     }
     json_builder_end_array(json);
@@ -190,16 +167,16 @@ add_usage(JsonBuilder *json, const PdAnswer *answer)
 {
     json_builder_set_member_name(json, "usage");
     json_builder_begin_object(json);
-    add_int(json, "corpus_tokens_encoded", (gint64)answer->warm.n_tokens_encoded);
-    add_int(json, "corpus_tokens_reused", (gint64)answer->warm.n_tokens_reused);
-    add_int(json, "prompt_tokens", answer->n_prompt_tokens);
-    add_int(json, "cached_tokens", answer->n_reused_tokens);
-    add_int(json, "completion_tokens", answer->n_answer_tokens);
-    add_double(json, "warm_seconds", answer->warm.seconds);
-    add_double(json, "sweep_seconds", answer->sweep_seconds);
-    add_double(json, "read_seconds", answer->read_seconds);
-    add_double(json, "first_token_seconds", answer->first_token_seconds);
-    add_double(json, "decode_seconds", answer->decode_seconds);
+    pd_json_int(json, "corpus_tokens_encoded", (gint64)answer->warm.n_tokens_encoded);
+    pd_json_int(json, "corpus_tokens_reused", (gint64)answer->warm.n_tokens_reused);
+    pd_json_int(json, "prompt_tokens", answer->n_prompt_tokens);
+    pd_json_int(json, "cached_tokens", answer->n_reused_tokens);
+    pd_json_int(json, "completion_tokens", answer->n_answer_tokens);
+    pd_json_double(json, "warm_seconds", answer->warm.seconds);
+    pd_json_double(json, "sweep_seconds", answer->sweep_seconds);
+    pd_json_double(json, "read_seconds", answer->read_seconds);
+    pd_json_double(json, "first_token_seconds", answer->first_token_seconds);
+    pd_json_double(json, "decode_seconds", answer->decode_seconds);
     json_builder_end_object(json);
 }
 
@@ -208,23 +185,20 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
                   GError **error)
 {
     g_autoptr(JsonBuilder) json = json_builder_new();
-    g_autoptr(JsonNode) root = NULL;
-    g_autofree char *valid_question = g_utf8_make_valid(question, -1);
 
     json_builder_begin_object(json);
-    add_string(json, "schema", "pandect.answer/1");
-    add_string(json, "status", answer->status == PD_ANSWERED ? "answered" : "not_found");
-    add_string(json, "question", valid_question);
-    add_string(json, "answer", answer->text->str);
-    add_string(json, "model", answer->reader);
+    pd_json_string(json, "schema", "pandect.answer/1");
+    pd_json_string(json, "status", answer->status == PD_ANSWERED ? "answered" : "not_found");
+    pd_json_string(json, "question", question);
+    pd_json_string(json, "answer", answer->text->str);
+    pd_json_string(json, "model", answer->reader);
     if (answer->blocks && answer->arm != PD_ARM_FTS)
-        add_string(json, "sweeper", pd_model_name(context->model));
-    add_string(json, "reader", answer->reader);
-    add_string(json, "mode", pd_read_mode_name(context->mode));
+        pd_json_string(json, "sweeper", pd_model_name(context->model));
+    pd_json_string(json, "reader", answer->reader);
+    pd_json_string(json, "mode", pd_read_mode_name(context->mode));
     if (answer->blocks)
-        add_string(json, "arm", pd_arm_name(answer->arm));
-    json_builder_set_member_name(json, "truncated");
-    json_builder_add_boolean_value(json, answer->truncated);
+        pd_json_string(json, "arm", pd_arm_name(answer->arm));
+    pd_json_bool(json, "truncated", answer->truncated);
     add_blocks(json, answer, why);
     if (!add_citations(json, context, answer, error))
         return NULL;
@@ -233,6 +207,5 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
         add_why(json, context, answer);
     add_usage(json, answer);
     json_builder_end_object(json);
-    root = json_builder_get_root(json);
-    return pd_json_text(root);
+    return pd_json_built(json);
 }

@@ -343,61 +343,20 @@ pd_eval_table(GPtrArray *results, guint64 length)
 
 /* --- JSON ------------------------------------------------------------------------------------ */
 
-static void
-add_string(JsonBuilder *json, const char *name, const char *value)
-{
-    g_autofree char *valid = value ? g_utf8_make_valid(value, -1) : NULL;
-
-    json_builder_set_member_name(json, name);
-    if (valid)
-        json_builder_add_string_value(json, valid);
-    else
-        json_builder_add_null_value(json);
-}
-
-static void
-add_int(JsonBuilder *json, const char *name, gint64 value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_int_value(json, value);
-}
-
-static void
-add_bool(JsonBuilder *json, const char *name, gboolean value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_boolean_value(json, value);
-}
-
-static void
-add_double(JsonBuilder *json, const char *name, double value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_double_value(json, value);
-}
-
-static char *
-finish(JsonBuilder *json)
-{
-    g_autoptr(JsonNode) root = json_builder_get_root(json);
-
-    return pd_json_text(root);
-}
-
 char *
 pd_eval_result_json(const PdEvalResult *result)
 {
     g_autoptr(JsonBuilder) json = json_builder_new();
 
     json_builder_begin_object(json);
-    add_string(json, "schema", "pandect.eval.item/1");
-    add_int(json, "tokens", (gint64)result->length);
-    add_string(json, "task", pd_eval_task_name(result->task));
-    add_string(json, "subtask", result->subtask);
-    add_int(json, "item", result->index);
-    add_string(json, "depth", result->depth);
-    add_string(json, "arm", pd_eval_arm_name(result->arm));
-    add_string(json, "question", result->question);
+    pd_json_string(json, "schema", "pandect.eval.item/1");
+    pd_json_int(json, "tokens", (gint64)result->length);
+    pd_json_string(json, "task", pd_eval_task_name(result->task));
+    pd_json_string(json, "subtask", result->subtask);
+    pd_json_int(json, "item", result->index);
+    pd_json_string(json, "depth", result->depth);
+    pd_json_string(json, "arm", pd_eval_arm_name(result->arm));
+    pd_json_string(json, "question", result->question);
     json_builder_set_member_name(json, "gold");
     json_builder_begin_array(json);
     for (guint i = 0; result->gold[i]; i++) {
@@ -405,23 +364,23 @@ pd_eval_result_json(const PdEvalResult *result)
         json_builder_add_string_value(json, valid);
     }
     json_builder_end_array(json);
-    add_string(json, "place", result->place);
-    add_string(json, "answer", result->answer);
+    pd_json_string(json, "place", result->place);
+    pd_json_string(json, "answer", result->answer);
     json_builder_set_member_name(json, "right");
     if (result->answered)
         json_builder_add_boolean_value(json, result->right);
     else
         json_builder_add_null_value(json);
-    add_bool(json, "refused", result->refused);
-    add_int(json, "rank", result->rank);
-    add_int(json, "blocks", result->n_blocks);
-    add_bool(json, "read", result->read);
-    add_int(json, "citations", result->n_citations);
-    add_bool(json, "cited", result->cited);
-    add_int(json, "prompt_tokens", result->n_prompt_tokens);
-    add_double(json, "seconds", result->seconds);
+    pd_json_bool(json, "refused", result->refused);
+    pd_json_int(json, "rank", result->rank);
+    pd_json_int(json, "blocks", result->n_blocks);
+    pd_json_bool(json, "read", result->read);
+    pd_json_int(json, "citations", result->n_citations);
+    pd_json_bool(json, "cited", result->cited);
+    pd_json_int(json, "prompt_tokens", result->n_prompt_tokens);
+    pd_json_double(json, "seconds", result->seconds);
     json_builder_end_object(json);
-    return finish(json);
+    return pd_json_built(json);
 }
 
 static void
@@ -432,11 +391,11 @@ add_rate(JsonBuilder *json, const char *name, guint k, guint n)
     pd_eval_wilson(k, n, &low, &high);
     json_builder_set_member_name(json, name);
     json_builder_begin_object(json);
-    add_int(json, "k", k);
-    add_int(json, "n", n);
-    add_double(json, "rate", n ? (double)k / n : 0);
-    add_double(json, "low", low);
-    add_double(json, "high", high);
+    pd_json_int(json, "k", k);
+    pd_json_int(json, "n", n);
+    pd_json_double(json, "rate", n ? (double)k / n : 0);
+    pd_json_double(json, "low", low);
+    pd_json_double(json, "high", high);
     json_builder_end_object(json);
 }
 
@@ -444,10 +403,10 @@ static void
 add_group(JsonBuilder *json, guint64 length, const char *subtask, int arm, const Tally *tally)
 {
     json_builder_begin_object(json);
-    add_int(json, "tokens", (gint64)length);
-    add_string(json, "subtask", subtask);
-    add_string(json, "arm", pd_eval_arm_name((PdEvalArm)arm));
-    add_int(json, "items", tally->n);
+    pd_json_int(json, "tokens", (gint64)length);
+    pd_json_string(json, "subtask", subtask);
+    pd_json_string(json, "arm", pd_eval_arm_name((PdEvalArm)arm));
+    pd_json_int(json, "items", tally->n);
     add_rate(json, "right", tally->right, tally->n_answered);
     add_rate(json, "refused", tally->refused, tally->n_answered);
     add_rate(json, "cited", tally->cited, tally->n_cited_of);
@@ -455,8 +414,8 @@ add_group(JsonBuilder *json, guint64 length, const char *subtask, int arm, const
     add_rate(json, "best8", tally->best8, tally->n_ranked);
     add_rate(json, "best32", tally->best32, tally->n_ranked);
     add_rate(json, "best64", tally->best64, tally->n_ranked);
-    add_int(json, "median_rank", tally->median_rank);
-    add_double(json, "median_seconds", tally->median_seconds);
+    pd_json_int(json, "median_rank", tally->median_rank);
+    pd_json_double(json, "median_seconds", tally->median_seconds);
     json_builder_end_object(json);
 }
 
@@ -495,17 +454,17 @@ pd_eval_summary_json(GPtrArray *results, PdModel *model, const PdEvalOptions *op
     g_autoptr(JsonBuilder) json = json_builder_new();
 
     json_builder_begin_object(json);
-    add_string(json, "schema", "pandect.eval/1");
-    add_string(json, "model", pd_model_name(model));
-    add_int(json, "seed", (gint64)options->seed);
-    add_int(json, "items", options->items);
-    add_bool(json, "no_read", options->no_read);
+    pd_json_string(json, "schema", "pandect.eval/1");
+    pd_json_string(json, "model", pd_model_name(model));
+    pd_json_int(json, "seed", (gint64)options->seed);
+    pd_json_int(json, "items", options->items);
+    pd_json_bool(json, "no_read", options->no_read);
     json_builder_set_member_name(json, "groups");
     json_builder_begin_array(json);
     each_group(results, json_group, json);
     json_builder_end_array(json);
     json_builder_end_object(json);
-    return finish(json);
+    return pd_json_built(json);
 }
 
 /* --- CSV ------------------------------------------------------------------------------------- */

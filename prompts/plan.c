@@ -297,31 +297,15 @@ pd_plan_clear(PdPlan *plan)
 }
 
 static void
-add_number(JsonBuilder *json, const char *name, guint64 value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_int_value(json, (gint64)value);
-}
-
-static void
-add_seconds(JsonBuilder *json, const char *name, double value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_double_value(json, value);
-}
-
-static void
 add_tiers(JsonBuilder *json, const PdPlan *plan)
 {
-    json_builder_set_member_name(json, "tier");
-    json_builder_add_string_value(json, pd_kv_tier_name(plan->tier));
-    json_builder_set_member_name(json, "tier_why");
-    json_builder_add_string_value(json, plan->tier_why);
+    pd_json_string(json, "tier", pd_kv_tier_name(plan->tier));
+    pd_json_string(json, "tier_why", plan->tier_why);
     for (PdKvTier tier = PD_KV_INDEX; tier <= PD_KV_FULL; tier++) {
         json_builder_set_member_name(json, pd_kv_tier_name(tier));
         json_builder_begin_object(json);
-        add_number(json, "kv_disk_bytes", plan->tier_bytes[tier - PD_KV_INDEX]);
-        add_seconds(json, "warm_seconds", plan->tier_seconds[tier - PD_KV_INDEX]);
+        pd_json_int(json, "kv_disk_bytes", (gint64)plan->tier_bytes[tier - PD_KV_INDEX]);
+        pd_json_double(json, "warm_seconds", plan->tier_seconds[tier - PD_KV_INDEX]);
         json_builder_end_object(json);
     }
 }
@@ -330,28 +314,23 @@ char *
 pd_plan_to_json(PdModel *model, const PdPlan *plan)
 {
     g_autoptr(JsonBuilder) json = json_builder_new();
-    g_autoptr(JsonNode) root = NULL;
 
     json_builder_begin_object(json);
-    json_builder_set_member_name(json, "model");
-    json_builder_add_string_value(json, pd_model_name(model));
-    json_builder_set_member_name(json, "mode");
-    json_builder_add_string_value(json, pd_read_mode_name(plan->mode));
+    pd_json_string(json, "model", pd_model_name(model));
+    pd_json_string(json, "mode", pd_read_mode_name(plan->mode));
     if (plan->mode == PD_READ_SWEPT)
         add_tiers(json, plan);
-    add_number(json, "tokens", plan->n_tokens);
-    add_number(json, "warm_tokens", plan->n_warm_tokens);
-    add_number(json, "weight_bytes", plan->weight_bytes);
-    add_number(json, "session_bytes", plan->session_bytes);
-    add_number(json, "kv_disk_bytes", plan->kv_disk_bytes);
-    add_number(json, "kv_dense_bytes", plan->dense_bytes);
-    add_number(json, "memory_available_bytes", plan->memory_bytes_available);
-    json_builder_set_member_name(json, "fits");
-    json_builder_add_boolean_value(json, plan->fits);
-    add_seconds(json, "warm_seconds", plan->warm_seconds);
-    add_seconds(json, "first_token_seconds", plan->first_token_seconds);
-    add_seconds(json, "answer_seconds", plan->answer_seconds);
+    pd_json_int(json, "tokens", (gint64)plan->n_tokens);
+    pd_json_int(json, "warm_tokens", (gint64)plan->n_warm_tokens);
+    pd_json_int(json, "weight_bytes", (gint64)plan->weight_bytes);
+    pd_json_int(json, "session_bytes", (gint64)plan->session_bytes);
+    pd_json_int(json, "kv_disk_bytes", (gint64)plan->kv_disk_bytes);
+    pd_json_int(json, "kv_dense_bytes", (gint64)plan->dense_bytes);
+    pd_json_int(json, "memory_available_bytes", (gint64)plan->memory_bytes_available);
+    pd_json_bool(json, "fits", plan->fits);
+    pd_json_double(json, "warm_seconds", plan->warm_seconds);
+    pd_json_double(json, "first_token_seconds", plan->first_token_seconds);
+    pd_json_double(json, "answer_seconds", plan->answer_seconds);
     json_builder_end_object(json);
-    root = json_builder_get_root(json);
-    return pd_json_text(root);
+    return pd_json_built(json);
 }

@@ -201,7 +201,7 @@ sweep_once(Batch *batch, GPtrArray *asks, GError **error)
     for (guint i = 0; i < asks->len; i++)
         questions[i] = ((Ask *)asks->pdata[i])->question;
     return pd_sweep_many(batch->context, questions, asks->len, profile->retrieval,
-                         profile->n_retrieval, NULL, NULL, batch->cancellable, error);
+                         profile->n_retrieval, NULL, batch->cancellable, error);
 }
 
 /* Warm, then score the blocks; what turns out to be damaged on the disk is read once more. */

@@ -224,8 +224,7 @@ score_batch(Work *work, int layer, int head, guint from, guint to, GError **erro
 
         for (gsize w = 0; w < n_words; w++)
             reduce(work, work->products + (first + w) * n_rows, work->best + w, n_words);
-        pd_sweep_pool(PD_SWEEP_POOL, work->best, n_words, n_words, work->haystack->n_blocks,
-                      work->scratch, z);
+        pd_sweep_pool(work->best, n_words, n_words, work->haystack->n_blocks, work->scratch, z);
     }
     return TRUE;
 }

@@ -95,12 +95,6 @@ lexical_open(PdContext *context, GError **error)
 
 /* --- filling --- */
 
-static guint
-count_blocks(const PdContextSegment *segment)
-{
-    return (segment->row->n_tokens + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
-}
-
 /* Empty an index that is mostly of segments which are gone. */
 static gboolean
 drop_stale(PdContext *context, PdLexical *lexical, GError **error)
@@ -175,7 +169,7 @@ add_blocks(Filler *filler, const PdContextSegment *segment, gint64 id, GError **
     const PdSegmentRow *row = segment->row;
     const PdPartRow *part = filler->part;
 
-    for (guint b = 0; b < count_blocks(segment); b++) {
+    for (guint b = 0; b < pd_sweep_count_blocks(segment); b++) {
         guint first = b * PD_SWEEP_BLOCK_TOKENS, last = first + PD_SWEEP_BLOCK_TOKENS;
         guint32 start, end;
         g_autofree char *body = NULL;
@@ -207,7 +201,7 @@ add_text(Filler *filler, const PdContextSegment *segment, GError **error)
             return 0;
     }
     sqlite3_bind_int64(filler->add_text, 1, segment->row->id);
-    sqlite3_bind_int64(filler->add_text, 2, count_blocks(segment));
+    sqlite3_bind_int64(filler->add_text, 2, pd_sweep_count_blocks(segment));
     sqlite3_bind_text(filler->add_text, 3, segment->header, -1, SQLITE_STATIC);
     if (!step_done(filler, filler->add_text, error))
         return 0;

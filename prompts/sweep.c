@@ -55,8 +55,8 @@ name_best_heads(GArray *blocks, const float *z, int n_heads)
 /* One question's order of all blocks from everything that was scored.  scratch: two floats
  * a block. */
 static GArray *
-rank(const PdSweepQueries *queries, guint question, PdSweepPool pool, GArray *all,
-     const float *best, float *z, float *scratch)
+rank(const PdSweepQueries *queries, guint question, GArray *all, const float *best, float *z,
+     float *scratch)
 {
     GArray *blocks = g_array_copy(all);
     gsize stride = (gsize)queries->n_queries;
@@ -68,7 +68,7 @@ rank(const PdSweepQueries *queries, guint question, PdSweepPool pool, GArray *al
         float *of_head = z + (gsize)h * blocks->len;
         const float *words = best + (gsize)h * blocks->len * stride + first;
 
-        pd_sweep_pool(pool, words, stride, n, blocks->len, scratch, of_head);
+        pd_sweep_pool(words, stride, n, blocks->len, scratch, of_head);
     }
     pd_sweep_fuse(z, queries->heads, queries->n_heads, blocks->len, scratch, scores);
     for (guint b = 0; b < blocks->len; b++)
@@ -80,14 +80,13 @@ rank(const PdSweepQueries *queries, guint question, PdSweepPool pool, GArray *al
 
 GPtrArray *
 pd_sweep_many(PdContext *context, const char *const *questions, guint n_questions,
-              const PdHead *heads, int n_heads, const PdSweepMethod *method, GArray *scores,
-              GCancellable *cancellable, GError **error)
+              const PdHead *heads, int n_heads, GArray *scores, GCancellable *cancellable,
+              GError **error)
 {
     g_autoptr(GArray) all = list_blocks(context);
     g_autoptr(GPtrArray) ranked = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
     g_auto(PdSweepQueries) queries = {
         .context = context, .heads = heads, .n_heads = n_heads, .n_questions = n_questions};
-    PdSweepMethod used = method ? *method : (PdSweepMethod){PD_SWEEP_POOL, PD_SWEEP_NORM};
     g_autofree float *best = NULL, *z = NULL, *scratch = NULL;
 
     if (n_questions == 0)
@@ -101,10 +100,10 @@ pd_sweep_many(PdContext *context, const char *const *questions, guint n_question
         pd_sweep_no_memory(error);
         return NULL;
     }
-    if (!pd_sweep_scan(&queries, used.norm, all->len, best, cancellable, error))
+    if (!pd_sweep_scan(&queries, all->len, best, cancellable, error))
         return NULL;
     for (guint i = 0; i < n_questions; i++) {
-        g_ptr_array_add(ranked, rank(&queries, i, used.pool, all, best, z, scratch));
+        g_ptr_array_add(ranked, rank(&queries, i, all, best, z, scratch));
         if (scores)
             g_array_append_vals(scores, z, (guint)n_heads * all->len);
     }
@@ -116,7 +115,7 @@ pd_sweep(PdContext *context, const char *question, const PdHead *heads, int n_he
          GCancellable *cancellable, GError **error)
 {
     g_autoptr(GPtrArray) ranked =
-        pd_sweep_many(context, &question, 1, heads, n_heads, NULL, scores, cancellable, error);
+        pd_sweep_many(context, &question, 1, heads, n_heads, scores, cancellable, error);
 
     return ranked ? g_array_ref(ranked->pdata[0]) : NULL;
 }

@@ -4,10 +4,11 @@
  * The question is run behind the shared prefix; the queries of its content words at the retrieval
  * heads are turned as if every key stood PD_SWEEP_DISTANCE tokens before them (hybrid-attention
  * design, section 8) and multiplied with the kept keys of the block and of its segment's header.
- * Per head a block's score is one number over those words (PdSweepPool) of its best key's score,
- * standardised over all blocks.  Heads come in groups (profile.h): some find the question's own
- * words, others what means the same.  A group's score is the mean over its heads, standardised
- * again; the block's score is that of the group which likes it best.
+ * Per head and word a block's score is its best key's, standardised over all blocks; the head's is
+ * their mean, weighed by each word's largest (a word that stands out somewhere says more than one
+ * that is everywhere), and standardised again.  Heads come in groups (profile.h): some find the
+ * question's own words, others what means the same.  A group's score is the mean over its heads,
+ * standardised again; the block's score is that of the group which likes it best.
  */
 #ifndef PD_SWEEP_H
 #define PD_SWEEP_H
@@ -30,20 +31,12 @@ typedef struct {
     float lexical;  /* BM25 of its words, more is better; 0: not among the best by words */
 } PdBlock;
 
-/* How a head's score of a block is made of its words': their mean, the best of them, or their mean
- * after each was standardised over all blocks, weighed by its largest: a word that stands out
- * somewhere says more than one that is everywhere. */
-typedef enum { PD_SWEEP_POOL_MEAN, PD_SWEEP_POOL_MAX, PD_SWEEP_POOL_WEIGHED } PdSweepPool;
-/* What is subtracted from a word's score: nothing, or the log-sum-exp over the segment's keys. */
-typedef enum { PD_SWEEP_NORM_RAW, PD_SWEEP_NORM_LSE } PdSweepNorm;
-typedef struct {
-    PdSweepPool pool;
-    PdSweepNorm norm;
-} PdSweepMethod;
-
-/* The default.  What was measured is in profile.c. */
-#define PD_SWEEP_POOL PD_SWEEP_POOL_WEIGHED
-#define PD_SWEEP_NORM PD_SWEEP_NORM_RAW
+/* Blocks of one segment; the last may be short. */
+static inline guint
+pd_sweep_count_blocks(const PdContextSegment *segment)
+{
+    return (segment->row->n_tokens + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
+}
 
 /*
  * All blocks, best first; ties go to the earlier block.  Missing records are an error (warm
@@ -56,9 +49,9 @@ GArray *pd_sweep(PdContext *context, const char *question, const PdHead *heads, 
 
 /* The same for several questions in one pass over the keys: an array of GArray of PdBlock, one a
  * question, each as pd_sweep gives it, bit for bit; `scores` gets (n_questions, n_heads, n_blocks).
- * method NULL: the default.  Free with g_ptr_array_unref. */
+ * Free with g_ptr_array_unref. */
 GPtrArray *pd_sweep_many(PdContext *context, const char *const *questions, guint n_questions,
-                         const PdHead *heads, int n_heads, const PdSweepMethod *method,
-                         GArray *scores, GCancellable *cancellable, GError **error);
+                         const PdHead *heads, int n_heads, GArray *scores,
+                         GCancellable *cancellable, GError **error);
 
 #endif

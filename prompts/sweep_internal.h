@@ -25,14 +25,8 @@ gboolean pd_sweep_queries_make(PdSweepQueries *queries, const char *const *quest
  * One pass over the records.  best: (n_heads, n_blocks, n_queries), the best score of each block's
  * keys and its header's with each query.  Damaged records are dropped, then it fails with CORRUPT.
  */
-gboolean pd_sweep_scan(const PdSweepQueries *queries, PdSweepNorm norm, guint n_blocks, float *best,
+gboolean pd_sweep_scan(const PdSweepQueries *queries, guint n_blocks, float *best,
                        GCancellable *cancellable, GError **error);
-
-static inline guint
-pd_sweep_count_blocks(const PdContextSegment *segment)
-{
-    return (segment->row->n_tokens + PD_SWEEP_BLOCK_TOKENS - 1) / PD_SWEEP_BLOCK_TOKENS;
-}
 
 gboolean pd_sweep_no_memory(GError **error);
 

@@ -19,27 +19,10 @@ standardise(float *scores, guint n)
         scores[i] = deviation > 0 ? (float)((scores[i] - mean) / deviation) : 0;
 }
 
-/* The words' best scores as their mean or maximum. */
-static void
-pool_plain(PdSweepPool pool, const float *best, gsize stride, gsize n, guint n_blocks, float *z)
-{
-    for (guint b = 0; b < n_blocks; b++) {
-        const float *of_block = best + b * stride;
-        double sum = 0;
-        float most = -INFINITY;
-
-        for (gsize i = 0; i < n; i++) {
-            sum += of_block[i];
-            most = MAX(most, of_block[i]);
-        }
-        z[b] = pool == PD_SWEEP_POOL_MAX ? most : (float)(sum / (double)n);
-    }
-}
-
 /* z[b] = sum_i w_i z_i[b] / sum_i w_i,  z_i: word i's scores standardised over the blocks,
- * w_i = max_b z_i[b].  word: scratch for n_blocks. */
-static void
-pool_weighed(const float *best, gsize stride, gsize n, guint n_blocks, float *word, float *z)
+ * w_i = max_b z_i[b]. */
+void
+pd_sweep_pool(const float *best, gsize stride, gsize n, guint n_blocks, float *scratch, float *z)
 {
     float weights = 0;
 
@@ -48,26 +31,16 @@ pool_weighed(const float *best, gsize stride, gsize n, guint n_blocks, float *wo
         float most = 0;
 
         for (guint b = 0; b < n_blocks; b++)
-            word[b] = best[b * stride + i];
-        standardise(word, n_blocks);
+            scratch[b] = best[b * stride + i];
+        standardise(scratch, n_blocks);
         for (guint b = 0; b < n_blocks; b++)
-            most = MAX(most, word[b]);
+            most = MAX(most, scratch[b]);
         for (guint b = 0; b < n_blocks; b++)
-            z[b] += most * word[b];
+            z[b] += most * scratch[b];
         weights += most;
     }
     for (guint b = 0; b < n_blocks && weights > 0; b++)
         z[b] /= weights;
-}
-
-void
-pd_sweep_pool(PdSweepPool pool, const float *best, gsize stride, gsize n, guint n_blocks,
-              float *scratch, float *z)
-{
-    if (pool == PD_SWEEP_POOL_WEIGHED)
-        pool_weighed(best, stride, n, n_blocks, scratch, z);
-    else
-        pool_plain(pool, best, stride, n, n_blocks, z);
     standardise(z, n_blocks);
 }
 

@@ -7,8 +7,8 @@
 
 /* z[b] of one question and head, standardised over the blocks.  best: (n_blocks, stride), of which
  * this question's words are the first n; scratch: one float a block. */
-void pd_sweep_pool(PdSweepPool pool, const float *best, gsize stride, gsize n, guint n_blocks,
-                   float *scratch, float *z);
+void pd_sweep_pool(const float *best, gsize stride, gsize n, guint n_blocks, float *scratch,
+                   float *z);
 
 /* The blocks' scores from their z (n_heads, n_blocks): the largest over the groups of heads of the
  * standardised mean of the group's heads.  scratch: one float a block. */

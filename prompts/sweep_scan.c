@@ -24,13 +24,11 @@ typedef struct {
     guint first_block; /* in corpus order */
     gsize own_at;      /* (n_queries, n_blocks) */
     gsize header_at;   /* (n_queries) */
-    gsize lse_at;      /* (n_queries) */
 } Entry;
 
 typedef struct {
     const PdSweepQueries *queries;
     PdDevice *device;
-    PdSweepNorm norm;
     PdBuffer *q; /* as queries->queries */
     PdBuffer *out;
     gsize out_floats; /* of `out` */
@@ -90,8 +88,7 @@ lay_out(Scan *scan, GError **error)
 
         entry->own_at = at;
         entry->header_at = at + n_queries * entry->n_blocks;
-        entry->lse_at = entry->header_at + n_queries;
-        at = entry->lse_at + n_queries;
+        at = entry->header_at + n_queries;
     }
     if (at <= scan->out_floats)
         return TRUE;
@@ -134,12 +131,9 @@ add_scans(const Scan *scan, const PdKeyStream *streams, int bits, PdKeyScan *sca
 
         if (stream->bits != bits)
             continue;
-        scans[n] = (PdKeyScan){.keys = {entry->buffer, (gsize)(stream->rows - record)},
-                               .n_keys = (int)stream->n_rows,
-                               .out = {scan->out, entry->own_at * sizeof(float)}};
-        if (scan->norm == PD_SWEEP_NORM_LSE)
-            scans[n].lse = (PdMem){scan->out, entry->lse_at * sizeof(float)};
-        n++;
+        scans[n++] = (PdKeyScan){.keys = {entry->buffer, (gsize)(stream->rows - record)},
+                                 .n_keys = (int)stream->n_rows,
+                                 .out = {scan->out, entry->own_at * sizeof(float)}};
         if (stream->n_header_rows > 0)
             scans[n++] = (PdKeyScan){.keys = {entry->buffer, (gsize)(stream->header - record)},
                                      .n_keys = (int)stream->n_header_rows,
@@ -181,7 +175,7 @@ score_head(Scan *scan, int h, PdKeyStream *streams, GError **error)
     g_assert(n_scored >= (int)scan->n_entries);
     scan->device->ops->read(
         scan->device, scan->host, (PdMem){scan->out, 0},
-        (scan->entries[scan->n_entries - 1].lse_at + (gsize)queries->n_queries) * sizeof(float));
+        (scan->entries[scan->n_entries - 1].header_at + (gsize)queries->n_queries) * sizeof(float));
     return TRUE;
 }
 
@@ -193,14 +187,12 @@ collect(const Scan *scan, const Entry *entry, gboolean has_header, float *best)
     gsize n_queries = (gsize)scan->queries->n_queries, n_blocks = entry->n_blocks;
     float scale = pd_model_shape(scan->queries->context->model)->attn_scale;
     const float *own = scan->host + entry->own_at, *header = scan->host + entry->header_at;
-    const float *lse = scan->host + entry->lse_at;
 
     for (gsize i = 0; i < n_queries; i++) {
-        float less = scan->norm == PD_SWEEP_NORM_LSE ? lse[i] : 0;
         float least = has_header ? header[i] : -INFINITY;
 
         for (gsize b = 0; b < n_blocks; b++)
-            best[b * n_queries + i] = MAX(own[i * n_blocks + b], least) * scale - less;
+            best[b * n_queries + i] = MAX(own[i * n_blocks + b], least) * scale;
     }
 }
 
@@ -260,12 +252,11 @@ add_segment(Scan *scan, const PdContextSegment *segment, guint first_block, GErr
 }
 
 gboolean
-pd_sweep_scan(const PdSweepQueries *queries, PdSweepNorm norm, guint n_blocks, float *best,
-              GCancellable *cancellable, GError **error)
+pd_sweep_scan(const PdSweepQueries *queries, guint n_blocks, float *best, GCancellable *cancellable,
+              GError **error)
 {
     PdContext *context = queries->context;
-    g_auto(Scan)
-        scan = {.queries = queries, .norm = norm, .device = pd_model_device(context->model)};
+    g_auto(Scan) scan = {.queries = queries, .device = pd_model_device(context->model)};
     g_autoptr(GError) damage = NULL;
     guint at = 0, n_waiting = 0;
 

@@ -219,8 +219,7 @@ warm_segments(Warm *warm, GError **error)
         guint8 key[PD_KV_KEY_BYTES];
         gboolean has;
 
-        if (!pd_segment_kv_has(warm->context, segment, &has, warm->cancellable, error) ||
-            !pd_segment_kv_key(warm->context, segment, key, warm->cancellable, error))
+        if (!pd_segment_kv_has(warm->context, segment, &has, warm->cancellable, error))
             return FALSE;
         if (has) {
             guint n = segment->header_ids->len + segment->row->n_tokens;
@@ -228,7 +227,8 @@ warm_segments(Warm *warm, GError **error)
             warm->done += n;
             continue;
         }
-        if (!add_to_group(warm, segment, key, error))
+        if (!pd_segment_kv_key(warm->context, segment, key, warm->cancellable, error) ||
+            !add_to_group(warm, segment, key, error))
             return FALSE;
     }
     return flush_group(warm, error);

@@ -240,7 +240,7 @@ pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmRepo
               GError **error)
 {
     g_autoptr(GByteArray) keys = chunk_keys(context, tokens, cancellable, error);
-    g_autoptr(GByteArray) owners = chunk_owners(context, tokens->len);
+    g_autoptr(GByteArray) owners = NULL; /* made for the first chunk that is missing */
     Forward forward = {.progress = progress, .user_data = user_data, .total = tokens->len};
     PdWarmReport unused = {0};
 
@@ -256,10 +256,14 @@ pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmRepo
 
         if (!load_chunk(context, session, tokens, at, key, &loaded, error))
             return FALSE;
-        if (loaded)
+        if (loaded) {
             report->n_tokens_reused += MIN(PD_WHOLE_CHUNK_TOKENS, tokens->len - at);
-        else if (!read_chunk(context, session, tokens, at, key, owners->data + hash, &forward,
-                             report, cancellable, error))
+            continue;
+        }
+        if (!owners)
+            owners = chunk_owners(context, tokens->len);
+        if (!read_chunk(context, session, tokens, at, key, owners->data + hash, &forward, report,
+                        cancellable, error))
             return FALSE;
     }
     return TRUE;

@@ -6,6 +6,7 @@
 #include "engine/sampler.h"
 #include "prompts/error.h"
 #include "prompts/layout.h"
+#include "prompts/words.h"
 
 #define QUOTE_BYTES_MAX 400
 
@@ -151,28 +152,16 @@ pd_cite_by_id(PdContext *context, PdSession *session, int sequence, GArray *pass
 static GHashTable *
 content_words(const char *text, gsize n_bytes)
 {
-    GHashTable *words = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autofree char *valid = g_utf8_make_valid(text, (gssize)n_bytes);
-    g_autofree char *lower = g_utf8_strdown(valid, -1);
-    const char *p = lower;
+    GHashTable *content = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GPtrArray) words = pd_words(text, n_bytes);
 
-    while (*p) {
-        const char *start = p;
-        gboolean digit = FALSE;
-        glong n = 0;
-        for (; *p && (g_unichar_isalnum(g_utf8_get_char(p)) || *p == '_');
-             p = g_utf8_next_char(p)) {
-            digit |= g_ascii_isdigit(*p);
-            n++;
-        }
-        if (digit || n >= 3)
-            g_hash_table_add(words, g_strndup(start, (gsize)(p - start)));
-        if (*p && p == start)
-            p = g_utf8_next_char(p);
-        else if (*p && !(g_unichar_isalnum(g_utf8_get_char(p)) || *p == '_'))
-            p = g_utf8_next_char(p);
+    for (guint i = 0; i < words->len; i++) {
+        const char *word = words->pdata[i];
+
+        if (strpbrk(word, "0123456789") || g_utf8_strlen(word, -1) >= 3)
+            g_hash_table_add(content, g_strdup(word));
     }
-    return words;
+    return content;
 }
 
 /* The share of `wanted` that stands in `words`. */

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 #include "prompts/eval_plan.h"
+#include "prompts/mix.h"
 
 #define GROUP_MIN 3
 #define GROUP_MAX 12
@@ -213,7 +214,7 @@ find_groups(PdEvalPlan *plan, gboolean by_subject, GPtrArray *groups, GError **e
         group->about = g_strdup(line + 1);
         group->mails = g_array_new(FALSE, FALSE, sizeof(Mail));
         g_array_set_clear_func(group->mails, clear_mail);
-        group->order = pd_eval_mix(plan->options->seed ^ g_str_hash(key));
+        group->order = pd_mix(plan->options->seed ^ g_str_hash(key));
         if (!read_group(plan, documents, group, &distinct, error)) {
             group_free(group);
             return FALSE;

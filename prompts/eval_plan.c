@@ -8,6 +8,7 @@
  * several.
  */
 #include "prompts/eval_plan.h"
+#include "prompts/mix.h"
 
 #include <string.h>
 #include "ingest/error.h"
@@ -41,15 +42,6 @@ static const Depth depths[] = {
     {"75", 75, FALSE, FALSE},   {"95", 95, FALSE, FALSE}, {"segment", -1, TRUE, FALSE},
     {"block", -1, FALSE, TRUE},
 };
-
-guint64
-pd_eval_mix(guint64 z)
-{
-    z += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 PdEvalItem *
 pd_eval_item_new(PdEvalTask task, const char *subtask, guint index, PdFact *fact)
@@ -125,7 +117,7 @@ typedef struct {
 static guint64
 draw(Search *search, guint64 below)
 {
-    search->state = pd_eval_mix(search->state);
+    search->state = pd_mix(search->state);
     return below ? search->state % below : 0;
 }
 
@@ -335,7 +327,7 @@ plant_kind(Search *search, gsize k, GError **error)
         return TRUE;
     facts =
         pd_facts_new(kinds[k].kind, PD_FACTS_TEST, plan->options->seed, MAX(n, kinds[k].at_least));
-    search->state = pd_eval_mix(plan->options->seed ^ (k + 1) << 32);
+    search->state = pd_mix(plan->options->seed ^ (k + 1) << 32);
     for (guint i = 0; i < facts->len; i++) {
         PdFact *fact = facts->pdata[i];
         PdEvalItem *item = NULL;

@@ -33,9 +33,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdEvalPlan, pd_eval_plan_free)
 PdEvalItem *pd_eval_item_new(PdEvalTask task, const char *subtask, guint index, PdFact *fact);
 void pd_eval_item_free(PdEvalItem *item);
 
-/* Deterministic numbers: SplitMix64. */
-guint64 pd_eval_mix(guint64 z);
-
 /* The corpus's own material; places are in bytes of the texts before planting. */
 gboolean pd_eval_plan_repofn(PdEvalPlan *plan, GError **error); /* eval_repofn.c */
 gboolean pd_eval_plan_coref(PdEvalPlan *plan, GError **error);  /* eval_coref.c */

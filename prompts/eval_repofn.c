@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include "prompts/eval_plan.h"
+#include "prompts/mix.h"
 
 #define DESCRIPTION_MIN_BYTES 30
 #define DESCRIPTION_MAX_BYTES 300
@@ -134,7 +135,7 @@ add_function(PdEvalPlan *plan, const PdDocumentRow *document, const PdPartRow *p
     function.body_start = (guint32)start;
     function.body_end = body_end(part, (guint32)(python ? cut_end : end), python);
     key = g_strconcat(document->key, ":", function.name, NULL);
-    function.order = pd_eval_mix(plan->options->seed ^ g_str_hash(key));
+    function.order = pd_mix(plan->options->seed ^ g_str_hash(key));
     g_array_append_val(functions, function);
 }
 

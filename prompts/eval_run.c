@@ -10,6 +10,7 @@
 #include <string.h>
 #include "prompts/error.h"
 #include "prompts/eval_plan.h"
+#include "prompts/mix.h"
 #include "prompts/layout.h"
 #include "prompts/lexical.h"
 #include "prompts/select.h"
@@ -162,7 +163,7 @@ ceiling_passages(Run *run, const PdEvalItem *item)
 {
     GArray *passages = oracle_passages(run, item);
     GArray *segments = run->context->segments;
-    guint64 state = pd_eval_mix(run->options->seed ^ item->index ^ g_str_hash(item->subtask));
+    guint64 state = pd_mix(run->options->seed ^ item->index ^ g_str_hash(item->subtask));
     guint n_tokens = run->context->prefix->len;
     /* question and answer have to fit as well */
     guint limit = MIN(PD_EVAL_CEILING_TOKENS, (guint)pd_model_shape(run->model)->n_ctx_train) - 512;
@@ -173,7 +174,7 @@ ceiling_passages(Run *run, const PdEvalItem *item)
         PdPassage other = {.fresh = TRUE};
         const PdContextSegment *segment;
 
-        state = pd_eval_mix(state);
+        state = pd_mix(state);
         other.segment = (guint)(state % segments->len);
         segment = &g_array_index(segments, PdContextSegment, other.segment);
         if (has_segment(passages, other.segment))

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "prompts/mix.h"
+
 typedef struct {
     const char *sentences[3];
     const char *question;
@@ -370,18 +372,12 @@ typedef struct {
 } Maker;
 
 static guint64
-mix(guint64 z)
-{
-    z = (z ^ (z >> 30)) * G_GUINT64_CONSTANT(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * G_GUINT64_CONSTANT(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static guint64
 draw(Maker *maker)
 {
-    maker->state += G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
-    return mix(maker->state);
+    guint64 number = pd_mix(maker->state);
+
+    maker->state += PD_MIX_STEP;
+    return number;
 }
 
 static guint
@@ -417,12 +413,12 @@ invent(Maker *maker, gboolean is_long, const char *const *ends)
 static char *
 draw_uuid(Maker *maker, gboolean is_key)
 {
-    guint64 a = is_key ? mix(maker->seed ^ mix(maker->index / 4 + 1)) : draw(maker);
+    guint64 a = is_key ? pd_mix_bits(maker->seed ^ pd_mix_bits(maker->index / 4 + 1)) : draw(maker);
     guint64 b = draw(maker);
 
     return g_strdup_printf("%08x-%04x-4%03x-8%03x-%012" G_GINT64_MODIFIER "x", (guint)(a >> 32),
                            (guint)(a >> 16) & 0xffff, (guint)(a >> 4) & 0xfff,
-                           (guint)(mix(a) & 0xfff), b & G_GUINT64_CONSTANT(0xffffffffffff));
+                           (guint)(pd_mix_bits(a) & 0xfff), b & G_GUINT64_CONSTANT(0xffffffffffff));
 }
 
 static char *
@@ -642,7 +638,7 @@ pd_facts_new(PdFactKind kind, PdFactSplit split, guint64 seed, guint n)
     Maker maker = {.words = &vocabularies[split], .kind = kind, .slots = slots};
     g_autofree guint *order = NULL;
 
-    maker.seed = mix(seed ^ mix((guint64)kind * 2 + split + 1));
+    maker.seed = pd_mix_bits(seed ^ pd_mix_bits((guint64)kind * 2 + split + 1));
     maker.state = maker.seed;
     order = shuffle(&maker, list->n_families);
     while (facts->len < n) {

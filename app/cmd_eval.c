@@ -1,10 +1,10 @@
 /* pandect eval: the recall certificate of a corpus. */
 #include <errno.h>
-#include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
 #include "app/commands.h"
 #include "app/open.h"
+#include "ingest/remove_tree.h"
 #include "prompts/eval.h"
 
 static const char examples[] =
@@ -203,20 +203,6 @@ on_result(const PdEvalResult *result, gpointer user_data)
 }
 
 static void
-remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir =
-        g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    g_remove(path);
-}
-
-static void
 print_length(Eval *eval, const PdEvalCorpus *corpus, const char *dir)
 {
     guint64 length = corpus->n_wanted ? corpus->n_wanted : corpus->n_tokens;
@@ -259,7 +245,7 @@ run_length(Eval *eval, guint64 length, const char *work_dir, GError **error)
         print_length(eval, corpus, dir);
     g_clear_pointer(&corpus, pd_eval_corpus_free);
     if (!eval->flags->keep)
-        remove_tree(dir);
+        pd_remove_tree(dir);
     return ok;
 }
 
@@ -289,7 +275,7 @@ run_lengths(Eval *eval, GError **error)
     for (guint i = 0; i < eval->lengths->len && ok; i++)
         ok = run_length(eval, g_array_index(eval->lengths, guint64, i), work_dir, error);
     if (!eval->flags->keep)
-        remove_tree(work_dir);
+        pd_remove_tree(work_dir);
     return ok;
 }
 

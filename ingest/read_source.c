@@ -16,6 +16,7 @@
 
 #include "ingest/error.h"
 #include "ingest/readers/sniff.h"
+#include "ingest/remove_tree.h"
 
 #define FOLDER_DEPTH_MAX 100
 /* A stream that kills its reader over and over is given up. */
@@ -243,23 +244,6 @@ after_crash(Run *run, PdDocument *unfinished, GError *problem, gboolean *again, 
     return say(run->reading, "failed", key, reason, -1, error);
 }
 
-static void
-remove_tree(const char *path)
-{
-    struct stat status;
-    if (lstat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
-        g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-        const char *name;
-        while (dir && (name = g_dir_read_name(dir)) != NULL) {
-            g_autofree char *child = g_build_filename(path, name, NULL);
-            remove_tree(child);
-        }
-        rmdir(path);
-    } else {
-        unlink(path);
-    }
-}
-
 static gboolean
 run_reader(Run *run, PdWorkerRequest *request, int fd, GError **error)
 {
@@ -319,7 +303,7 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
     }
     gboolean ok = run_reader(&run, request, fd, error);
     if (request->temp_dir)
-        remove_tree(request->temp_dir);
+        pd_remove_tree(request->temp_dir);
     g_free(run.document_key);
     g_free(run.item_key);
     return ok;

@@ -1,0 +1,8 @@
+/* A file or folder with all in it; links are removed, not followed.  What cannot be removed stays.
+ */
+#ifndef PD_INGEST_REMOVE_TREE_H
+#define PD_INGEST_REMOVE_TREE_H
+
+void pd_remove_tree(const char *path);
+
+#endif

@@ -72,14 +72,11 @@ job_head(const AttentionJob *job, int kv_head)
     };
 }
 
-/* A state of a tile, laid out in state_floats floats. */
+/* A state of a tile, in state_floats floats. */
 static PdAttendState
 state_at(const AttentionJob *job, float *p)
 {
-    size_t rows = (size_t)(job->tile_rows * job->group);
-    float *o = p + pd_pad16(2 * rows);
-
-    return (PdAttendState){.o = o, .max2 = p, .sum = p + rows};
+    return pd_attend_state_at(p, (size_t)(job->tile_rows * job->group));
 }
 
 /* acc (+)= part, one row of dim values. */
@@ -123,6 +120,24 @@ pd_attend_clear(const PdAttendState *acc, int n_rows)
     }
 }
 
+void
+pd_attend_finish(const PdAttendState *acc, int n_q, int group, int n_heads, int dim, float *out)
+{
+    for (int i = 0; i < n_q; i++)
+        for (int g = 0; g < group; g++) {
+            size_t m = (size_t)(i * group + g);
+            float *row = out + (size_t)(i * n_heads + g) * (size_t)dim;
+            const float *o = acc->o + m * (size_t)dim;
+            if (acc->sum[m] == 0 && acc->max2[m] == -INFINITY) {
+                memset(row, 0, (size_t)dim * sizeof(float));
+                continue;
+            }
+            float inv = 1.0f / acc->sum[m];
+            for (int d = 0; d < dim; d++)
+                row[d] = o[d] * inv;
+        }
+}
+
 static int
 tile_size(const AttentionJob *job, int tile)
 {
@@ -134,18 +149,11 @@ tile_size(const AttentionJob *job, int tile)
 static void
 finish_tile(const AttentionJob *job, int kv_head, int tile, const PdAttendState *acc)
 {
-    size_t dim = (size_t)job->kv->head_dim;
-    int n_q = tile_size(job, tile);
+    size_t row =
+        (size_t)(tile * job->tile_rows) * (size_t)job->a->n_heads + (size_t)(kv_head * job->group);
 
-    for (int i = 0; i < n_q; i++)
-        for (int g = 0; g < job->group; g++) {
-            size_t m = (size_t)(i * job->group + g);
-            size_t row = (size_t)(tile * job->tile_rows + i) * (size_t)job->a->n_heads +
-                         (size_t)(kv_head * job->group + g);
-            float inv = 1.0f / acc->sum[m];
-            for (size_t d = 0; d < dim; d++)
-                job->out[row * dim + d] = acc->o[m * dim + d] * inv;
-        }
+    pd_attend_finish(acc, tile_size(job, tile), job->group, job->a->n_heads, job->kv->head_dim,
+                     job->out + row * (size_t)job->kv->head_dim);
 }
 
 /* The part of a chunk that some row of the tile sees; false: none. */
@@ -265,7 +273,7 @@ plan(AttentionJob *job, PdCpu *cpu)
 
     int n_rows = job->tile_rows * job->group;
     job->kernel_floats = pd_pad16(pd_attend_work_floats(dim, n_rows));
-    job->state_floats = pd_pad16(2 * (size_t)n_rows) + pd_pad16((size_t)n_rows * (size_t)dim);
+    job->state_floats = pd_attend_state_floats((size_t)n_rows, (size_t)dim);
     job->thread_floats = job->kernel_floats + 2 * job->state_floats;
 
     size_t n_tiles = (size_t)job->n_tiles * (size_t)job->kv->n_kv_heads;

@@ -60,8 +60,7 @@ group_pieces(const PdListAttention *a, const PdRowGroup *group)
 static PdAttendState
 state_at(const ListJob *job, float *p)
 {
-    return (PdAttendState){
-        .o = p + pd_pad16(2 * (size_t)job->state_rows), .max2 = p, .sum = p + job->state_rows};
+    return pd_attend_state_at(p, (size_t)job->state_rows);
 }
 
 /* The pieces of a range, as a cache of its own that starts at the piece's first row. */
@@ -124,22 +123,10 @@ cut_piece(const PdRowRange *range, int i)
 static void
 finish_group(const ListJob *job, const PdRowGroup *group, int kv_head, const PdAttendState *acc)
 {
-    size_t dim = (size_t)job->kv->head_dim;
+    size_t row = (size_t)group->first_q * (size_t)job->a->n_heads + (size_t)(kv_head * job->heads);
 
-    for (int i = 0; i < group->n_q; i++)
-        for (int g = 0; g < job->heads; g++) {
-            size_t m = (size_t)(i * job->heads + g);
-            size_t row = (size_t)(group->first_q + i) * (size_t)job->a->n_heads +
-                         (size_t)(kv_head * job->heads + g);
-            float *out = job->out + row * dim;
-            if (acc->sum[m] == 0 && acc->max2[m] == -INFINITY) {
-                memset(out, 0, dim * sizeof(float));
-                continue;
-            }
-            float inv = 1.0f / acc->sum[m];
-            for (size_t d = 0; d < dim; d++)
-                out[d] = acc->o[m * dim + d] * inv;
-        }
+    pd_attend_finish(acc, group->n_q, job->heads, job->a->n_heads, job->kv->head_dim,
+                     job->out + row * (size_t)job->kv->head_dim);
 }
 
 /* Whole groups, the last ones first: they see most. */
@@ -250,8 +237,7 @@ plan(ListJob *job, PdCpu *cpu)
     }
     job->state_rows = n_q * job->heads;
     job->kernel_floats = pd_pad16(pd_attend_work_floats((int)dim, job->state_rows));
-    job->state_floats =
-        pd_pad16(2 * (size_t)job->state_rows) + pd_pad16((size_t)job->state_rows * dim);
+    job->state_floats = pd_attend_state_floats((size_t)job->state_rows, dim);
     job->thread_floats = job->kernel_floats + 2 * job->state_floats;
 
     size_t n_items = (size_t)a->n_groups * (size_t)job->kv->n_kv_heads;

@@ -116,19 +116,4 @@ multiply_queries(KeysWork *work, const KeysBlock *block, int bits, int n_q)
             multiply_rows_8(work, block, row, n_q);
 }
 
-static void
-multiply(KeysWork *work, const KeysBlock *block, int bits, int n_q)
-{
-    switch (n_q) {
-    case 1:
-        multiply_queries(work, block, bits, 1);
-        break;
-    case 2:
-        multiply_queries(work, block, bits, 2);
-        break;
-    default: /* a third alone is rare: a fourth's codes are whatever the last tile left */
-        multiply_queries(work, block, bits, 4);
-    }
-}
-
 SCORE_KEYS(pd_score_keys_avx2)

@@ -1,6 +1,6 @@
 /*
  * Scores over compressed keys: the part that AVX2 and AVX-512 share.  Included by keys_avx2.c and
- * keys_avx512.c, which then define put_codes_8 and multiply (below).
+ * keys_avx512.c, which then define put_codes_8 and multiply_queries (below).
  *
  * A key is k[c] = s[c] u[c] + z[c], so with the middle m = (2^bits - 1) / 2 of the codes
  *
@@ -58,8 +58,24 @@ typedef struct {
 /* What the including file defines. */
 /* 8 rounded products, channels 8g .. 8g + 7, for keys of 8 bits. */
 INLINE void put_codes_8(uint8_t *codes, int g, __m256i products);
-/* work->sums of the first n_q queries. */
-static void multiply(KeysWork *work, const KeysBlock *block, int bits, int n_q);
+/* work->sums of the first n_q queries; a constant n_q. */
+INLINE void multiply_queries(KeysWork *work, const KeysBlock *block, int bits, int n_q);
+
+/* The same of any n_q up to TILE_QUERIES. */
+static void
+multiply(KeysWork *work, const KeysBlock *block, int bits, int n_q)
+{
+    switch (n_q) {
+    case 1:
+        multiply_queries(work, block, bits, 1);
+        break;
+    case 2:
+        multiply_queries(work, block, bits, 2);
+        break;
+    default: /* a third alone is rare: a fourth's codes are whatever the last tile left */
+        multiply_queries(work, block, bits, 4);
+    }
+}
 
 INLINE float
 reduce_add(__m256 x)

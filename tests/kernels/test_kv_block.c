@@ -101,19 +101,27 @@ check_keys(int bits, int dim, const float *rows, const float *back, int n)
         }
 }
 
+/* All widths, sizes and numbers of rows. */
 static void
-test_keys(void)
+check_all(Kind kind, guint32 seed,
+          void (*check)(int bits, int dim, const float *rows, const float *back, int n))
 {
-    g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
 
     for (gsize b = 0; b < G_N_ELEMENTS(all_bits); b++)
         for (gsize d = 0; d < G_N_ELEMENTS(all_dims); d++)
             for (gsize r = 0; r < G_N_ELEMENTS(all_rows); r++) {
                 g_autofree float *rows = random_rows(rand, all_rows[r], all_dims[d]);
                 g_autofree float *back =
-                    round_trip(KEYS, all_bits[b], all_dims[d], rows, all_rows[r]);
-                check_keys(all_bits[b], all_dims[d], rows, back, all_rows[r]);
+                    round_trip(kind, all_bits[b], all_dims[d], rows, all_rows[r]);
+                check(all_bits[b], all_dims[d], rows, back, all_rows[r]);
             }
+}
+
+static void
+test_keys(void)
+{
+    check_all(KEYS, 1, check_keys);
 }
 
 /* The turn keeps lengths, so a row's error is that of its turned groups: none is worse than the
@@ -141,16 +149,7 @@ check_values(int bits, int dim, const float *rows, const float *back, int n)
 static void
 test_values(void)
 {
-    g_autoptr(GRand) rand = g_rand_new_with_seed(2);
-
-    for (gsize b = 0; b < G_N_ELEMENTS(all_bits); b++)
-        for (gsize d = 0; d < G_N_ELEMENTS(all_dims); d++)
-            for (gsize r = 0; r < G_N_ELEMENTS(all_rows); r++) {
-                g_autofree float *rows = random_rows(rand, all_rows[r], all_dims[d]);
-                g_autofree float *back =
-                    round_trip(VALUES, all_bits[b], all_dims[d], rows, all_rows[r]);
-                check_values(all_bits[b], all_dims[d], rows, back, all_rows[r]);
-            }
+    check_all(VALUES, 2, check_values);
 }
 
 /* Gaussian values, 64 rows: squared error over variance.  The Lloyd-Max quantizer of a known

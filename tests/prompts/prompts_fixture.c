@@ -168,6 +168,27 @@ world_close(World *world)
 
 /* --- processes --- */
 
+void
+two_texts_open(TwoTexts *f, const char *source, gsize n_bytes, PdReadMode mode)
+{
+    g_autofree char *a = fixture_text(n_bytes, 1), *b = fixture_text(200, 2);
+    const TestDocument documents[] = {{PD_KIND_TEXT, "a.txt", a, -1},
+                                      {PD_KIND_TEXT, "b.txt", b, -1}};
+
+    f->dir = fixture_folder();
+    f->model = fixture_model();
+    fixture_add(f->dir, f->model, source, documents, G_N_ELEMENTS(documents));
+    world_open(&f->world, f->dir, f->model, PD_CORPUS_WRITE, mode);
+}
+
+void
+two_texts_close(TwoTexts *f)
+{
+    world_close(&f->world);
+    pd_model_unref(f->model);
+    fixture_remove(f->dir);
+}
+
 int
 fixture_child(const char *argument, ...)
 {

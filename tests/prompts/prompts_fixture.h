@@ -42,6 +42,15 @@ void world_open(World *world, const char *dir, PdModel *model, PdCorpusMode corp
 void world_close(World *world);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(World, world_close)
 
+/* The tiny model's context of two texts, of n_bytes and of 200 bytes, added as `source`. */
+typedef struct {
+    char *dir;
+    PdModel *model;
+    World world;
+} TwoTexts;
+void two_texts_open(TwoTexts *f, const char *source, gsize n_bytes, PdReadMode mode);
+void two_texts_close(TwoTexts *f);
+
 /* Run this program as "--child ARGUMENTS..." (NULL-terminated) and give its wait status. */
 int fixture_child(const char *argument, ...) G_GNUC_NULL_TERMINATED;
 void fixture_assert_done(int wait_status);

@@ -15,24 +15,14 @@
 
 #define ROUNDING 0.035f
 
-typedef struct {
-    char *dir;
-    PdModel *model;
-    World world;
-} Fixture;
+typedef TwoTexts Fixture;
 
 static void
 set_up(Fixture *f, gconstpointer unused)
 {
-    g_autofree char *a = fixture_text(300, 1), *b = fixture_text(200, 2);
-    const TestDocument documents[] = {{PD_KIND_TEXT, "a.txt", a, -1},
-                                      {PD_KIND_TEXT, "b.txt", b, -1}};
     g_autoptr(GError) error = NULL;
 
-    f->dir = fixture_folder();
-    f->model = fixture_model();
-    fixture_add(f->dir, f->model, "/kept", documents, G_N_ELEMENTS(documents));
-    world_open(&f->world, f->dir, f->model, PD_CORPUS_WRITE, PD_READ_SWEPT);
+    two_texts_open(f, "/kept", 300, PD_READ_SWEPT);
     pd_context_warm(f->world.context, NULL, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
 }
@@ -40,9 +30,7 @@ set_up(Fixture *f, gconstpointer unused)
 static void
 tear_down(Fixture *f, gconstpointer unused)
 {
-    world_close(&f->world);
-    pd_model_unref(f->model);
-    fixture_remove(f->dir);
+    two_texts_close(f);
 }
 
 /* Append a passage of segment s to the prompt and the list. */

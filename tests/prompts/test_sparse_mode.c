@@ -17,32 +17,18 @@
 
 static const char question[] = "Which level did the buoy record?";
 
-typedef struct {
-    char *dir;
-    PdModel *model;
-    World world;
-} Fixture;
+typedef TwoTexts Fixture;
 
 static void
 set_up(Fixture *f, gconstpointer n_bytes)
 {
-    g_autofree char *a = fixture_text((gsize)GPOINTER_TO_INT(n_bytes), 1);
-    g_autofree char *b = fixture_text(200, 2);
-    const TestDocument documents[] = {{PD_KIND_TEXT, "a.txt", a, -1},
-                                      {PD_KIND_TEXT, "b.txt", b, -1}};
-
-    f->dir = fixture_folder();
-    f->model = fixture_model();
-    fixture_add(f->dir, f->model, "/sparse", documents, G_N_ELEMENTS(documents));
-    world_open(&f->world, f->dir, f->model, PD_CORPUS_WRITE, PD_READ_SPARSE);
+    two_texts_open(f, "/sparse", (gsize)GPOINTER_TO_INT(n_bytes), PD_READ_SPARSE);
 }
 
 static void
 tear_down(Fixture *f, gconstpointer unused)
 {
-    world_close(&f->world);
-    pd_model_unref(f->model);
-    fixture_remove(f->dir);
+    two_texts_close(f);
 }
 
 static void

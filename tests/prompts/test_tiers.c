@@ -7,23 +7,12 @@
 #include "prompts/segment_kv.h"
 #include "prompts/warm.h"
 
-typedef struct {
-    char *dir;
-    PdModel *model;
-    World world;
-} Fixture;
+typedef TwoTexts Fixture;
 
 static void
 set_up(Fixture *f, gconstpointer unused)
 {
-    g_autofree char *a = fixture_text(300, 1), *b = fixture_text(200, 2);
-    const TestDocument documents[] = {{PD_KIND_TEXT, "a.txt", a, -1},
-                                      {PD_KIND_TEXT, "b.txt", b, -1}};
-
-    f->dir = fixture_folder();
-    f->model = fixture_model();
-    fixture_add(f->dir, f->model, "/tiers", documents, G_N_ELEMENTS(documents));
-    world_open(&f->world, f->dir, f->model, PD_CORPUS_WRITE, PD_READ_SWEPT);
+    two_texts_open(f, "/tiers", 300, PD_READ_SWEPT);
     /* one head of the first layer: encoding ends before the model's last layer */
     f->world.context->profile.retrieval[0] = (PdHead){0, 0};
     f->world.context->profile.n_retrieval = 1;
@@ -32,9 +21,7 @@ set_up(Fixture *f, gconstpointer unused)
 static void
 tear_down(Fixture *f, gconstpointer unused)
 {
-    world_close(&f->world);
-    pd_model_unref(f->model);
-    fixture_remove(f->dir);
+    two_texts_close(f);
 }
 
 static PdWarmReport

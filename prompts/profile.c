@@ -53,6 +53,8 @@ static const GateRow gate_rows[] = {
     /* Qwen2.5-Coder, 0.5B and 1.5B */
     {"qwen2", 24, 896, 4, 4, 0.0061, 0.975},
     {"qwen2", 28, 1536, 4, 4, 0.0017, 0.992},
+    /* SmolLM2-135M */
+    {"llama", 30, 576, 4, 4, 0.0060, 0.979},
 };
 
 static void

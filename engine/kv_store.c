@@ -5,10 +5,10 @@
  *   kv_pack(pack, n_bytes)    where the last committed record of each pack ends
  *   kv_record(key, kind, pack, offset, n_bytes, crc, owner)      owner: since layout 2
  *
- * A record is written and synced before its row is inserted; a row never points at bytes that are
- * not there.  A pack whose size differs from its row has a tail that was never committed: nobody
- * writes to it again.  A pack that no row points into is deleted by the next writer; its kv_pack
- * row stays, so that its number is not used twice.
+ * Records are written and synced before their rows are inserted, a group of them at a time; a row
+ * never points at bytes that are not there.  A pack whose size differs from its row has a tail that
+ * was never committed: nobody writes to it again.  A pack that no row points into is deleted by the
+ * next writer; its kv_pack row stays, so that its number is not used twice.
  *
  * Inside a transaction of the caller the rows are committed with it; a rollback leaves dead bytes
  * in the pack and nothing else.
@@ -348,12 +348,10 @@ begin_pack(PdKvStore *store, GError **error)
     return store->writer != NULL;
 }
 
-/* A writer whose pack has room for the record. */
+/* A writer whose pack has room for so many bytes. */
 static gboolean
-ensure_writer(PdKvStore *store, guint64 n_bytes, GError **error)
+ensure_writer(PdKvStore *store, guint64 needed, GError **error)
 {
-    const guint64 needed = pd_kv_pack_record_bytes(n_bytes);
-
     if (!store->writer && !begin_pack(store, error))
         return FALSE;
     if (pd_kv_pack_writer_end(store->writer) + needed > store->pack_cap &&
@@ -365,113 +363,184 @@ ensure_writer(PdKvStore *store, guint64 n_bytes, GError **error)
     return store->writer != NULL;
 }
 
+/* A record of a group and where it went. */
+typedef struct {
+    const PdKvRecord *record;
+    PdKvPlace place;
+} Put;
+
 static gboolean
-insert_rows(PdKvStore *store, const guint8 *key, const PdKvPlace *place, gboolean *inserted,
-            GError **error)
+run_to_end(PdKvStore *store, PdKvStmt *stmt, GError **error)
 {
-    g_autoptr(PdKvStmt) pack = pd_kv_prepare(
-        store,
-        "INSERT INTO kv_pack VALUES (?, ?) ON CONFLICT DO UPDATE SET n_bytes = excluded.n_bytes",
-        error);
-    g_autoptr(PdKvStmt) record = NULL;
     int rc;
 
-    if (pack)
-        record = pd_kv_prepare(store,
-                               "INSERT INTO kv_record VALUES (?, ?, ?, ?, ?, ?, ?) "
-                               "ON CONFLICT DO NOTHING RETURNING 1",
-                               error);
-    if (!record)
-        return FALSE;
-    sqlite3_bind_int64(pack, 1, place->pack);
-    sqlite3_bind_int64(pack, 2, (gint64)pd_kv_pack_writer_end(store->writer));
-    sqlite3_bind_blob(record, 1, key, PD_KV_KEY_BYTES, SQLITE_STATIC);
-    sqlite3_bind_text(record, 2, place->kind, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(record, 3, place->pack);
-    sqlite3_bind_int64(record, 4, (gint64)place->offset);
-    sqlite3_bind_int64(record, 5, (gint64)place->n_bytes);
-    sqlite3_bind_int64(record, 6, place->crc);
-    if (!pd_kv_no_owner(place))
-        sqlite3_bind_blob(record, 7, place->owner, PD_KV_KEY_BYTES, SQLITE_STATIC);
-    if (sqlite3_step(pack) != SQLITE_DONE)
-        return pd_kv_fail_db(store, error);
-    rc = sqlite3_step(record);
-    *inserted = rc == SQLITE_ROW;
-    if (rc == SQLITE_ROW)
-        rc = sqlite3_step(record);
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+        ;
+    sqlite3_reset(stmt);
     return rc == SQLITE_DONE || pd_kv_fail_db(store, error);
 }
 
-/* Both rows or none; *inserted is FALSE on failure, and if another writer has stored the key
- * meanwhile. */
+/* The end of the writer's pack. */
 static gboolean
-commit_rows(PdKvStore *store, const guint8 *key, const PdKvPlace *place, gboolean *inserted,
-            GError **error)
+update_pack_row(PdKvStore *store, GError **error)
 {
-    gboolean ok;
+    g_autoptr(PdKvStmt) stmt = pd_kv_prepare(
+        store,
+        "INSERT INTO kv_pack VALUES (?, ?) ON CONFLICT DO UPDATE SET n_bytes = excluded.n_bytes",
+        error);
 
-    *inserted = FALSE;
+    if (!stmt)
+        return FALSE;
+    sqlite3_bind_int64(stmt, 1, pd_kv_pack_writer_number(store->writer));
+    sqlite3_bind_int64(stmt, 2, (gint64)pd_kv_pack_writer_end(store->writer));
+    return run_to_end(store, stmt, error);
+}
+
+static void
+bind_record(PdKvStmt *stmt, const Put *put)
+{
+    const PdKvPlace *place = &put->place;
+
+    sqlite3_bind_blob(stmt, 1, put->record->key, PD_KV_KEY_BYTES, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, place->kind, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 3, place->pack);
+    sqlite3_bind_int64(stmt, 4, (gint64)place->offset);
+    sqlite3_bind_int64(stmt, 5, (gint64)place->n_bytes);
+    sqlite3_bind_int64(stmt, 6, place->crc);
+    if (pd_kv_no_owner(place))
+        sqlite3_bind_null(stmt, 7);
+    else
+        sqlite3_bind_blob(stmt, 7, place->owner, PD_KV_KEY_BYTES, SQLITE_STATIC);
+}
+
+/* *n_inserted: without those that another writer has stored meanwhile. */
+static gboolean
+insert_rows(PdKvStore *store, GArray *puts, guint *n_inserted, GError **error)
+{
+    g_autoptr(PdKvStmt) insert = NULL, delete = NULL;
+
+    if (!update_pack_row(store, error))
+        return FALSE;
+    insert = pd_kv_prepare(
+        store, "INSERT INTO kv_record VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", error);
+    if (insert)
+        delete = pd_kv_prepare(store, "DELETE FROM kv_record WHERE key = ?", error);
+    if (!delete)
+        return FALSE;
+    for (guint i = 0; i < puts->len; i++) {
+        const Put *put = &g_array_index(puts, Put, i);
+
+        bind_record(insert, put);
+        if (!run_to_end(store, insert, error))
+            return FALSE;
+        *n_inserted += (guint)sqlite3_changes(store->db);
+        if (!put->record->replaces)
+            continue;
+        sqlite3_bind_blob(delete, 1, put->record->replaces, PD_KV_KEY_BYTES, SQLITE_STATIC);
+        if (!run_to_end(store, delete, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* All rows or none; *n_inserted is 0 on failure. */
+static gboolean
+commit_rows(PdKvStore *store, GArray *puts, guint *n_inserted, GError **error)
+{
+    *n_inserted = 0;
     if (!pd_kv_sql(store, "SAVEPOINT kv_put", error))
         return FALSE;
-    ok = insert_rows(store, key, place, inserted, error);
-    if (ok && *inserted && pd_kv_sql(store, "RELEASE kv_put", error))
+    if (insert_rows(store, puts, n_inserted, error) && pd_kv_sql(store, "RELEASE kv_put", error))
         return TRUE;
-    ok = ok && !*inserted;
-    *inserted = FALSE;
+    *n_inserted = 0;
     pd_kv_sql(store, "ROLLBACK TO kv_put", NULL);
     pd_kv_sql(store, "RELEASE kv_put", NULL);
+    return FALSE;
+}
+
+/* Those of the group that are not there yet, each key once. */
+static GArray *
+find_missing(PdKvStore *store, const PdKvRecord *records, guint n, guint64 *n_pack_bytes)
+{
+    g_autoptr(GHashTable) keys =
+        g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
+    GArray *puts = g_array_new(FALSE, TRUE, sizeof(Put));
+
+    *n_pack_bytes = 0;
+    for (guint i = 0; i < n; i++) {
+        Put put = {.record = &records[i]};
+        PdKvPlace there;
+
+        if (find_place(store, records[i].key, &there, NULL) ||
+            !g_hash_table_add(keys, g_bytes_new_static(records[i].key, PD_KV_KEY_BYTES)))
+            continue;
+        g_strlcpy(put.place.kind, records[i].kind, sizeof put.place.kind);
+        if (records[i].owner)
+            memcpy(put.place.owner, records[i].owner, PD_KV_KEY_BYTES);
+        *n_pack_bytes += pd_kv_pack_record_bytes(records[i].n_bytes);
+        g_array_append_val(puts, put);
+    }
+    return puts;
+}
+
+/* Written and synced; on failure the pack is as it was and the writer gone. */
+static gboolean
+append_all(PdKvStore *store, GArray *puts, guint64 start, GError **error)
+{
+    gboolean ok = TRUE;
+
+    for (guint i = 0; ok && i < puts->len; i++) {
+        Put *put = &g_array_index(puts, Put, i);
+        ok = pd_kv_pack_writer_append(store->writer, put->record->key, put->record->data,
+                                      put->record->n_bytes, store->io, &put->place, error);
+    }
+    if (!ok)
+        pd_kv_pack_writer_cut(store->writer, start);
+    ok = ok && pd_kv_pack_writer_sync(store->writer, start, store->io, error);
+    /* After a failed sync the kernel may have forgotten which pages are dirty. */
+    if (!ok)
+        g_clear_pointer(&store->writer, pd_kv_pack_writer_free);
     return ok;
 }
 
 static gboolean
-put_locked(PdKvStore *store, const guint8 *key, const char *kind, const guint8 *owner,
-           const void *data, gsize n_bytes, GError **error)
+put_locked(PdKvStore *store, const PdKvRecord *records, guint n, GError **error)
 {
-    PdKvPlace place, there;
-    gboolean inserted = FALSE, ok;
-    guint64 start;
+    guint64 n_pack_bytes, start;
+    g_autoptr(GArray) puts = find_missing(store, records, n, &n_pack_bytes);
+    guint n_inserted;
+    gboolean ok;
 
-    if (find_place(store, key, &there, NULL))
+    if (puts->len == 0)
         return TRUE;
-    place = (PdKvPlace){0};
-    g_strlcpy(place.kind, kind, sizeof place.kind);
-    if (owner)
-        memcpy(place.owner, owner, PD_KV_KEY_BYTES);
-    if (!ensure_writer(store, n_bytes, error))
+    if (!ensure_writer(store, n_pack_bytes, error))
         return FALSE;
     start = pd_kv_pack_writer_end(store->writer);
-    ok = pd_kv_pack_writer_append(store->writer, key, data, n_bytes, store->io, &place, error) &&
-         pd_kv_pack_writer_sync(store->writer, start, store->io, error);
-    if (!ok) {
-        /* After a failed sync the kernel may have forgotten which pages are dirty. */
-        g_clear_pointer(&store->writer, pd_kv_pack_writer_free);
+    if (!append_all(store, puts, start, error))
         return FALSE;
-    }
-    ok = commit_rows(store, key, &place, &inserted, error);
-    if (!inserted && !pd_kv_pack_writer_cut(store->writer, start))
+    ok = commit_rows(store, puts, &n_inserted, error);
+    if (n_inserted == 0 && !pd_kv_pack_writer_cut(store->writer, start))
         g_clear_pointer(&store->writer, pd_kv_pack_writer_free);
     return ok;
 }
 
 gboolean
-pd_kv_store_put_owned(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], const char *kind,
-                      const guint8 owner[PD_KV_KEY_BYTES], const void *data, gsize n_bytes,
-                      GError **error)
+pd_kv_store_put_many(PdKvStore *store, const PdKvRecord *records, guint n, GError **error)
 {
     g_autoptr(GMutexLocker) locker = NULL;
 
-    g_assert(strlen(kind) < PD_KV_KIND_BYTES);
+    for (guint i = 0; i < n; i++)
+        g_assert(strlen(records[i].kind) < PD_KV_KIND_BYTES);
     if (store->read_only)
         return pd_kv_fail_read_only(store, error);
     locker = g_mutex_locker_new(&store->lock);
-    return put_locked(store, key, kind, owner, data, n_bytes, error);
+    return put_locked(store, records, n, error);
 }
 
 gboolean
-pd_kv_store_put(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], const char *kind,
-                const void *data, gsize n_bytes, GError **error)
+pd_kv_store_put(PdKvStore *store, const PdKvRecord *record, GError **error)
 {
-    return pd_kv_store_put_owned(store, key, kind, NULL, data, n_bytes, error);
+    return pd_kv_store_put_many(store, record, 1, error);
 }
 
 gboolean

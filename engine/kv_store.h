@@ -26,18 +26,27 @@ void pd_kv_store_free(PdKvStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdKvStore, pd_kv_store_free)
 
 gboolean pd_kv_store_has(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES]);
-/* Any function may be called from any thread.  put returns when the record and its row are on the
- * disk, or, inside a transaction of the caller, when the record is; the row follows with the
- * transaction.  A failed write leaves no trace and names the pack and the bytes it needed.
+/* One record to be kept.  kind: one word for listings ("segment", "prefix").  owner: a hash of what
+ * the record was made from, by which pd_kv_store_gc can tell whether that is still there; NULL:
+ * none, and such a record is never taken for garbage.  replaces: the key of a record that this one
+ * makes superfluous; NULL: none. */
+typedef struct {
+    const guint8 *key; /* PD_KV_KEY_BYTES, as owner and replaces */
+    const guint8 *owner;
+    const guint8 *replaces;
+    const char *kind;
+    const void *data;
+    gsize n_bytes;
+} PdKvRecord;
+
+/* Any function may be called from any thread.  put returns when the records and their rows are
+ * committed, or, inside a transaction of the caller, when the records are on the disk; the rows
+ * follow with the transaction.  All of them or none: a group costs one sync and one transaction.  A
+ * failed write leaves no trace and names the pack and the bytes it needed.
  *
- * Write once; a key that is there already is left as it is. kind: one word for listings ("segment",
- * "prefix").  owner: a hash of what the record was made from, by which pd_kv_store_gc can tell
- * whether that is still there; put gives none, and such a record is never taken for garbage. */
-gboolean pd_kv_store_put(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], const char *kind,
-                         const void *data, gsize n_bytes, GError **error);
-gboolean pd_kv_store_put_owned(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES],
-                               const char *kind, const guint8 owner[PD_KV_KEY_BYTES],
-                               const void *data, gsize n_bytes, GError **error);
+ * Write once; a key that is there already, or earlier in the group, is left as it is. */
+gboolean pd_kv_store_put_many(PdKvStore *store, const PdKvRecord *records, guint n, GError **error);
+gboolean pd_kv_store_put(PdKvStore *store, const PdKvRecord *record, GError **error);
 /* Mapped, checked bytes; unref when done.  NOT_FOUND or CORRUPT. */
 GBytes *pd_kv_store_get(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], GError **error);
 gboolean pd_kv_store_drop(PdKvStore *store, const guint8 key[PD_KV_KEY_BYTES], GError **error);

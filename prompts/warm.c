@@ -5,8 +5,9 @@
  * index record of the same segment superfluous: it is dropped.
  *
  * Segments are encoded in groups: their rows share one pass over the weights, each in a sequence of
- * its own that starts with the same prefix rows.  A record is kept as soon as its group is done, so
- * a kill loses at most one group.
+ * its own that starts with the same prefix rows.  Finished records wait until there is enough for
+ * one commit (PD_WARM_COMMIT_ROWS), so a kill loses at most those and the group at work; whatever
+ * else ends the reading, they are committed first.
  */
 #include "prompts/warm.h"
 
@@ -16,10 +17,12 @@
 #include "prompts/segment_kv.h"
 #include "prompts/whole.h"
 
-/* A segment that waits for its group. */
+/* A segment that waits for its group; then its record, that waits to be committed. */
 typedef struct {
     const PdContextSegment *segment;
     guint8 key[PD_KV_KEY_BYTES];
+    guint8 owner[PD_KV_KEY_BYTES];
+    guint8 replaces[PD_KV_KEY_BYTES]; /* full tier: the index record of the same segment */
     guint8 *record;
     gsize n_bytes;
     PdSegmentKvWriter *writer;
@@ -33,6 +36,10 @@ typedef struct {
     Pending group[PD_WARM_SEQUENCES];
     int n_group;
     guint n_group_rows;
+    GArray *finished; /* Pending */
+    guint n_finished_rows;
+    gsize n_finished_bytes;
+    GHashTable *under_way; /* keys (GBytes) of the group and of what is finished */
     PdWarmReport *report;
     PdWarmProgress progress;
     gpointer user_data;
@@ -41,13 +48,20 @@ typedef struct {
 } Warm;
 
 static void
+clear_pending(gpointer data)
+{
+    Pending *pending = data;
+
+    g_clear_pointer(&pending->writer, pd_segment_kv_writer_free);
+    g_clear_pointer(&pending->record, g_free);
+    g_clear_pointer(&pending->tokens, g_array_unref);
+}
+
+static void
 clear_group(Warm *warm)
 {
-    for (int i = 0; i < warm->n_group; i++) {
-        g_clear_pointer(&warm->group[i].writer, pd_segment_kv_writer_free);
-        g_clear_pointer(&warm->group[i].record, g_free);
-        g_clear_pointer(&warm->group[i].tokens, g_array_unref);
-    }
+    for (int i = 0; i < warm->n_group; i++)
+        clear_pending(&warm->group[i]);
     warm->n_group = 0;
     warm->n_group_rows = 0;
 }
@@ -86,30 +100,56 @@ on_rows(guint64 done, guint64 total, gpointer user_data)
     return TRUE;
 }
 
-/* Keep a finished record, and drop what it replaces. */
+/* Keep the finished records, all in one transaction, and drop what they replace. */
 static gboolean
-keep_record(Warm *warm, const Pending *pending, GError **error)
+commit_finished(Warm *warm, GError **error)
 {
-    PdContext *context = warm->context;
-    guint8 key[PD_KV_KEY_BYTES], owner[PD_KV_KEY_BYTES];
+    guint n = warm->finished->len;
+    g_autofree PdKvRecord *records = g_new0(PdKvRecord, n);
 
-    pd_owner_segment(pending->segment->header, pending->segment->row->ids,
-                     pending->segment->row->n_tokens, owner);
-    if (!pd_kv_store_put_owned(context->store, pending->key, "segment", owner, pending->record,
-                               pending->n_bytes, error))
+    for (guint i = 0; i < n; i++) {
+        const Pending *done = &g_array_index(warm->finished, Pending, i);
+
+        records[i] = (PdKvRecord){.key = done->key,
+                                  .owner = done->owner,
+                                  .kind = "segment",
+                                  .data = done->record,
+                                  .n_bytes = done->n_bytes};
+        if (warm->context->tier == PD_KV_FULL)
+            records[i].replaces = done->replaces;
+    }
+    if (!pd_kv_store_put_many(warm->context->store, records, n, error))
         return FALSE;
-    warm->report->n_bytes_written += pending->n_bytes;
-    warm->report->n_tokens_encoded += pending->tokens->len;
-    warm->done += pending->tokens->len;
-    if (context->tier != PD_KV_FULL)
-        return TRUE;
-    if (!pd_segment_kv_key_of_tier(context, pending->segment, PD_KV_INDEX, key, warm->cancellable,
-                                   error))
-        return FALSE;
-    return !pd_kv_store_has(context->store, key) || pd_kv_store_drop(context->store, key, error);
+    for (guint i = 0; i < n; i++)
+        warm->report->n_tokens_encoded += g_array_index(warm->finished, Pending, i).tokens->len;
+    warm->report->n_bytes_written += warm->n_finished_bytes;
+    g_array_set_size(warm->finished, 0);
+    g_hash_table_remove_all(warm->under_way);
+    warm->n_finished_rows = 0;
+    warm->n_finished_bytes = 0;
+    return TRUE;
 }
 
-/* Encode the waiting segments and keep their records. */
+/* The group's records are whole. */
+static void
+finish_group(Warm *warm)
+{
+    for (int i = 0; i < warm->n_group; i++) {
+        Pending *pending = &warm->group[i];
+
+        pd_owner_segment(pending->segment->header, pending->segment->row->ids,
+                         pending->segment->row->n_tokens, pending->owner);
+        g_clear_pointer(&pending->writer, pd_segment_kv_writer_free);
+        warm->n_finished_rows += pending->tokens->len;
+        warm->n_finished_bytes += pending->n_bytes;
+        warm->done += pending->tokens->len;
+        g_array_append_val(warm->finished, *pending);
+    }
+    warm->n_group = 0;
+    warm->n_group_rows = 0;
+}
+
+/* Encode the waiting segments. */
 static gboolean
 flush_group(Warm *warm, GError **error)
 {
@@ -127,11 +167,10 @@ flush_group(Warm *warm, GError **error)
     if (!pd_session_run(warm->session, runs, warm->n_group, warm->cancellable, on_rows, warm,
                         error))
         return FALSE;
-    for (int i = 0; i < warm->n_group; i++)
-        if (!keep_record(warm, &warm->group[i], error))
-            return FALSE;
-    clear_group(warm);
-    return TRUE;
+    finish_group(warm);
+    return (warm->n_finished_rows < PD_WARM_COMMIT_ROWS &&
+            warm->n_finished_bytes < PD_WARM_COMMIT_BYTES) ||
+           commit_finished(warm, error);
 }
 
 /* Put the prefix rows at the start of every sequence. */
@@ -181,31 +220,52 @@ add_to_group(Warm *warm, const PdContextSegment *segment, const guint8 *key, GEr
 {
     const PdModelShape *shape = pd_model_shape(warm->context->model);
     guint n_header = segment->header_ids->len, n_rows = n_header + segment->row->n_tokens;
-    Pending *pending;
+    Pending pending = {.segment = segment};
 
     if (!warm->session && !start_session(warm, error))
         return FALSE;
     if (warm->n_group == PD_WARM_SEQUENCES || warm->n_group_rows + n_rows > PD_WARM_GROUP_ROWS)
         if (!flush_group(warm, error))
             return FALSE;
-    pending = &warm->group[warm->n_group];
-    pending->segment = segment;
-    memcpy(pending->key, key, PD_KV_KEY_BYTES);
-    pending->n_bytes = pd_segment_kv_bytes(shape, &warm->format, n_rows, n_header);
-    pending->record = pd_segment_kv_new(shape, &warm->format, n_rows, n_header);
-    if (pending->record)
-        pending->writer = pd_segment_kv_writer_new(pending->record);
-    if (!pending->writer) {
-        g_clear_pointer(&pending->record, g_free);
+    memcpy(pending.key, key, PD_KV_KEY_BYTES);
+    if (warm->context->tier == PD_KV_FULL &&
+        !pd_segment_kv_key_of_tier(warm->context, segment, PD_KV_INDEX, pending.replaces,
+                                   warm->cancellable, error))
+        return FALSE;
+    pending.n_bytes = pd_segment_kv_bytes(shape, &warm->format, n_rows, n_header);
+    pending.record = pd_segment_kv_new(shape, &warm->format, n_rows, n_header);
+    if (pending.record)
+        pending.writer = pd_segment_kv_writer_new(pending.record);
+    if (!pending.writer) {
+        clear_pending(&pending);
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
                     "no memory for the KV of a segment of %u tokens", n_rows);
         return FALSE;
     }
-    pending->tokens = g_array_new(FALSE, FALSE, sizeof(gint32));
-    g_array_append_vals(pending->tokens, segment->header_ids->data, segment->header_ids->len);
-    g_array_append_vals(pending->tokens, segment->row->ids, segment->row->n_tokens);
-    warm->n_group++;
+    pending.tokens = g_array_new(FALSE, FALSE, sizeof(gint32));
+    g_array_append_vals(pending.tokens, segment->header_ids->data, segment->header_ids->len);
+    g_array_append_vals(pending.tokens, segment->row->ids, segment->row->n_tokens);
+    g_hash_table_add(warm->under_way, g_bytes_new(key, PD_KV_KEY_BYTES));
+    warm->group[warm->n_group++] = pending;
     warm->n_group_rows += n_rows;
+    return TRUE;
+}
+
+/* Is there a record that serves, or will there be one (an equal segment came before)?  If not, key
+ * is the segment's. */
+static gboolean
+is_served(Warm *warm, const PdContextSegment *segment, guint8 key[PD_KV_KEY_BYTES],
+          gboolean *served, GError **error)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new_static(key, PD_KV_KEY_BYTES);
+
+    if (!pd_segment_kv_has(warm->context, segment, served, warm->cancellable, error))
+        return FALSE;
+    if (*served)
+        return TRUE;
+    if (!pd_segment_kv_key(warm->context, segment, key, warm->cancellable, error))
+        return FALSE;
+    *served = g_hash_table_contains(warm->under_way, bytes);
     return TRUE;
 }
 
@@ -217,21 +277,38 @@ warm_segments(Warm *warm, GError **error)
     for (guint i = 0; i < segments->len; i++) {
         PdContextSegment *segment = &g_array_index(segments, PdContextSegment, i);
         guint8 key[PD_KV_KEY_BYTES];
-        gboolean has;
+        gboolean served;
 
-        if (!pd_segment_kv_has(warm->context, segment, &has, warm->cancellable, error))
+        if (!is_served(warm, segment, key, &served, error))
             return FALSE;
-        if (has) {
+        if (served) {
             guint n = segment->header_ids->len + segment->row->n_tokens;
             warm->report->n_tokens_reused += n;
             warm->done += n;
             continue;
         }
-        if (!pd_segment_kv_key(warm->context, segment, key, warm->cancellable, error) ||
-            !add_to_group(warm, segment, key, error))
+        if (!add_to_group(warm, segment, key, error))
             return FALSE;
     }
     return flush_group(warm, error);
+}
+
+/* What is finished is committed, whatever ended the reading. */
+static gboolean
+warm_swept(Warm *warm, GError **error)
+{
+    gboolean ok;
+
+    warm->finished = g_array_new(FALSE, FALSE, sizeof(Pending));
+    g_array_set_clear_func(warm->finished, clear_pending);
+    warm->under_way =
+        g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
+    ok = warm_segments(warm, error);
+    ok = commit_finished(warm, ok ? error : NULL) && ok;
+    clear_group(warm);
+    g_array_unref(warm->finished);
+    g_hash_table_unref(warm->under_way);
+    return ok;
 }
 
 static gboolean
@@ -269,9 +346,8 @@ pd_context_warm(PdContext *context, PdWarmReport *report, PdWarmProgress progres
                  .cancellable = cancellable};
     gint64 started = g_get_monotonic_time();
     gboolean ok =
-        context->mode == PD_READ_SWEPT ? warm_segments(&warm, error) : warm_whole(&warm, error);
+        context->mode == PD_READ_SWEPT ? warm_swept(&warm, error) : warm_whole(&warm, error);
 
-    clear_group(&warm);
     g_clear_pointer(&warm.session, pd_session_free);
     warm.report->seconds = (g_get_monotonic_time() - started) / 1e6;
     return ok;

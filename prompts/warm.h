@@ -7,6 +7,10 @@
 /* Segments of a group are encoded side by side, in as many sequences, up to so many rows. */
 #define PD_WARM_SEQUENCES 4
 #define PD_WARM_GROUP_ROWS 2048
+/* Finished records are committed together when they have one of these: small ones would else cost
+ * a sync each. */
+#define PD_WARM_COMMIT_ROWS 2048
+#define PD_WARM_COMMIT_BYTES (16u << 20)
 
 typedef struct {
     guint64 n_tokens_reused;

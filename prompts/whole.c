@@ -231,7 +231,11 @@ read_chunk(PdContext *context, PdSession *session, GArray *tokens, guint first, 
     }
     pd_session_save_rows(session, 0, (int)first, (int)n, rows);
     report->n_bytes_written += n_bytes;
-    return pd_kv_store_put_owned(context->store, key, "whole", owner, rows, n_bytes, error);
+    return pd_kv_store_put(
+        context->store,
+        &(PdKvRecord){
+            .key = key, .owner = owner, .kind = "whole", .data = rows, .n_bytes = n_bytes},
+        error);
 }
 
 gboolean

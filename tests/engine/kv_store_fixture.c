@@ -100,7 +100,11 @@ put(PdKvStore *store, guint i, GError **error)
     g_autoptr(GBytes) payload = make_payload(i, size_of(i));
 
     make_key(i, key);
-    return pd_kv_store_put(store, key, "segment", g_bytes_get_data(payload, NULL), size_of(i),
+    return pd_kv_store_put(store,
+                           &(PdKvRecord){.key = key,
+                                         .kind = "segment",
+                                         .data = g_bytes_get_data(payload, NULL),
+                                         .n_bytes = size_of(i)},
                            error);
 }
 

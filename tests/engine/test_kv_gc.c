@@ -30,8 +30,13 @@ put_owned(PdKvStore *store, guint i)
     make_key(i, key);
     make_key(i, owner);
     owner[31] = 1;
-    pd_kv_store_put_owned(store, key, "segment", i % 10 == 9 ? NULL : owner,
-                          g_bytes_get_data(payload, NULL), size_of(i), &error);
+    pd_kv_store_put(store,
+                    &(PdKvRecord){.key = key,
+                                  .owner = i % 10 == 9 ? NULL : owner,
+                                  .kind = "segment",
+                                  .data = g_bytes_get_data(payload, NULL),
+                                  .n_bytes = size_of(i)},
+                    &error);
     g_assert_no_error(error);
 }
 

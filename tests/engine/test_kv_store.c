@@ -359,7 +359,118 @@ test_rolled_back(Fixture *f, gconstpointer data)
     g_assert_cmpuint(verify(store, FALSE).n_corrupt, ==, 0);
 }
 
+typedef struct {
+    guint8 keys[8][PD_KV_KEY_BYTES];
+    GBytes *payloads[8];
+    PdKvRecord records[8];
+} Group;
+
+/* Records first to first + n - 1. */
+static void
+group_init(Group *group, guint first, guint n)
+{
+    for (guint i = 0; i < n; i++) {
+        make_key(first + i, group->keys[i]);
+        group->payloads[i] = make_payload(first + i, size_of(first + i));
+        group->records[i] = (PdKvRecord){.key = group->keys[i],
+                                         .kind = "segment",
+                                         .data = g_bytes_get_data(group->payloads[i], NULL),
+                                         .n_bytes = size_of(first + i)};
+    }
+}
+
+static void
+group_clear(Group *group)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(group->payloads); i++)
+        g_clear_pointer(&group->payloads[i], g_bytes_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Group, group_clear)
+
+static guint n_syncs;
+
+static int
+counting_fdatasync(int fd)
+{
+    n_syncs++;
+    return fdatasync(fd);
+}
+
+static int
+count_commit(void *n_commits)
+{
+    ++*(int *)n_commits;
+    return 0;
+}
+
+/* A group is one sync and one transaction; what was there, or comes twice, is written once. */
+static void
+test_group(Fixture *f, gconstpointer data)
+{
+    static const PdKvIo io = {pwrite, counting_fdatasync};
+    g_autoptr(PdKvStore) store = open_store(f);
+    g_auto(Group) group = {0};
+    g_autoptr(GError) error = NULL;
+    guint8 old[PD_KV_KEY_BYTES];
+    int n_commits = 0;
+
+    assert_put(store, 2); /* as the group's third */
+    assert_put(store, 50);
+    make_key(50, old);
+    group_init(&group, 0, 7);
+    group.records[7] = group.records[0];
+    group.records[3].replaces = old;
+    pd_kv_store_set_io(store, &io);
+    sqlite3_commit_hook(f->db, count_commit, &n_commits);
+    n_syncs = 0;
+    pd_kv_store_put_many(store, group.records, 8, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(n_syncs, ==, 1);
+    g_assert_cmpint(n_commits, ==, 1);
+    for (guint i = 0; i < 7; i++)
+        assert_record(store, i);
+    g_assert_false(has(store, 50));
+    g_assert_cmpuint(verify(store, FALSE).n_records, ==, 7);
+    pd_kv_store_put_many(store, group.records, 8, &error);
+    pd_kv_store_put_many(store, group.records, 0, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(n_syncs, ==, 1);
+    sqlite3_commit_hook(f->db, NULL, NULL);
+}
+
 /* ---- failing writes ---- */
+
+/* Any call that a group makes fails: none of it is there, and its bytes are given back. */
+static void
+test_group_disk_full(Fixture *f, gconstpointer data)
+{
+    gboolean done = FALSE;
+
+    for (guint k = 0; !done; k++) {
+        g_autoptr(PdKvStore) store = open_store(f);
+        g_auto(Group) group = {0};
+        g_autoptr(GError) error = NULL;
+        PdKvStats before = verify(store, FALSE), after;
+
+        group_init(&group, 100 * (k + 1), 5);
+        pd_kv_store_set_io(store, &faulty_io);
+        io_damage = IO_FULL;
+        n_io_calls = k;
+        done = pd_kv_store_put_many(store, group.records, 5, &error);
+        n_io_calls = G_MAXUINT;
+        if (done)
+            break;
+        g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO);
+        after = verify(store, FALSE);
+        g_assert_cmpuint(after.n_records, ==, before.n_records);
+        g_assert_cmpuint(after.n_pack_bytes, <=, before.n_pack_bytes + 512);
+        for (guint i = 0; i < 5; i++)
+            g_assert_false(has(store, 100 * (k + 1) + i));
+        pd_kv_store_put_many(store, group.records, 5, &error);
+        for (guint i = 0; i < 5; i++)
+            assert_record(store, 100 * (k + 1) + i);
+    }
+}
 
 /* The disk is full at the k-th call, for every k: an error that names the pack, nothing committed,
  * nothing left behind; with room again the same put succeeds. */
@@ -548,6 +659,8 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/crc32c", test_crc32c);
 #define ADD(path, func) g_test_add(path, Fixture, NULL, set_up, func, tear_down)
+    ADD("/kv_store/group", test_group);
+    ADD("/kv_store/group-disk-full", test_group_disk_full);
     ADD("/kv_store/reopen", test_reopen);
     ADD("/kv_store/bytes_outlive_store", test_bytes_outlive_store);
     ADD("/kv_store/pack_cap", test_pack_cap);

@@ -112,6 +112,61 @@ pack_path(Fixture *f, const char *name)
     return g_build_filename(f->dir, "kv", name, NULL);
 }
 
+static void
+cancel_at(guint64 done, guint64 total, gpointer cancellable)
+{
+    if (done >= total / 2)
+        g_cancellable_cancel(cancellable);
+}
+
+/* Ctrl-C: small records wait for each other to be committed, but what is finished is kept. */
+static void
+test_cancelled(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    g_autoptr(GError) error = NULL;
+    PdWarmReport report;
+    g_auto(World) world = {0};
+
+    add_documents(f, "/cancelled", 30, 40, -1);
+    world_open(&world, f->dir, f->model, PD_CORPUS_WRITE, PD_READ_SWEPT);
+    g_assert_cmpuint(world.context->n_tokens, <, PD_WARM_COMMIT_ROWS);
+    g_assert_false(
+        pd_context_warm(world.context, &report, cancel_at, cancellable, cancellable, &error));
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED);
+    /* At most the group at work is lost. */
+    g_assert_cmpuint(report.n_tokens_encoded, >=,
+                     world.context->n_tokens / 2 -
+                         PD_WARM_SEQUENCES * world.context->n_tokens / 30 - 100);
+    g_assert_cmpuint(count_warm(&world), ==, report.n_tokens_encoded);
+    g_assert_cmpuint(n_corrupt(&world, FALSE), ==, 0);
+    g_assert_cmpuint(warm(&world).n_tokens_reused, ==, report.n_tokens_encoded);
+}
+
+/* Equal segments are read once, also when they come close together. */
+static void
+test_equal(Fixture *f, gconstpointer unused)
+{
+    static const TestDocument twice[] = {{PD_KIND_TEXT, "a.txt", "The gauge. The gauge.", -1}};
+    g_auto(World) world = {0};
+    PdContextSegment *first;
+    PdWarmReport report;
+
+    fixture_add(f->dir, f->model, "/equal", twice, G_N_ELEMENTS(twice));
+    world_open(&world, f->dir, f->model, PD_CORPUS_WRITE, PD_READ_SWEPT);
+    g_array_set_clear_func(world.context->segments, NULL); /* one header for all */
+    for (int i = 0; i < 9; i++) {
+        PdContextSegment copy = g_array_index(world.context->segments, PdContextSegment, 0);
+        g_array_append_val(world.context->segments, copy);
+    }
+    first = &g_array_index(world.context->segments, PdContextSegment, 0);
+    report = warm(&world);
+    g_assert_cmpuint(report.n_tokens_encoded, ==, first->row->n_tokens + first->header_ids->len);
+    g_assert_cmpuint(report.n_tokens_reused, ==, 9 * report.n_tokens_encoded);
+    g_free(first->header);
+    g_array_unref(first->header_ids);
+}
+
 /* One byte in each 4 KB of the pack: found, and after it is dropped the next warm makes that
  * segment and no other. */
 static void
@@ -367,6 +422,8 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    ADD("/store/cancelled", test_cancelled);
+    ADD("/store/equal", test_equal);
     ADD("/store/each-page", test_each_page);
     ADD("/store/wrong-packs", test_wrong_packs);
     ADD("/store/bytes-written", test_bytes_written);

@@ -19,4 +19,7 @@ typedef enum {
 #define PD_INGEST_ERROR (pd_ingest_error_quark())
 GQuark pd_ingest_error_quark(void);
 
+/* The ledger's word for a file that could not be read for this reason: "skipped" or "failed". */
+const char *pd_ingest_error_level(const GError *error);
+
 #endif

@@ -124,7 +124,56 @@ pd_worker_request_free(PdWorkerRequest *request)
     g_free(request->git_revision);
     g_free(request->temp_dir);
     g_clear_pointer(&request->known, g_hash_table_unref);
+    g_clear_pointer(&request->files, g_ptr_array_unref);
     g_free(request);
+}
+
+PdWorkerFile *
+pd_worker_file_new(const char *kind, const char *key, guint64 n_bytes)
+{
+    PdWorkerFile *file = g_new0(PdWorkerFile, 1);
+    file->kind = g_strdup(kind);
+    file->key = g_strdup(key);
+    file->n_bytes = n_bytes;
+    return file;
+}
+
+void
+pd_worker_file_free(PdWorkerFile *file)
+{
+    if (!file)
+        return;
+    g_free(file->kind);
+    g_free(file->key);
+    g_free(file);
+}
+
+static void
+put_files(GByteArray *frame, const GPtrArray *files)
+{
+    guint n = files ? files->len : 0;
+    pd_frame_put_u32(frame, n);
+    for (guint i = 0; i < n; i++) {
+        const PdWorkerFile *file = g_ptr_array_index(files, i);
+        pd_frame_put_string(frame, file->kind, -1);
+        pd_frame_put_string(frame, file->key, -1);
+        pd_frame_put_u64(frame, file->n_bytes);
+    }
+}
+
+static GPtrArray *
+get_files(PdFrameCursor *cursor)
+{
+    GPtrArray *files = g_ptr_array_new_with_free_func((GDestroyNotify)pd_worker_file_free);
+    for (guint32 left = pd_frame_get_u32(cursor); left && !cursor->bad; left--) {
+        g_autoptr(PdWorkerFile) file = pd_worker_file_new(NULL, NULL, 0);
+        file->kind = pd_frame_get_string(cursor, PD_FRAME_STRING_BYTES_MAX);
+        file->key = pd_frame_get_string(cursor, PD_FRAME_STRING_BYTES_MAX);
+        file->n_bytes = pd_frame_get_u64(cursor);
+        cursor->bad |= !file->kind || !file->key;
+        g_ptr_array_add(files, g_steal_pointer(&file));
+    }
+    return files;
 }
 
 void
@@ -160,6 +209,7 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
         while (g_hash_table_iter_next(&iter, &id, NULL))
             pd_frame_put_string(frame, id, -1);
     }
+    put_files(frame, request->files);
     pd_frame_end(frame);
 }
 
@@ -198,6 +248,7 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
         if (id)
             g_hash_table_add(request->known, id);
     }
+    request->files = get_files(&cursor);
     if (cursor.bad || cursor.at != cursor.end || type != PD_FRAME_REQUEST ||
         n_payload != n - PD_FRAME_HEAD_BYTES || !request->kind || !request->name) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER, "not a request frame");

@@ -51,6 +51,13 @@ const guint8 *pd_frame_get_bytes(PdFrameCursor *cursor, gsize *n); /* borrowed *
 /* NULL for NULL; checked to be UTF-8 without NUL and no longer than `max`. */
 char *pd_frame_get_string(PdFrameCursor *cursor, gsize max);
 
+/* One of several small files that a reader gets in one input, one after the other. */
+typedef struct {
+    char *kind;
+    char *key; /* of its document, and its title if it has no other */
+    guint64 n_bytes;
+} PdWorkerFile;
+
 /* What a reader is asked to do. */
 typedef struct {
     char *kind;         /* as pd_detect_kind names them */
@@ -64,7 +71,11 @@ typedef struct {
     guint64 resume_offset;
     PdReadLimits limits;
     GHashTable *known; /* set of strings, never NULL after decoding */
+    GPtrArray *files;  /* PdWorkerFile: each an item; empty: the input is one file.  As `known`. */
 } PdWorkerRequest;
+PdWorkerFile *pd_worker_file_new(const char *kind, const char *key, guint64 n_bytes);
+void pd_worker_file_free(PdWorkerFile *file);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdWorkerFile, pd_worker_file_free)
 void pd_worker_request_free(PdWorkerRequest *request);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdWorkerRequest, pd_worker_request_free)
 void pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame);

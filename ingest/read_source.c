@@ -1,5 +1,7 @@
 /*
  * Reading one source: starts readers, walks folders, hands attachments to the reader of their kind.
+ * Small text files of a folder go to one reader process together (starting one takes longer than
+ * reading them); one that kills it costs itself alone, the rest is read by another.
  *
  * Keys are made here, so that they are unique within the source: "folder/file", "folder/box!/id",
  * "id!/attachment".  Inside a source nothing is fatal: what cannot be read becomes a ledger line
@@ -21,6 +23,10 @@
 #define FOLDER_DEPTH_MAX 100
 /* A stream that kills its reader over and over is given up. */
 #define RESTARTS_MAX 50
+/* Text files of at most so many bytes wait for each other, up to so many. */
+#define SMALL_FILE_BYTES (64u << 10)
+#define BATCH_FILES 32
+#define BATCH_BYTES (1u << 20)
 
 typedef struct {
     const PdReadRequest *request;
@@ -30,6 +36,9 @@ typedef struct {
     GHashTable *keys; /* key -> raw hash (GBytes) of the documents sent so far */
     gboolean stop;    /* the sink or the user said so: the error is not to be caught */
     guint64 n_done;   /* files of a folder */
+    /* small files of a folder that wait to be read together */
+    GPtrArray *files;  /* PdWorkerFile */
+    GByteArray *bytes; /* of all of them */
 } Reading;
 
 /* One run of one reader. */
@@ -78,10 +87,7 @@ catch_error(Reading *reading, const char *key, GError *problem, GError **error)
         g_propagate_error(error, problem);
         return FALSE;
     }
-    gboolean skipped = g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED) ||
-                       g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_ENCRYPTED) ||
-                       g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT);
-    gboolean ok = say(reading, skipped ? "skipped" : "failed", key, problem->message, -1, error);
+    gboolean ok = say(reading, pd_ingest_error_level(problem), key, problem->message, -1, error);
     g_error_free(problem);
     return ok;
 }
@@ -168,7 +174,7 @@ on_progress(guint64 done, guint64 total, gpointer user_data)
 static int
 memory_file(const GByteArray *bytes, GError **error)
 {
-    int fd = memfd_create("pandect-attachment", MFD_CLOEXEC);
+    int fd = memfd_create("pandect-input", MFD_CLOEXEC);
     gsize at = 0;
     while (fd >= 0 && at < bytes->len) {
         ssize_t n = write(fd, bytes->data + at, bytes->len - at);
@@ -178,7 +184,7 @@ memory_file(const GByteArray *bytes, GError **error)
     }
     if (fd >= 0 && at == bytes->len)
         return fd;
-    g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_IO, "cannot hand over an attachment: %s",
+    g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_IO, "cannot hand over a file: %s",
                 g_strerror(errno));
     if (fd >= 0)
         close(fd);
@@ -320,11 +326,89 @@ compare_names(gconstpointer a, gconstpointer b)
 static gboolean walk_folder(Reading *reading, const char *path, const char *prefix, guint depth,
                             GError **error);
 
+/* What of the batch no reader has had its turn with, each alone. */
+static gboolean
+read_rest_alone(Reading *reading, guint first, GError **error)
+{
+    gsize offset = 0;
+    for (guint i = 0; i < reading->files->len; i++) {
+        const PdWorkerFile *file = g_ptr_array_index(reading->files, i);
+        const GByteArray bytes = {reading->bytes->data + offset, (guint)file->n_bytes};
+        GError *problem = NULL;
+        offset += file->n_bytes;
+        if (i < first)
+            continue;
+        int fd = memory_file(&bytes, &problem);
+        if (fd >= 0) {
+            read_one(reading, file->kind, file->key, file->key, NULL, NULL, fd, 0, &problem);
+            close(fd);
+        }
+        if (problem && !catch_error(reading, file->key, problem, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* Read the waiting files by one reader. */
+static gboolean
+read_batch(Reading *reading, GError **error)
+{
+    g_autoptr(PdWorkerRequest) request = g_new0(PdWorkerRequest, 1);
+    g_autoptr(GError) problem = NULL;
+    Run run = {.reading = reading, .kind = "text", .prefix = ""};
+    if (reading->files->len == 0)
+        return TRUE;
+    request->kind = g_strdup("text");
+    request->name = g_strdup("");
+    request->insecure = reading->request->insecure;
+    request->limits = *reading->limits;
+    request->files = g_ptr_array_ref(reading->files);
+    int fd = memory_file(reading->bytes, &problem);
+    gboolean ok = fd >= 0 && run_reader(&run, request, fd, &problem);
+    if (fd >= 0)
+        close(fd);
+    g_free(run.document_key);
+    g_free(run.item_key);
+    if (!ok &&
+        (reading->stop || g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED))) {
+        reading->stop = TRUE;
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return FALSE;
+    }
+    /* No reader could be started, say: each file gets its own account of it. */
+    ok = ok || read_rest_alone(reading, (guint)request->resume_item, error);
+    g_ptr_array_set_size(reading->files, 0);
+    g_byte_array_set_size(reading->bytes, 0);
+    return ok;
+}
+
+/* Put a file of a kind and size that can wait into the batch: *waits. */
+static gboolean
+add_to_batch(Reading *reading, const char *kind, const char *key, int fd, gboolean *waits,
+             GError **error)
+{
+    guint before = reading->bytes->len;
+    *waits = FALSE;
+    if (strcmp(kind, "text") != 0 && strcmp(kind, "markdown") != 0 && strcmp(kind, "html") != 0)
+        return TRUE;
+    g_byte_array_set_size(reading->bytes, before + SMALL_FILE_BYTES + 1);
+    ssize_t n = pread(fd, reading->bytes->data + before, SMALL_FILE_BYTES + 1, 0);
+    *waits =
+        n > 0 && n <= (ssize_t)SMALL_FILE_BYTES && (guint64)n <= reading->limits->file_bytes_max;
+    g_byte_array_set_size(reading->bytes, before + (*waits ? (guint)n : 0));
+    if (!*waits)
+        return TRUE;
+    g_ptr_array_add(reading->files, pd_worker_file_new(kind, key, (guint64)n));
+    return (reading->files->len < BATCH_FILES && reading->bytes->len < BATCH_BYTES) ||
+           read_batch(reading, error);
+}
+
 static gboolean
 read_folder_file(Reading *reading, const char *path, const char *key, GError **error)
 {
     GError *problem = NULL;
     struct stat status;
+    gboolean waits = FALSE;
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
         const char *reason = fd < 0 ? g_strerror(errno) : "not a regular file";
@@ -333,10 +417,13 @@ read_folder_file(Reading *reading, const char *path, const char *key, GError **e
         return say(reading, "skipped", key, reason, -1, error);
     }
     const char *kind = pd_detect_fd(fd, key, &problem);
-    if (kind)
+    /* In order: keys that clash are numbered as they come. */
+    gboolean ok = !kind || (add_to_batch(reading, kind, key, fd, &waits, error) &&
+                            (waits || read_batch(reading, error)));
+    if (ok && kind && !waits)
         read_one(reading, kind, key, key, NULL, NULL, fd, 0, &problem);
     close(fd);
-    return !problem || catch_error(reading, key, problem, error);
+    return ok && (!problem || catch_error(reading, key, problem, error));
 }
 
 static gboolean
@@ -362,8 +449,9 @@ read_folder_entry(Reading *reading, const char *path, const char *key, guint dep
     if (strcmp(kind, "folder") == 0)
         return walk_folder(reading, path, key, depth + 1, error);
     GError *problem = NULL;
-    return read_one(reading, kind, key, key, NULL, path, -1, 0, &problem) ||
-           catch_error(reading, key, problem, error);
+    return read_batch(reading, error) &&
+           (read_one(reading, kind, key, key, NULL, path, -1, 0, &problem) ||
+            catch_error(reading, key, problem, error));
 }
 
 static gboolean
@@ -429,14 +517,19 @@ pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimit
 {
     g_return_val_if_fail(kind && request && request->path && sink, FALSE);
     g_autoptr(GHashTable) keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_bytes);
+    g_autoptr(GPtrArray) files =
+        g_ptr_array_new_with_free_func((GDestroyNotify)pd_worker_file_free);
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
     Reading reading = {
         .request = request,
         .limits = limits ? limits : &pd_read_limits_default,
         .sink = sink,
         .cancellable = cancellable,
         .keys = keys,
+        .files = files,
+        .bytes = bytes,
     };
     if (strcmp(kind, "folder") == 0)
-        return walk_folder(&reading, request->path, "", 0, error);
+        return walk_folder(&reading, request->path, "", 0, error) && read_batch(&reading, error);
     return read_file_source(&reading, kind, error);
 }

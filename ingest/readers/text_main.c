@@ -1,38 +1,84 @@
-/* pandect-read-text: plain text, Markdown and HTML, one file a process. */
+/* pandect-read-text: plain text, Markdown and HTML; one file, or many small ones of a folder. */
 #include "ingest/readers/readers.h"
 
 #include <string.h>
 
+#include "ingest/error.h"
+
+static gboolean
+read_file(PdEmitter *emitter, const char *kind, const char *key, const char *name,
+          const guint8 *bytes, gsize n, GError **error)
+{
+    gboolean is_html = strcmp(kind, "html") == 0;
+    PdDocumentKind document_kind = is_html                         ? PD_KIND_HTML
+                                   : strcmp(kind, "markdown") == 0 ? PD_KIND_MARKDOWN
+                                                                   : PD_KIND_TEXT;
+    g_autoptr(PdDocument) document = pd_document_new(document_kind, key);
+    PdPart *part = pd_document_add_part(document, "", NULL);
+    pd_sha256(bytes, n, document->raw_sha256);
+    document->raw_bytes = n;
+    if (is_html ? !pd_decode_html(emitter, key, bytes, n, NULL, part->text, &document->title, error)
+                : !pd_decode_text(emitter, key, bytes, n, NULL, part->text, error))
+        return FALSE;
+    if (!document->title || !*document->title) {
+        g_free(document->title);
+        document->title = g_strdup(name);
+    }
+    return pd_emit_document(emitter, document, error);
+}
+
+/* Many small files: one that cannot be read costs itself alone. */
+static gboolean
+read_files(const PdWorkerRequest *request, PdEmitter *emitter, const GByteArray *bytes,
+           GError **error)
+{
+    guint64 offset = 0;
+    for (guint i = 0; i < request->files->len; i++) {
+        const PdWorkerFile *file = g_ptr_array_index(request->files, i);
+        g_autoptr(GError) problem = NULL;
+        if (file->n_bytes > bytes->len - offset) {
+            g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER, "%s is cut short",
+                        file->key);
+            return FALSE;
+        }
+        const guint8 *start = bytes->data + offset;
+        offset += file->n_bytes;
+        if (i < request->resume_item)
+            continue;
+        if (!pd_emit_begin(emitter, i, 0, file->key, error))
+            return FALSE;
+        if (!read_file(emitter, file->kind, file->key, file->key, start, file->n_bytes, &problem) &&
+            !pd_emit_ledger(emitter, pd_ingest_error_level(problem), file->key,
+                            (gint64)file->n_bytes, error, "%s", problem->message))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* The parent watches each file of several. */
+static gboolean
+prepare(const PdWorkerRequest *request, PdSandboxNeeds *needs, GError **error)
+{
+    needs->one_document = request->files->len == 0;
+    return TRUE;
+}
+
 static gboolean
 run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 {
-    gboolean is_html = strcmp(request->kind, "html") == 0;
-    PdDocumentKind kind = is_html                                  ? PD_KIND_HTML
-                          : strcmp(request->kind, "markdown") == 0 ? PD_KIND_MARKDOWN
-                                                                   : PD_KIND_TEXT;
     g_autoptr(GByteArray) bytes =
         pd_read_input(PD_READER_INPUT_FD, request->limits.file_bytes_max, request->name, error);
     if (!bytes)
         return FALSE;
-    g_autoptr(PdDocument) document = pd_document_new(kind, "");
-    PdPart *part = pd_document_add_part(document, "", NULL);
-    pd_sha256(bytes->data, bytes->len, document->raw_sha256);
-    document->raw_bytes = bytes->len;
-    if (is_html ? !pd_decode_html(emitter, "", bytes->data, bytes->len, NULL, part->text,
-                                  &document->title, error)
-                : !pd_decode_text(emitter, "", bytes->data, bytes->len, NULL, part->text, error))
-        return FALSE;
-    if (!document->title || !*document->title) {
-        g_free(document->title);
-        document->title = g_strdup(request->name);
-    }
-    return pd_emit_document(emitter, document, error);
+    if (request->files->len > 0)
+        return read_files(request, emitter, bytes, error);
+    return read_file(emitter, request->kind, "", request->name, bytes->data, bytes->len, error);
 }
 
 int
 main(void)
 {
     static const char *const kinds[] = {"text", "markdown", "html", NULL};
-    const PdReaderProgram program = {kinds, NULL, run};
+    const PdReaderProgram program = {kinds, prepare, run};
     return pd_reader_main(&program);
 }

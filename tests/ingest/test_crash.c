@@ -8,10 +8,6 @@
 static void
 test_restart(void)
 {
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-    g_autofree char *here = g_path_get_dirname(self);
-    g_autofree char *fake = g_build_filename(here, "fake", NULL);
-    pd_reader_set_dir(fake);
     g_autoptr(Collected) c = collect(PD_SOURCE_ROOT "/tests/golden/mail/sample.mbox", NULL, NULL);
     g_assert_no_error(c->error);
     g_assert_cmpuint(c->documents->len, ==, 3);
@@ -26,10 +22,54 @@ test_restart(void)
     g_assert_true(collected_says(c, "partial m3", "incomplete"));
 }
 
+/* Files of a folder that are read together: each that kills the reader costs itself alone. */
+static void
+test_folder(void)
+{
+    static const char *const texts[][2] = {{"a.txt", "one"},
+                                           {"b.txt", "die here"},
+                                           {"c.txt", "three"},
+                                           {"d.txt", "die too"},
+                                           {"e.txt", "five"}};
+    char *dir = g_dir_make_tmp("pandect-crash-XXXXXX", NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autofree char *path = g_build_filename(dir, texts[i][0], NULL);
+        g_assert_true(g_file_set_contents(path, texts[i][1], -1, NULL));
+    }
+    {
+        g_autoptr(Collected) c = collect(dir, NULL, NULL);
+        g_assert_no_error(c->error);
+        g_assert_cmpuint(c->documents->len, ==, 3);
+        for (gsize i = 0; i < 5; i += 2) {
+            const PdDocument *document = g_ptr_array_index(c->documents, i / 2);
+            const PdPart *part = g_ptr_array_index(document->parts, 0);
+            g_assert_cmpstr(document->key, ==, texts[i][0]);
+            g_assert_cmpstr(part->text->str, ==, texts[i][1]);
+        }
+        g_assert_true(collected_says(c, "failed b.txt", "the reader process"));
+        g_assert_true(collected_says(c, "failed d.txt", "the reader process"));
+    }
+    /* A reader that dies before it begins: the files are given to readers of their own. */
+    g_autofree char *first = g_build_filename(dir, "a.txt", NULL);
+    g_assert_true(g_file_set_contents(first, "start", -1, NULL));
+    g_autoptr(Collected) c = collect(dir, NULL, NULL);
+    g_assert_cmpuint(c->documents->len, ==, 2);
+    g_assert_nonnull(collected_find(c, "e.txt"));
+    g_assert_true(collected_says(c, "a.txt", "the reader process"));
+    g_assert_true(collected_says(c, "failed d.txt", "the reader process"));
+    remove_folder(dir);
+    g_free(dir);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *here = g_path_get_dirname(self);
+    g_autofree char *fake = g_build_filename(here, "fake", NULL);
+    pd_reader_set_dir(fake);
     g_test_add_func("/crash/restart", test_restart);
+    g_test_add_func("/crash/folder", test_folder);
     return g_test_run();
 }

@@ -244,13 +244,18 @@ static void
 test_request(void)
 {
     g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GPtrArray) files =
+        g_ptr_array_new_with_free_func((GDestroyNotify)pd_worker_file_free);
     g_hash_table_add(known, "abc");
+    g_ptr_array_add(files, pd_worker_file_new("text", "a.txt", 5));
+    g_ptr_array_add(files, pd_worker_file_new("html", "b/c.html", 1ull << 40));
     PdWorkerRequest request = {.kind = "git",
                                .name = "n",
                                .path = "/bad\xFFname",
                                .work_tree = TRUE,
                                .resume_item = 7,
                                .known = known,
+                               .files = files,
                                .limits = pd_read_limits_default};
     g_autoptr(GByteArray) frame = g_byte_array_new();
     g_autoptr(GError) error = NULL;
@@ -261,6 +266,11 @@ test_request(void)
     g_assert_true(got->work_tree && !got->insecure);
     g_assert_cmpuint(got->resume_item, ==, 7);
     g_assert_true(g_hash_table_contains(got->known, "abc"));
+    g_assert_cmpuint(got->files->len, ==, 2);
+    const PdWorkerFile *second = g_ptr_array_index(got->files, 1);
+    g_assert_cmpstr(second->kind, ==, "html");
+    g_assert_cmpstr(second->key, ==, "b/c.html");
+    g_assert_cmpuint(second->n_bytes, ==, 1ull << 40);
     g_assert_cmpuint(got->limits.text_bytes_max, ==, pd_read_limits_default.text_bytes_max);
     for (guint n = 0; n < frame->len; n++) {
         g_autoptr(GError) short_error = NULL;

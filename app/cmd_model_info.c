@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "app/json_out.h"
 #include "engine/catalogue.h"
+#include "engine/deepseek/cost.h"
 #include "engine/model_info.h"
 
 static const char summary[] =
@@ -41,6 +42,85 @@ print_format(const char *label, const char *format, ...)
     print_row(label, text);
 }
 
+/* The layers of one kind, as "0 1" or "2 4 6". */
+static char *
+layers_of_kind(const PdDsShape *s, const PdDsKind *kind, int *n)
+{
+    GString *text = g_string_new(NULL);
+
+    *n = 0;
+    for (int l = 0; l < s->n_layers; l++)
+        if (s->layers[l].kind == kind)
+            g_string_append_printf(text, "%s%d", (*n)++ ? " " : "", l);
+    return g_string_free(text, FALSE);
+}
+
+static void
+print_schedule(const PdDsShape *s)
+{
+    gboolean first = TRUE;
+
+    for (gsize k = 0; k < s->family->n_kinds; k++) {
+        const PdDsKind *kind = &s->family->kinds[k];
+        g_autoptr(GString) text = g_string_new(NULL);
+        int n, ratio = 0;
+        g_autofree char *layers = layers_of_kind(s, kind, &n);
+
+        for (int l = 0; l < s->n_layers; l++)
+            if (s->layers[l].kind == kind)
+                ratio = s->layers[l].ratio;
+        if (n == 0)
+            continue;
+        g_string_append_printf(text, "%-6s %d layers: %s; the last %d tokens", kind->name, n,
+                               layers, s->window);
+        if (ratio > 0)
+            g_string_append_printf(text, ", an entry per %d", ratio);
+        if (kind->indexed)
+            g_string_append_printf(text, ", %d attended (indexer %d x %d)", s->index_top_k,
+                                   s->index_heads, s->index_dim);
+        else if (ratio > 0)
+            g_string_append(text, ", all attended");
+        print_row(first ? "schedule" : "", text->str);
+        first = FALSE;
+    }
+}
+
+static void
+print_deepseek(const PdDsShape *s)
+{
+    static const struct {
+        const char *label;
+        double n_tokens;
+    } contexts[] = {{"4K", 4096}, {"64K", 65536}, {"1M", 1048576}};
+    g_autoptr(GString) flops = g_string_new(NULL);
+    PdDsParameters p = pd_ds_parameters(s);
+    int n_hash = 0;
+
+    for (int l = 0; l < s->n_layers; l++)
+        n_hash += s->layers[l].hash;
+    print_schedule(s);
+    print_format("streams", "%d, %d passes of normalisation", s->hc_mult, s->hc_sinkhorn_iters);
+    print_format("queries",
+                 "%d wide between, %d of %d dimensions of a head turn; output in %d "
+                 "groups of %d",
+                 s->q_rank, s->rope_dim, s->head_dim, s->o_groups, s->o_rank);
+    print_format("experts", "%d of %d and a shared one, by token id in %d layers",
+                 s->n_experts_used, s->n_experts, n_hash);
+    print_format("active", "%.4g million of %.4g million parameters", p.active / 1e6,
+                 p.total / 1e6);
+    print_format("KV per token",
+                 "%.1f bytes mixed (FP8, BF16, FP4), %.1f in 16 bit, %.1f in 32 bit",
+                 pd_ds_token_bytes(s, PD_DS_STORE_DEPLOYED),
+                 pd_ds_token_bytes(s, PD_DS_STORE_16BIT), pd_ds_token_bytes(s, PD_DS_STORE_32BIT));
+    print_format("KV of windows", "%.0f bytes mixed, %.0f in 32 bit",
+                 pd_ds_window_bytes(s, PD_DS_STORE_DEPLOYED),
+                 pd_ds_window_bytes(s, PD_DS_STORE_32BIT));
+    for (gsize i = 0; i < G_N_ELEMENTS(contexts); i++)
+        g_string_append_printf(flops, "%s%.3g at %s", i ? ", " : "",
+                               pd_ds_decode_flops(s, contexts[i].n_tokens), contexts[i].label);
+    print_format("FLOP per token", "%s (FP8 equivalents)", flops->str);
+}
+
 static void
 print_text(const PdModel *model, const PdModelInfo *info)
 {
@@ -58,12 +138,14 @@ print_text(const PdModel *model, const PdModelInfo *info)
     print_format("heads", "%d, %d for keys and values, %d wide", s->n_heads, s->n_kv_heads,
                  s->head_dim);
     print_format("context", "%d tokens in training", s->n_ctx_train);
-    if (s->window > 0)
+    if (s->window > 0 && !pd_model_deepseek(model))
         print_format("window", "%d tokens, except in every layer %d", s->window, s->window_period);
     print_format("vocabulary", "%d tokens", s->n_vocab);
     print_row("tokenizer", tok ? pd_tokenizer_describe(tok) : pd_model_tokenizer_problem(model));
     print_row("chat", pd_chat_family_name(pd_model_chat(model)));
-    if (info->kv_bytes_8bit > 0)
+    if (pd_model_deepseek(model))
+        print_deepseek(pd_model_deepseek(model));
+    else if (info->kv_bytes_8bit > 0)
         print_format("KV per token",
                      "%" G_GUINT64_FORMAT " bytes in 16 bit, %" G_GUINT64_FORMAT " in 8 bit",
                      info->kv_bytes_16bit, info->kv_bytes_8bit);
@@ -95,6 +177,27 @@ add_types(JsonBuilder *b, const PdModelInfo *info)
 }
 
 static void
+add_deepseek(JsonBuilder *b, const PdDsShape *s)
+{
+    json_builder_set_member_name(b, "schedule");
+    json_builder_begin_array(b);
+    for (int l = 0; l < s->n_layers; l++) {
+        json_builder_begin_object(b);
+        pd_json_string(b, "kind", s->layers[l].kind->name);
+        pd_json_int(b, "tokens_per_entry", s->layers[l].ratio);
+        pd_json_string(b, "experts", s->layers[l].hash ? "token" : "score");
+        json_builder_end_object(b);
+    }
+    json_builder_end_array(b);
+    json_builder_set_member_name(b, "kv_bytes_per_token_mixed");
+    json_builder_add_double_value(b, pd_ds_token_bytes(s, PD_DS_STORE_DEPLOYED));
+    json_builder_set_member_name(b, "active_parameters");
+    json_builder_add_double_value(b, pd_ds_parameters(s).active);
+    json_builder_set_member_name(b, "decode_flops_fp8_at_1m");
+    json_builder_add_double_value(b, pd_ds_decode_flops(s, 1048576));
+}
+
+static void
 print_json(const PdModel *model, const PdModelInfo *info)
 {
     const PdModelShape *s = pd_model_shape(model);
@@ -122,6 +225,8 @@ print_json(const PdModel *model, const PdModelInfo *info)
     pd_json_string(b, "chat", pd_chat_family_name(pd_model_chat(model)));
     pd_json_int(b, "kv_bytes_per_token_16bit", info->kv_bytes_16bit);
     pd_json_int(b, "kv_bytes_per_token_8bit", info->kv_bytes_8bit);
+    if (pd_model_deepseek(model))
+        add_deepseek(b, pd_model_deepseek(model));
     add_types(b, info);
     json_builder_end_object(b);
     pd_json_print(b);

@@ -2,6 +2,7 @@
 #include "app/open.h"
 
 #include "engine/catalogue.h"
+#include "engine/error.h"
 #include "ingest/error.h"
 
 void
@@ -18,7 +19,17 @@ pd_open_model(const PdModelFlags *flags, GError **error)
     g_autofree char *path = pd_catalogue_resolve(flags->model, error);
     PdModelOptions options = {.n_threads = flags->threads};
 
-    return path ? pd_model_open(path, &options, error) : NULL;
+    g_autoptr(PdModel) model = path ? pd_model_open(path, &options, error) : NULL;
+
+    if (model && pd_model_deepseek(model)) {
+        g_set_error(
+            error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
+            "%s: of DeepSeek-V4 models only `pandect model info`, `model logits` and `model "
+            "tokenize` know anything yet; `pandect model ls` names others",
+            path);
+        return NULL;
+    }
+    return g_steal_pointer(&model);
 }
 
 gboolean

@@ -73,6 +73,8 @@ void pd_model_config_set_period(PdModelConfig *config, int period);
 /* Every frequency divided by `factor`. */
 void pd_model_config_set_linear_rope(PdModelConfig *config, double factor);
 
+/* "model_type" of a config.json; NULL if it cannot be read. */
+char *pd_hf_model_type(const char *path);
 gboolean pd_hf_config_read(const char *path, PdModelConfig *config, GError **error);
 gboolean pd_hf_config_parse(const char *json, gsize n_bytes, const char *name,
                             PdModelConfig *config, GError **error);

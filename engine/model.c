@@ -327,6 +327,57 @@ hf_chat_template(const char *folder)
     return g_strdup(json_node_get_string(node));
 }
 
+/* tokenizer.json and the chat template, if they are there. */
+static void
+read_hf_tokenizer(PdModel *m)
+{
+    g_autofree char *tokenizer_path = g_build_filename(m->path, "tokenizer.json", NULL);
+    g_autofree char *template_text = hf_chat_template(m->path);
+    g_autoptr(GError) problem = NULL;
+    PdTokenizer *tokenizer = pd_tokenizer_new_from_json(tokenizer_path, &problem);
+    set_tokenizer(m, tokenizer, template_text, problem);
+}
+
+/* DeepSeek-V4 has weights, state and passes of its own (engine/deepseek/); what all models have in
+ * common is said of it in PdModelShape too. */
+static gboolean
+open_deepseek(PdModel *m, const char *config_path, GError **error)
+{
+    g_auto(PdDsShape) shape = {0};
+    if (!pd_ds_config_read(config_path, &shape, error))
+        return FALSE;
+    m->shards = pd_safetensors_open_folder(m->path, error);
+    if (m->shards == NULL)
+        return FALSE;
+    m->deepseek = pd_ds_model_new(&shape, m->shards, m->path, error);
+    if (m->deepseek == NULL)
+        return FALSE;
+    const PdDsShape *s = &m->deepseek->shape;
+    m->shape = (PdModelShape){.n_layers = s->n_layers,
+                              .n_embd = s->n_embd,
+                              .n_ff = s->n_ff,
+                              .n_heads = s->n_heads,
+                              .n_kv_heads = 1,
+                              .head_dim = s->head_dim,
+                              .n_vocab = s->n_vocab,
+                              .n_ctx_train = s->max_positions,
+                              .window = s->window,
+                              .rms_eps = s->rms_eps,
+                              .rope_theta = s->rope_far.theta,
+                              .rope_theta_local = s->rope.theta,
+                              .rope_kind = PD_ROPE_PAIRS,
+                              .embd_scale = 1,
+                              .attn_scale = (float)(1 / sqrt(s->head_dim)),
+                              .activation = PD_ACT_SILU};
+    g_strlcpy(m->shape.arch, s->family->arch, sizeof m->shape.arch);
+    m->layers = g_new0(PdLayer, s->n_layers);
+    for (int i = 0; i < s->n_layers; i++)
+        m->layers[i].local = s->layers[i].ratio == 0;
+    m->weight_bytes = m->deepseek->n_bytes;
+    read_hf_tokenizer(m);
+    return TRUE;
+}
+
 static gboolean
 open_folder(Loader *l, GError **error)
 {
@@ -334,6 +385,9 @@ open_folder(Loader *l, GError **error)
     static const char *const prefixes[] = {"model.", "language_model.model.",
                                            "model.language_model.", ""};
     g_autofree char *config_path = g_build_filename(m->path, "config.json", NULL);
+    g_autofree char *type = pd_hf_model_type(config_path);
+    if (pd_ds_family(type) != NULL)
+        return open_deepseek(m, config_path, error);
     if (!pd_hf_config_read(config_path, &l->config, error))
         return FALSE;
     m->shards = pd_safetensors_open_folder(m->path, error);
@@ -356,11 +410,7 @@ open_folder(Loader *l, GError **error)
     }
     if (!load_tensors(l, error))
         return FALSE;
-    g_autofree char *tokenizer_path = g_build_filename(m->path, "tokenizer.json", NULL);
-    g_autofree char *template_text = hf_chat_template(m->path);
-    g_autoptr(GError) problem = NULL;
-    PdTokenizer *tokenizer = pd_tokenizer_new_from_json(tokenizer_path, &problem);
-    set_tokenizer(m, tokenizer, template_text, problem);
+    read_hf_tokenizer(m);
     return TRUE;
 }
 
@@ -407,6 +457,7 @@ pd_model_unref(PdModel *model)
     g_ptr_array_unref(model->buffers);
     if (model->device != NULL)
         model->device->ops->free(model->device);
+    g_clear_pointer(&model->deepseek, pd_ds_model_free);
     g_clear_pointer(&model->gguf, pd_gguf_free);
     g_clear_pointer(&model->shards, g_ptr_array_unref);
     g_clear_pointer(&model->tokenizer, pd_tokenizer_unref);
@@ -424,6 +475,12 @@ const PdModelShape *
 pd_model_shape(const PdModel *model)
 {
     return &model->shape;
+}
+
+const PdDsShape *
+pd_model_deepseek(const PdModel *model)
+{
+    return model->deepseek != NULL ? &model->deepseek->shape : NULL;
 }
 
 const PdLayer *

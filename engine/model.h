@@ -3,13 +3,15 @@
  *
  * One table-driven description serves qwen2, llama, qwen3 and gemma3: what differs between them is
  * data (PdModelShape, PdLayer with absent members), not code.  Loads GGUF v2/v3 and Hugging Face
- * folders (config.json + safetensors F32/F16/BF16, sharded or not, tokenizer.json).
+ * folders (config.json + safetensors F32/F16/BF16, sharded or not, tokenizer.json).  Folders of the
+ * DeepSeek-V4 family, also in FP8 and FP4, have weights and passes of their own (engine/deepseek/).
  */
 #ifndef PD_MODEL_H
 #define PD_MODEL_H
 
 #include <gio/gio.h>
 #include "engine/chat.h"
+#include "engine/deepseek/shape.h"
 #include "engine/tokenizer.h"
 #include "kernels/kernels.h"
 
@@ -61,6 +63,9 @@ void pd_model_unref(PdModel *model);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdModel, pd_model_unref)
 
 const PdModelShape *pd_model_shape(const PdModel *model);
+/* What a model of the DeepSeek-V4 family is made of; NULL: another one.  Its PdLayers have no
+ * weights. */
+const PdDsShape *pd_model_deepseek(const PdModel *model);
 const PdLayer *pd_model_layer(const PdModel *model, int layer);
 PdDevice *pd_model_device(const PdModel *model);
 /* NULL if the folder or file holds none, or one of a kind not handled here (then only `model

@@ -186,6 +186,8 @@ add_shape(const PdModel *model, GChecksum *sum)
     gboolean tied = model->output.mem.buffer == model->token_embd.mem.buffer &&
                     model->output.mem.offset_bytes == model->token_embd.mem.offset_bytes;
     g_string_append(text, tied ? " tied\n" : " untied\n");
+    if (model->deepseek != NULL)
+        pd_ds_shape_describe(&model->deepseek->shape, text);
     g_checksum_update(sum, (const guint8 *)text->str, (gssize)text->len);
 }
 

@@ -2,6 +2,7 @@
 #include "engine/model_info.h"
 
 #include <string.h>
+#include "engine/deepseek/cost.h"
 #include "engine/model_internal.h"
 #include "engine/safetensors.h"
 
@@ -84,6 +85,11 @@ pd_model_info_new(const PdModel *model)
     for (guint i = 0; model->shards && i < model->shards->len; i++)
         count_shard(info, g_ptr_array_index(model->shards, i));
     g_array_sort(info->types, by_bytes_descending);
+    if (model->deepseek != NULL) {
+        info->kv_bytes_16bit =
+            (guint64)(pd_ds_token_bytes(&model->deepseek->shape, PD_DS_STORE_16BIT) + 0.5);
+        return info;
+    }
     info->kv_bytes_16bit = n_kv * pd_row_bytes(PD_F16, s->head_dim);
     if (s->head_dim % pd_dtype_info[PD_Q8_0].block_elems == 0)
         info->kv_bytes_8bit = n_kv * pd_row_bytes(PD_Q8_0, s->head_dim);

@@ -2,11 +2,13 @@
 #ifndef PD_MODEL_INTERNAL_H
 #define PD_MODEL_INTERNAL_H
 
+#include "engine/deepseek/weights.h"
 #include "engine/model.h"
 
 struct PdModel {
     grefcount ref_count;
     PdModelShape shape;
+    PdDsModel *deepseek;  /* its weights are here, and absent below; NULL: an ordinary model */
     PdLayer *layers;      /* (n_layers) */
     PdWeight token_embd;  /* (n_vocab, n_embd) */
     PdWeight output_norm; /* n_embd */

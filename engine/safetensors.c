@@ -31,6 +31,7 @@ static const struct {
     {"I32", 4, FALSE, 0},     {"U32", 4, FALSE, 0},     {"I16", 2, FALSE, 0},
     {"U16", 2, FALSE, 0},     {"I8", 1, FALSE, 0},      {"U8", 1, FALSE, 0},
     {"BOOL", 1, FALSE, 0},    {"F8_E4M3", 1, FALSE, 0}, {"F8_E5M2", 1, FALSE, 0},
+    {"F8_E8M0", 1, FALSE, 0},
 };
 
 static void

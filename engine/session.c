@@ -88,10 +88,24 @@ pd_session_plan(const PdModel *model, const PdSessionOptions *o, PdSessionPlan *
         add(plan->total_bytes, add(plan->sparse.query_bytes, plan->sparse.device_bytes));
 }
 
+/* Tokens and the places of a micro-batch, and the state of the family's own. */
+static guint64
+deepseek_bytes(const PdModel *model, const PdSessionOptions *o)
+{
+    int n_sequences = MAX(o->n_sequences, 1), max_tokens = MAX(o->max_tokens, 1);
+    guint64 rows = (guint64)session_batch_rows(o);
+    guint64 n_bytes = mul(mul((guint64)n_sequences, (guint64)max_tokens), sizeof(gint32));
+    n_bytes = add(n_bytes, mul(rows, sizeof(PdSpan) + 2 * sizeof(gint32) + sizeof(float *)));
+    return add(n_bytes, pd_ds_run_bytes(&model->deepseek->shape, n_sequences, max_tokens,
+                                        session_batch_rows(o)));
+}
+
 guint64
 pd_session_bytes(const PdModel *model, const PdSessionOptions *options)
 {
     PdSessionPlan plan;
+    if (model->deepseek != NULL)
+        return deepseek_bytes(model, options);
     pd_session_plan(model, options, &plan);
     return plan.total_bytes;
 }
@@ -125,7 +139,7 @@ set_no_memory(const PdModel *model, const PdSessionOptions *options, guint64 ava
     PdSessionOptions o = *options;
     o.kv_type = PD_Q8_0;
     int fits = tokens_that_fit(model, options, available);
-    if (options->kv_type != PD_Q8_0 && model->shape.head_dim % 32 == 0 &&
+    if (model->deepseek == NULL && options->kv_type != PD_Q8_0 && model->shape.head_dim % 32 == 0 &&
         pd_session_bytes(model, &o) <= available)
         change = g_strdup("8-bit KV would fit");
     else if (fits > 0)
@@ -136,6 +150,21 @@ set_no_memory(const PdModel *model, const PdSessionOptions *options, guint64 ava
                 "%s: %d x %d tokens need %" G_GUINT64_FORMAT
                 " bytes beside the weights, %" G_GUINT64_FORMAT " are free; %s",
                 model->name, options->n_sequences, options->max_tokens, needed, available, change);
+}
+
+/* What a model of the DeepSeek family cannot do here, or NULL. */
+static const char *
+deepseek_problem(const PdModel *model, const PdSessionOptions *o)
+{
+    if (o->kv_type != PD_F32)
+        return "the state of this family is kept in F32";
+    if (o->n_layers != 0)
+        return "this family runs with all its layers";
+    if (o->position_free || o->attention.kind != PD_ATTENTION_DENSE)
+        return "this family has its own attention";
+    if (o->max_tokens > model->shape.n_ctx_train)
+        return "max_tokens is more than the model's max_position_embeddings";
+    return NULL;
 }
 
 static gboolean
@@ -150,6 +179,8 @@ check_options(const PdModel *model, const PdSessionOptions *o, GError **error)
         what = "KV is stored as F16, Q8_0 or F32";
     else if (o->batch_rows < 0 || o->batch_rows > 65536)
         what = "batch_rows is outside 0..65536";
+    else if (model->deepseek != NULL)
+        what = deepseek_problem(model, o);
     else if (o->n_layers < 0 || o->n_layers > model->shape.n_layers)
         what = "n_layers is more than the model has";
     else if (o->kv_type == PD_Q8_0 && model->shape.head_dim % 32 != 0)
@@ -232,21 +263,36 @@ static gboolean
 allocate(PdSession *s, const PdSessionPlan *plan)
 {
     const PdDeviceOps *ops = s->dev->ops;
-    gsize n_sequences = (gsize)s->options.n_sequences, rows = (gsize)s->options.batch_rows;
+    gsize n_sequences = (gsize)s->options.n_sequences;
     s->kv_buffer = ops->buffer_new(s->dev, (gsize)plan->kv_bytes);
     s->scratch = ops->buffer_new(s->dev, (gsize)plan->scratch_bytes);
     s->rope_buffer =
         ops->buffer_new(s->dev, (gsize)plan->rope_bytes * (needs_two_ropes(s->model) ? 2 : 1));
     s->kv = g_try_new0(PdKv, n_sequences * (gsize)s->n_layers);
+    return s->kv_buffer != NULL && s->scratch != NULL && s->rope_buffer != NULL && s->kv != NULL;
+}
+
+/* What every session has, whatever its model. */
+static gboolean
+allocate_rows(PdSession *s)
+{
+    gsize n_sequences = (gsize)s->options.n_sequences, rows = (gsize)s->options.batch_rows;
     s->tokens = g_try_new(gint32, n_sequences * (gsize)s->options.max_tokens);
     s->n_tokens = g_try_new0(int, n_sequences);
     s->batch.spans = g_try_new(PdSpan, rows);
     s->batch.ids = g_try_new(gint32, rows);
     s->batch.positions = g_try_new(gint32, rows);
     s->batch.logits = g_try_new(float *, rows);
-    return s->kv_buffer != NULL && s->scratch != NULL && s->rope_buffer != NULL && s->kv != NULL &&
-           s->tokens != NULL && s->n_tokens != NULL && s->batch.spans != NULL &&
+    return s->tokens != NULL && s->n_tokens != NULL && s->batch.spans != NULL &&
            s->batch.ids != NULL && s->batch.positions != NULL && s->batch.logits != NULL;
+}
+
+static gboolean
+allocate_deepseek(PdSession *s)
+{
+    s->deepseek = pd_ds_run_new(s->model->deepseek, s->options.n_sequences, s->options.max_tokens,
+                                s->options.batch_rows);
+    return s->deepseek != NULL;
 }
 
 PdSession *
@@ -263,14 +309,21 @@ pd_session_new(PdModel *model, const PdSessionOptions *options, GError **error)
     s->n_layers = session_layers(model, options);
     if (options->attention.kind == PD_ATTENTION_SPARSE)
         s->options.position_free = TRUE;
-    pd_session_plan(model, options, &plan);
-    if (!allocate(s, &plan)) {
+    if (model->deepseek != NULL && !pd_ds_model_check_finite(model->deepseek, model->path, error))
+        return NULL;
+    if (model->deepseek == NULL)
+        pd_session_plan(model, options, &plan);
+    if (!allocate_rows(s) ||
+        !(model->deepseek != NULL ? allocate_deepseek(s) : allocate(s, &plan))) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
                     "%s: %d x %d tokens need %" G_GUINT64_FORMAT " bytes beside the weights, which "
                     "could not be had; fewer tokens need less",
-                    model->name, options->n_sequences, options->max_tokens, plan.total_bytes);
+                    model->name, options->n_sequences, options->max_tokens,
+                    pd_session_bytes(model, options));
         return NULL;
     }
+    if (s->deepseek != NULL)
+        return g_steal_pointer(&s);
     place_scratch(s);
     place_kv(s, &plan);
     place_rope(s, &plan);
@@ -301,6 +354,7 @@ pd_session_free(PdSession *s)
     pd_session_set_tap(s, NULL, NULL, NULL);
     pd_session_record_attention(s, NULL, 0);
     pd_sparse_free(s);
+    pd_ds_run_free(s->deepseek);
     free_buffer(s, s->kv_buffer);
     free_buffer(s, s->scratch);
     free_buffer(s, s->rope_buffer);
@@ -359,6 +413,7 @@ pd_session_fill_rope(PdSession *s, int n_positions)
 const PdRope *
 pd_session_rope(PdSession *s, int layer, int n_positions)
 {
+    g_assert(s->deepseek == NULL);
     g_assert(layer >= 0 && layer < s->n_layers && n_positions <= s->rope[0].n_positions);
     pd_session_fill_rope(s, n_positions);
     return &s->rope[s->model->layers[layer].local ? 1 : 0];
@@ -385,6 +440,7 @@ pd_session_truncate(PdSession *s, int sequence, int n_tokens)
     g_assert(sequence >= 0 && sequence < s->options.n_sequences && n_tokens >= 0);
     s->n_tokens[sequence] = MIN(s->n_tokens[sequence], n_tokens);
     pd_sparse_forget(s, sequence, s->n_tokens[sequence]);
+    pd_session_forget_deepseek(s, sequence, s->n_tokens[sequence]);
 }
 
 const gint32 *
@@ -399,6 +455,7 @@ pd_session_set_tap(PdSession *s, PdTapFunc func, const gboolean *layer_mask, gpo
 {
     const PdModelShape *m = &s->model->shape;
     gsize rows = (gsize)s->options.batch_rows, dim = (gsize)m->head_dim;
+    g_assert(func == NULL || s->deepseek == NULL);
     s->tap = func;
     s->tap_data = user_data;
     g_clear_pointer(&s->tap_mask, g_free);

@@ -5,6 +5,11 @@
  * single decode rows of different prompts mix in one call); the session splits them into
  * micro-batches.  Rows of one sequence are always appended at its end.
  *
+ * A model of the DeepSeek family (engine/deepseek/) keeps a state that only moves forward, in F32:
+ * its sessions run, truncate and share rows (by running the kept tokens again where they must);
+ * rows in and out, the tap, the attention record and sparse policies are of the other models only,
+ * and asking for them is a mistake of the program.
+ *
  * Determinism: a row's result depends only on its own sequence's tokens, whatever else is in the
  * batch and however the prompt was cut, bit for bit on one device and instruction set.
  */

@@ -40,6 +40,7 @@ pd_session_record_attention(PdSession *s, const int (*heads)[2], int n_heads)
 {
     const PdModelShape *m = &s->model->shape;
     gsize capacity = (gsize)s->options.max_tokens, group = (gsize)(m->n_heads / m->n_kv_heads);
+    g_assert(n_heads == 0 || s->deepseek == NULL);
     s->n_head_runs = s->n_recorded_heads = 0;
     g_clear_pointer(&s->head_runs, g_free);
     g_clear_pointer(&s->weights_host, g_free);

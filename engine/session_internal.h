@@ -8,6 +8,7 @@
 #define PD_SESSION_INTERNAL_H
 
 #include "engine/attention_internal.h"
+#include "engine/deepseek/run.h"
 #include "engine/model_internal.h"
 #include "engine/session.h"
 
@@ -61,6 +62,7 @@ struct PdSession {
     PdDevice *dev;
     PdSessionOptions options; /* defaults filled in */
     int n_layers;
+    PdDsRun *deepseek; /* then of what follows only tokens, n_tokens and batch are there */
 
     PdBuffer *kv_buffer;
     PdKv *kv;       /* (n_sequences, n_layers) */
@@ -121,6 +123,10 @@ void pd_forward_append(PdSession *s, const PdBatch *batch, int layer);
 void pd_session_record_layer(PdSession *s, int layer, const PdSpan *span, PdMem q,
                              const PdListAttention *list);
 
+/* The same as running a micro-batch and handing out its logits, for a DeepSeek model. */
+void pd_session_run_deepseek(PdSession *s, const PdBatch *batch);
+/* Nothing of the state may rest on tokens from n_tokens on; no work for other models. */
+void pd_session_forget_deepseek(PdSession *s, int sequence, int n_tokens);
 /* Bytes that this process may still use: MemAvailable and the cgroup's limit; G_MAXUINT64 where
  * neither can be read. */
 guint64 pd_memory_available_bytes(void);

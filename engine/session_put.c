@@ -35,6 +35,7 @@ pd_session_put_rows(PdSession *s, int sequence, const gint32 *tokens, int n, PdF
     PdSpan span = {.sequence = sequence};
     PdBatch batch = {.spans = &span, .n_spans = 1, .positions = s->batch.positions};
 
+    g_assert(s->deepseek == NULL);
     if (n < 0 || n > s->options.max_tokens - first) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_RANGE,
                     "%d rows do not fit behind %d in a sequence of at most %d", n, first,

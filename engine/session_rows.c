@@ -16,6 +16,7 @@ head_row_bytes(const PdSession *s)
 guint64
 pd_session_row_bytes(const PdSession *s)
 {
+    g_assert(s->deepseek == NULL);
     guint64 n = 2 * (guint64)s->n_layers * (guint64)s->model->shape.n_kv_heads;
     if (s->sparse != NULL)
         n += (guint64)s->sparse->policy.n_heads;
@@ -68,6 +69,7 @@ move_rows(PdSession *s, int sequence, int first, int n, guint8 *bytes, MoveFunc 
 void
 pd_session_save_rows(PdSession *s, int sequence, int first, int n, void *dst)
 {
+    g_assert(s->deepseek == NULL);
     g_assert(first >= 0 && n >= 0 && first + n <= pd_session_n_tokens(s, sequence));
     move_rows(s, sequence, first, n, dst, move_out);
 }
@@ -76,6 +78,7 @@ gboolean
 pd_session_load_rows(PdSession *s, int sequence, int first, int n, const gint32 *tokens,
                      const void *src, gsize n_bytes, GError **error)
 {
+    g_assert(s->deepseek == NULL);
     g_assert(sequence >= 0 && sequence < s->options.n_sequences);
     if (first != s->n_tokens[sequence] || n < 0 || n > s->options.max_tokens - first) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_RANGE,
@@ -97,6 +100,22 @@ pd_session_load_rows(PdSession *s, int sequence, int first, int n, const gint32 
     return TRUE;
 }
 
+static void
+copy_rows(PdSession *s, int from, int to, int n)
+{
+    gsize n_bytes = (gsize)n * head_row_bytes(s);
+    for (int layer = 0; layer < s->n_layers; layer++) {
+        for (int stream = 0; stream < 2; stream++) {
+            for (int head = 0; head < s->model->shape.n_kv_heads; head++)
+                s->dev->ops->copy(s->dev, head_rows(s, to, layer, stream, head, 0),
+                                  head_rows(s, from, layer, stream, head, 0), n_bytes);
+        }
+    }
+    for (int head = 0; s->sparse != NULL && head < s->sparse->policy.n_heads; head++)
+        s->dev->ops->copy(s->dev, pd_sparse_query_rows(s, to, head, 0),
+                          pd_sparse_query_rows(s, from, head, 0), n_bytes);
+}
+
 gboolean
 pd_session_share_rows(PdSession *s, int from, int to, int n, GError **error)
 {
@@ -110,17 +129,9 @@ pd_session_share_rows(PdSession *s, int from, int to, int n, GError **error)
         pd_session_truncate(s, from, n);
         return TRUE;
     }
-    gsize n_bytes = (gsize)n * head_row_bytes(s);
-    for (int layer = 0; layer < s->n_layers; layer++) {
-        for (int stream = 0; stream < 2; stream++) {
-            for (int head = 0; head < s->model->shape.n_kv_heads; head++)
-                s->dev->ops->copy(s->dev, head_rows(s, to, layer, stream, head, 0),
-                                  head_rows(s, from, layer, stream, head, 0), n_bytes);
-        }
-    }
-    for (int head = 0; s->sparse != NULL && head < s->sparse->policy.n_heads; head++)
-        s->dev->ops->copy(s->dev, pd_sparse_query_rows(s, to, head, 0),
-                          pd_sparse_query_rows(s, from, head, 0), n_bytes);
+    if (s->deepseek == NULL)
+        copy_rows(s, from, to, n);
+    pd_session_forget_deepseek(s, to, 0);
     pd_sparse_forget(s, to, 0);
     gsize capacity = (gsize)s->options.max_tokens;
     memcpy(s->tokens + (gsize)to * capacity, s->tokens + (gsize)from * capacity,

@@ -187,13 +187,23 @@ run_batch(PdSession *s, GError **error)
             s->record_rows[span->sequence] = span->first_row + 1;
         }
     }
+    if (s->deepseek != NULL) {
+        pd_session_run_deepseek(s, b);
+        return TRUE;
+    }
     pd_session_fill_rope(s, n_positions);
     if (s->sparse != NULL) {
         pd_session_fill_rope(s, PD_SELECT_DISTANCE + 1);
         pd_sparse_begin(s);
     }
-    if (!pd_forward(s, b, &x, error) || !hand_out_logits(s, x, error))
-        return FALSE;
+    return pd_forward(s, b, &x, error) && hand_out_logits(s, x, error);
+}
+
+/* The sequences have grown by their spans. */
+static void
+keep_tokens(PdSession *s)
+{
+    const PdBatch *b = &s->batch;
     for (int i = 0; i < b->n_spans; i++) {
         const PdSpan *span = &b->spans[i];
         gint32 *tokens = s->tokens + (gsize)span->sequence * (gsize)s->options.max_tokens;
@@ -201,7 +211,6 @@ run_batch(PdSession *s, GError **error)
                (gsize)span->n_rows * sizeof *tokens);
         s->n_tokens[span->sequence] = span->first_row + span->n_rows;
     }
-    return TRUE;
 }
 
 gboolean
@@ -219,6 +228,7 @@ pd_session_run(PdSession *s, const PdRun *runs, int n_runs, GCancellable *cancel
             break;
         if (!run_batch(s, error))
             return FALSE;
+        keep_tokens(s);
         done += (guint64)s->batch.n_rows;
         if (progress != NULL && !progress(done, total, user_data) && done < total)
             break;

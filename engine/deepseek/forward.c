@@ -1,0 +1,144 @@
+/*
+ * The whole model (section 2.1), a chunk of tokens at a time:
+ *
+ *   x[k] = embed[token] for every stream k
+ *   for every layer, with its two sublayers (attention, experts):
+ *       pre, post, comb = mixing weights of x
+ *       f = sublayer(norm(sum_k pre[k] x[k]))
+ *       x = post f + comb^T x
+ *   logits = head . norm(sum_k pre[k] x[k])                with the head's pre
+ *
+ * There is no other residual sum.
+ */
+#include <string.h>
+#include "engine/deepseek/run_internal.h"
+
+static gsize
+streams_width(const PdDsShape *s)
+{
+    return (gsize)s->hc_mult * (gsize)s->n_embd;
+}
+
+static void
+embed(PdDsRun *r, const gint32 *tokens, int n)
+{
+    const PdDsShape *s = &r->model->shape;
+    gsize d = (gsize)s->n_embd;
+    for (gsize t = 0; t < (gsize)n; t++) {
+        float *streams = r->scratch.streams + t * streams_width(s);
+        pd_ds_matrix_row(&r->model->embed, tokens[t], streams);
+        for (gsize k = 1; k < (gsize)s->hc_mult; k++)
+            memcpy(streams + k * d, streams, d * sizeof *streams);
+    }
+}
+
+/* y = norm(sum_k pre[k] x[k]); post and comb are kept for leave(). */
+static void
+enter(PdDsRun *r, const PdDsSite *site, const float *norm, int n)
+{
+    const PdDsShape *s = &r->model->shape;
+    PdDsScratch *x = &r->scratch;
+    gsize hc = (gsize)s->hc_mult, d = (gsize)s->n_embd, width = (gsize)pd_ds_mix_width(s);
+    pd_ds_product(&site->fn, x->streams, n, x->mix, x->row);
+    for (gsize t = 0; t < (gsize)n; t++) {
+        const float *streams = x->streams + t * streams_width(s);
+        float *y = x->y + t * d;
+        pd_ds_hyper_weights(s, site, streams, x->mix + t * width, x->pre, x->post + t * hc,
+                            x->comb + t * hc * hc);
+        pd_ds_hyper_collapse(s, x->pre, streams, y);
+        pd_ds_rms_norm(y, norm, s->n_embd, s->rms_eps, y);
+    }
+}
+
+/* x = post f + comb^T x */
+static void
+leave(PdDsRun *r, int n)
+{
+    const PdDsShape *s = &r->model->shape;
+    PdDsScratch *x = &r->scratch;
+    gsize hc = (gsize)s->hc_mult;
+    for (gsize t = 0; t < (gsize)n; t++)
+        pd_ds_hyper_expand(s, x->post + t * hc, x->comb + t * hc * hc, x->f + t * (gsize)s->n_embd,
+                           x->streams + t * streams_width(s), x->old);
+}
+
+/* f = experts(y) */
+static void
+experts(PdDsRun *r, int l, const gint32 *tokens, int first, int n)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayer *layer = &r->model->layers[l];
+    PdDsScratch *x = &r->scratch;
+    gsize d = (gsize)s->n_embd;
+    pd_ds_product(&layer->gate, x->y, n, x->router, x->row);
+    memset(x->f, 0, (gsize)n * d * sizeof *x->f);
+    for (gsize t = 0; t < (gsize)n; t++) {
+        const float *y = x->y + t * d;
+        float *f = x->f + t * d;
+        pd_ds_route(s, layer, tokens[t], x->router + t * (gsize)s->n_experts, x->biased, r->ids,
+                    x->weights);
+        for (int i = 0; i < s->n_experts_used; i++)
+            pd_ds_expert(s, &layer->experts[r->ids[i]], x->weights[i], y, x->gate, x->up,
+                         x->expert_out, x->row, f);
+        pd_ds_expert(s, &layer->shared, 1, y, x->gate, x->up, x->expert_out, x->row, f);
+        pd_ds_show(r, PD_DS_FFN_EXPERTS, l, first + (int)t, x->weights, r->ids, s->n_experts_used);
+    }
+}
+
+/* Shows n rows of `width` values. */
+static void
+show_rows(const PdDsRun *r, PdDsStage stage, int l, int first, int n, const float *rows,
+          gsize width)
+{
+    for (int t = 0; r->trace != NULL && t < n; t++)
+        pd_ds_show(r, stage, l, first + t, rows + (gsize)t * width, NULL, (int)width);
+}
+
+static void
+show_entered(const PdDsRun *r, PdDsStage post, int l, int first, int n)
+{
+    gsize hc = (gsize)r->model->shape.hc_mult;
+    show_rows(r, post, l, first, n, r->scratch.post, hc);
+    show_rows(r, post + 1, l, first, n, r->scratch.comb, hc * hc);
+    show_rows(r, post + 2, l, first, n, r->scratch.y, (gsize)r->model->shape.n_embd);
+}
+
+void
+pd_ds_run_forward(PdDsRun *r, int sequence, const gint32 *tokens, int n)
+{
+    const PdDsShape *s = &r->model->shape;
+    PdDsSequence *seq = &r->sequences[sequence];
+    PdDsScratch *x = &r->scratch;
+    int first = seq->n_tokens;
+    g_assert(n <= r->batch_rows && n <= r->max_tokens - first);
+    embed(r, tokens, n);
+    for (int l = 0; l < s->n_layers; l++) {
+        const PdDsLayer *layer = &r->model->layers[l];
+        enter(r, &layer->attn_site, layer->attn_norm, n);
+        show_entered(r, PD_DS_ATTN_POST, l, first, n);
+        pd_ds_layer_attention(r, seq, l, first, n);
+        show_rows(r, PD_DS_ATTN_OUT, l, first, n, x->f, (gsize)s->n_embd);
+        leave(r, n);
+        enter(r, &layer->ffn_site, layer->ffn_norm, n);
+        show_entered(r, PD_DS_FFN_POST, l, first, n);
+        experts(r, l, tokens, first, n);
+        show_rows(r, PD_DS_FFN_OUT, l, first, n, x->f, (gsize)s->n_embd);
+        leave(r, n);
+        show_rows(r, PD_DS_STREAMS, l, first, n, x->streams, streams_width(s));
+    }
+    seq->n_tokens = first + n;
+}
+
+void
+pd_ds_run_logits(PdDsRun *r, int row, float *logits)
+{
+    const PdDsModel *m = r->model;
+    const PdDsShape *s = &m->shape;
+    PdDsScratch *x = &r->scratch;
+    const float *streams = x->streams + (gsize)row * streams_width(s);
+    pd_ds_product(&m->head_site.fn, streams, 1, x->mix, x->row);
+    pd_ds_hyper_head(s, &m->head_site, streams, x->mix, x->pre);
+    pd_ds_hyper_collapse(s, x->pre, streams, x->expert_out);
+    pd_ds_rms_norm(x->expert_out, m->norm, s->n_embd, s->rms_eps, x->expert_out);
+    pd_ds_product(&m->head, x->expert_out, 1, logits, x->row);
+}

@@ -1,0 +1,167 @@
+/*
+ * The attention of one layer (sections 3.1 to 3.4), all three kinds.  For a normed input x at t:
+ *
+ *   qr = norm(wq_a x),  q = headnorm(wq_b qr),  kv = norm(wkv x),  both turned to t
+ *   keys: kv of t - window + 1 .. t, then compressed entries w < (t + 1) / ratio:
+ *         all of them, or those that the indexer chooses
+ *   o[h] = attend(q[h], keys), turned back by t
+ *   out  = wo_b concat_j(wo_a[j] o of group j)
+ *
+ * Products are made for the whole chunk; state is entered and read row by row, since a row sees the
+ * entry that it completes and no later one.
+ */
+#include <math.h>
+#include <string.h>
+#include "engine/deepseek/run_internal.h"
+
+/* q, kv and qr of all rows. */
+static void
+project(PdDsRun *r, int l, int first, int n)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayer *layer = &r->model->layers[l];
+    const PdDsRope *rope = pd_ds_layer_rope(r, l);
+    PdDsScratch *x = &r->scratch;
+    gsize head_dim = (gsize)s->head_dim;
+    pd_ds_product(&layer->wq_a, x->y, n, x->qr, x->row);
+    for (gsize t = 0; t < (gsize)n; t++)
+        pd_ds_rms_norm(x->qr + t * (gsize)s->q_rank, layer->q_norm, s->q_rank, s->rms_eps,
+                       x->qr + t * (gsize)s->q_rank);
+    pd_ds_product(&layer->wq_b, x->qr, n, x->q, x->row);
+    pd_ds_product(&layer->wkv, x->y, n, x->kv, x->row);
+    for (gsize t = 0; t < (gsize)n; t++) {
+        float *kv = x->kv + t * head_dim;
+        pd_ds_rope_at(rope, first + (int)t, x->turn);
+        for (gsize h = 0; h < (gsize)s->n_heads; h++) {
+            float *q = x->q + (t * (gsize)s->n_heads + h) * head_dim;
+            pd_ds_rms_norm(q, NULL, s->head_dim, s->rms_eps, q);
+            pd_ds_rope_apply(rope, x->turn, q, s->head_dim);
+        }
+        pd_ds_rms_norm(kv, layer->kv_norm, s->head_dim, s->rms_eps, kv);
+        pd_ds_rope_apply(rope, x->turn, kv, s->head_dim);
+    }
+}
+
+/* What the compressors and the indexer need of all rows. */
+static void
+project_entries(PdDsRun *r, int l, int first, int n)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayer *layer = &r->model->layers[l];
+    const PdDsRope *rope = pd_ds_layer_rope(r, l);
+    PdDsScratch *x = &r->scratch;
+    gsize heads = (gsize)s->index_heads, dim = (gsize)s->index_dim;
+    double scale = 1 / sqrt((double)heads * (double)dim);
+    if (s->layers[l].ratio == 0)
+        return;
+    pd_ds_product(&layer->compressor.wkv, x->y, n, x->u, x->row);
+    pd_ds_product(&layer->compressor.wgate, x->y, n, x->s, x->row);
+    if (!s->layers[l].kind->indexed)
+        return;
+    pd_ds_product(&layer->index_compressor.wkv, x->y, n, x->iu, x->row);
+    pd_ds_product(&layer->index_compressor.wgate, x->y, n, x->is, x->row);
+    pd_ds_product(&layer->index_wq_b, x->qr, n, x->iq, x->row);
+    pd_ds_product(&layer->index_weights, x->y, n, x->iw, x->row);
+    for (gsize i = 0; i < (gsize)n * heads; i++) {
+        if (i % heads == 0)
+            pd_ds_rope_at(rope, first + (int)(i / heads), x->turn);
+        pd_ds_rope_apply(rope, x->turn, x->iq + i * dim, s->index_dim);
+        x->iw[i] = (float)(x->iw[i] * scale);
+    }
+}
+
+/* Enters row t of the chunk into the layer's state. */
+static void
+enter(PdDsRun *r, PdDsLayerState *state, int l, int position, gsize t)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayerShape *shape = &s->layers[l];
+    const PdDsLayer *layer = &r->model->layers[l];
+    const PdDsRope *rope = pd_ds_layer_rope(r, l);
+    PdDsScratch *x = &r->scratch;
+    gsize head_dim = (gsize)s->head_dim, index_dim = (gsize)s->index_dim;
+    gsize coff = (gsize)pd_ds_coff(shape->kind);
+    int w = position / MAX(shape->ratio, 1);
+    memcpy(state->window + (gsize)(position % s->window) * head_dim, x->kv + t * head_dim,
+           head_dim * sizeof(float));
+    if (shape->ratio == 0)
+        return;
+    if (pd_ds_compress(shape, &layer->compressor, s->head_dim, s->rms_eps, rope, position,
+                       x->u + t * coff * head_dim, x->s + t * coff * head_dim, &state->pool))
+        pd_ds_show(r, PD_DS_ENTRY, l, w, state->pool.entries + (gsize)w * head_dim, NULL,
+                   s->head_dim);
+    if (shape->kind->indexed &&
+        pd_ds_compress(shape, &layer->index_compressor, s->index_dim, s->rms_eps, rope, position,
+                       x->iu + t * coff * index_dim, x->is + t * coff * index_dim, &state->index))
+        pd_ds_show(r, PD_DS_INDEX_KEY, l, w, state->index.entries + (gsize)w * index_dim, NULL,
+                   s->index_dim);
+}
+
+/* Collects the keys that the query at `position` sees in r->keys; returns how many. */
+static int
+visible_keys(PdDsRun *r, const PdDsLayerState *state, int l, int position, gsize t)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayerShape *shape = &s->layers[l];
+    PdDsScratch *x = &r->scratch;
+    gsize head_dim = (gsize)s->head_dim;
+    int n_keys = 0;
+    for (int p = MAX(0, position - s->window + 1); p <= position; p++)
+        r->keys[n_keys++] = state->window + (gsize)(p % s->window) * head_dim;
+    if (shape->ratio == 0)
+        return n_keys;
+    int n_visible = (position + 1) / shape->ratio, n_picks = n_visible;
+    if (shape->kind->indexed) {
+        pd_ds_index_scores(s, x->iq + t * (gsize)s->index_heads * (gsize)s->index_dim,
+                           x->iw + t * (gsize)s->index_heads, state->index.entries, n_visible,
+                           x->scores);
+        n_picks = pd_ds_top_k(x->scores, n_visible, s->index_top_k, r->ids);
+        pd_ds_show(r, PD_DS_INDEX_SCORES, l, position, x->scores, NULL, n_visible);
+        pd_ds_show(r, PD_DS_PICKS, l, position, NULL, r->ids, n_picks);
+    }
+    for (int i = 0; i < n_picks; i++) {
+        int w = shape->kind->indexed ? r->ids[i] : i;
+        r->keys[n_keys++] = state->pool.entries + (gsize)w * head_dim;
+    }
+    return n_keys;
+}
+
+/* The outputs of all heads of row t take the place of its queries. */
+static void
+attend(PdDsRun *r, const PdDsLayerState *state, int l, int position, gsize t)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsRope *rope = pd_ds_layer_rope(r, l);
+    PdDsScratch *x = &r->scratch;
+    gsize head_dim = (gsize)s->head_dim;
+    int n_keys = visible_keys(r, state, l, position, t);
+    pd_ds_rope_at(rope, position, x->turn);
+    for (gsize h = 0; h < (gsize)s->n_heads; h++) {
+        float *q = x->q + (t * (gsize)s->n_heads + h) * head_dim;
+        pd_ds_attend(q, s->head_dim, r->keys, n_keys, r->model->layers[l].sink[h], x->logits,
+                     x->head_out);
+        pd_ds_rope_undo(rope, x->turn, x->head_out, s->head_dim);
+        memcpy(q, x->head_out, head_dim * sizeof *q);
+    }
+}
+
+void
+pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int l, int first, int n)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayer *layer = &r->model->layers[l];
+    PdDsLayerState *state = &sequence->layers[l];
+    PdDsScratch *x = &r->scratch;
+    gsize width = (gsize)pd_ds_group_width(s), groups = (gsize)s->o_groups;
+    gsize rank = (gsize)s->o_rank;
+    project(r, l, first, n);
+    project_entries(r, l, first, n);
+    for (int t = 0; t < n; t++) {
+        enter(r, state, l, first + t, (gsize)t);
+        attend(r, state, l, first + t, (gsize)t);
+    }
+    for (gsize j = 0; j < groups; j++)
+        pd_ds_product_rows(&layer->wo_a, (int)(j * rank), s->o_rank, x->q + j * width,
+                           groups * width, n, x->z + j * rank, groups * rank, x->row);
+    pd_ds_product(&layer->wo_b, x->z, n, x->f, x->row);
+}

@@ -1,0 +1,83 @@
+/* What a run is made of: run.c allocates it, forward.c and layer_attention.c go through it. */
+#ifndef PD_DEEPSEEK_RUN_INTERNAL_H
+#define PD_DEEPSEEK_RUN_INTERNAL_H
+
+#include "engine/deepseek/run.h"
+
+typedef struct {
+    float *window; /* (window, head_dim): position p at row p mod window */
+    PdDsPool pool;
+    PdDsPool index;
+} PdDsLayerState;
+
+typedef struct {
+    PdDsLayerState *layers; /* (n_layers) */
+    int n_tokens;
+} PdDsSequence;
+
+/* Room for one chunk of n rows, and for one row. */
+typedef struct {
+    float *streams;    /* (n, hc, d) */
+    float *y;          /* (n, d): what a sublayer reads */
+    float *f;          /* (n, d): what it gives */
+    float *mix;        /* (n, (2 + hc) * hc) */
+    float *post;       /* (n, hc) */
+    float *comb;       /* (n, hc, hc) */
+    float *qr;         /* (n, q_rank) */
+    float *q;          /* (n, n_heads, head_dim); then the heads' outputs */
+    float *kv;         /* (n, head_dim) */
+    float *u, *s;      /* (n, 2 * head_dim): a compressor's values and gates */
+    float *iu, *is;    /* (n, 2 * index_dim): the indexer's */
+    float *iq;         /* (n, index_heads, index_dim) */
+    float *iw;         /* (n, index_heads) */
+    float *z;          /* (n, o_groups * o_rank) */
+    float *router;     /* (n, n_experts) */
+    float *pre;        /* (hc) */
+    float *old;        /* (hc, d) */
+    float *head_out;   /* (head_dim) */
+    float *turn;       /* (rope_dim) */
+    float *scores;     /* (entries) */
+    float *logits;     /* (window + entries) */
+    float *biased;     /* (n_experts) */
+    float *weights;    /* (n_experts_used) */
+    float *gate, *up;  /* (n_ff) */
+    float *expert_out; /* (d) */
+    float *row;        /* one row of any weight */
+} PdDsScratch;
+
+struct PdDsRun {
+    const PdDsModel *model;
+    int n_sequences;
+    int max_tokens;
+    int batch_rows;
+    PdDsRope rope, rope_far;
+    PdDsSequence *sequences;      /* (n_sequences) */
+    PdDsLayerState *layer_states; /* (n_sequences, n_layers) */
+    float *floats;                /* state and scratch */
+    const float **keys;           /* (window + entries) */
+    int *ids;                     /* (the most that are chosen at once, entries or experts) */
+    PdDsScratch scratch;
+
+    PdDsTraceFunc trace;
+    gpointer trace_data;
+};
+
+static inline void
+pd_ds_show(const PdDsRun *r, PdDsStage stage, int layer, int position, const float *values,
+           const int *ids, int n)
+{
+    PdDsSeen seen = {stage, layer, position, values, ids, n};
+    if (r->trace != NULL)
+        r->trace(&seen, r->trace_data);
+}
+
+static inline const PdDsRope *
+pd_ds_layer_rope(const PdDsRun *r, int layer)
+{
+    return r->model->shape.layers[layer].ratio > 0 ? &r->rope_far : &r->rope;
+}
+
+/* Attention of n rows from position `first` on: scratch.y -> scratch.f (section 3). */
+void pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int layer, int first, int n);
+
+#endif

@@ -346,6 +346,14 @@ write_all(const PdKvIo *io, int fd, const void *data, gsize n, guint64 offset)
     return TRUE;
 }
 
+static const char *
+advice(int why)
+{
+    return why == ENOSPC || why == EDQUOT
+               ? "; free some space and run the same command again, what was finished is kept"
+               : "";
+}
+
 /* A new file's name is only durable once its folder is. */
 static gboolean
 sync_dir(const char *dir)
@@ -364,8 +372,8 @@ write_pack_header(PdKvPackWriter *writer, const char *dir, const PdKvIo *io, GEr
     const PackHeader header = make_pack_header(writer->number);
 
     if (!write_all(io, writer->fd, &header, sizeof header, 0) || !sync_dir(dir)) {
-        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s: cannot begin a pack: %s",
-                    writer->path, g_strerror(errno));
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s: cannot begin a pack: %s%s",
+                    writer->path, g_strerror(errno), advice(errno));
         g_unlink(writer->path);
         return FALSE;
     }
@@ -384,8 +392,8 @@ pd_kv_pack_writer_create(const char *dir, guint32 number, const PdKvIo *io, GErr
             continue;
         if (!writer) {
             g_autofree char *path = pd_kv_pack_path(dir, number);
-            g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s: cannot create: %s", path,
-                        g_strerror(errno));
+            g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s: cannot create: %s%s", path,
+                        g_strerror(errno), advice(errno));
             return NULL;
         }
         /* Between its creation and its lock another writer may have taken it for an orphan. */
@@ -415,8 +423,7 @@ fail_write(PdKvPackWriter *writer, guint64 start, guint64 n_bytes, GError **erro
 
     g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO,
                 "%s: cannot store a record of %" G_GUINT64_FORMAT " bytes: %s%s", writer->path,
-                n_bytes, g_strerror(why),
-                why == ENOSPC ? "; free that much space and run the same command again" : "");
+                n_bytes, g_strerror(why), advice(why));
     pd_kv_pack_writer_cut(writer, start);
     return FALSE;
 }

@@ -56,9 +56,15 @@ gboolean
 pd_kv_fail_db(PdKvStore *store, GError **error)
 {
     const char *file = sqlite3_db_filename(store->db, "main");
+    int code = sqlite3_errcode(store->db) & 0xff;
+    const char *advice = code == SQLITE_FULL    ? ": the disk is full; free some space"
+                         : code == SQLITE_IOERR ? ": reading or writing failed; check the disk"
+                                                : "";
 
-    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s: %s",
-                file && *file ? file : "KV index", sqlite3_errmsg(store->db));
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s%s%s (%s)",
+                file && *file ? file : "KV index", advice,
+                *advice ? " and run the command again, what was finished is kept" : "",
+                sqlite3_errmsg(store->db));
     return FALSE;
 }
 
@@ -531,6 +537,8 @@ pd_kv_store_put_many(PdKvStore *store, const PdKvRecord *records, guint n, GErro
 
     for (guint i = 0; i < n; i++)
         g_assert(strlen(records[i].kind) < PD_KV_KIND_BYTES);
+    if (n == 0)
+        return TRUE;
     if (store->read_only)
         return pd_kv_fail_read_only(store, error);
     locker = g_mutex_locker_new(&store->lock);

@@ -183,19 +183,20 @@ open_for_writing(PdCorpus *corpus, GError **error)
 }
 
 /*
- * A WAL database in a folder where nothing can be written cannot make its shared-memory file.  If
- * no log is pending, nobody can be writing either, and the file may be read as immutable.
+ * A WAL database in a folder where nothing can be written, or on a full disk, cannot make its
+ * shared-memory file.  If no log is pending, nobody can be writing either, and the file may be read
+ * as immutable.
  */
 static gboolean
-open_immutable(PdCorpus *corpus, GError **error)
+open_immutable(PdCorpus *corpus, const char *why, GError **error)
 {
     g_autofree char *wal = g_strconcat(corpus->db_path, "-wal", NULL);
     GStatBuf st;
     if (g_stat(wal, &st) == 0 && st.st_size > 0)
         return fail(error,
-                    "%s: read-only, and its last writer was interrupted; copy the folder to a "
-                    "place you can write to and open it there",
-                    corpus->dir);
+                    "%s: %s, and its last writer was interrupted; copy the folder to a place you "
+                    "can write to and open it there",
+                    corpus->dir, why);
     g_autofree char *absolute = g_canonicalize_filename(corpus->db_path, NULL);
     g_autofree char *escaped = g_uri_escape_string(absolute, "/", FALSE);
     g_autofree char *uri = g_strdup_printf("file:%s?immutable=1", escaped);
@@ -214,11 +215,12 @@ open_for_reading(PdCorpus *corpus, GError **error)
     g_autoptr(GError) local = NULL;
     if (!pd_db_int(corpus, 0, &version, &local, "SELECT count(*) FROM sqlite_schema", "")) {
         int code = sqlite3_errcode(corpus->db) & 0xff;
-        if (code != SQLITE_CANTOPEN && code != SQLITE_READONLY) {
+        gboolean full = pd_db_disk_is_full(corpus);
+        if (!full && code != SQLITE_CANTOPEN && code != SQLITE_READONLY) {
             g_propagate_error(error, g_steal_pointer(&local));
             return FALSE;
         }
-        if (!open_immutable(corpus, error))
+        if (!open_immutable(corpus, full ? "the disk is full" : "read-only", error))
             return FALSE;
     }
     if (!check_identity(corpus, &version, error))

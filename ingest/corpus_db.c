@@ -4,7 +4,11 @@
  */
 #include <stdarg.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include "ingest/corpus_internal.h"
+
+/* With less than this SQLite cannot begin to work on a file: its shared memory takes 32 KiB. */
+#define DISK_BYTES_MIN (256u << 10)
 
 void
 pd_stmt_done(PdStmt *stmt)
@@ -15,6 +19,16 @@ pd_stmt_done(PdStmt *stmt)
     sqlite3_clear_bindings(stmt);
 }
 
+/* SQLite calls a full disk so only where it writes a page, not where it makes its shared memory. */
+gboolean
+pd_db_disk_is_full(PdCorpus *corpus)
+{
+    struct statvfs st;
+    int code = corpus->db ? sqlite3_errcode(corpus->db) & 0xff : SQLITE_OK;
+    return code == SQLITE_FULL || (code == SQLITE_IOERR && statvfs(corpus->dir, &st) == 0 &&
+                                   (guint64)st.f_bavail * st.f_frsize < DISK_BYTES_MIN);
+}
+
 gboolean
 pd_db_fail(PdCorpus *corpus, GError **error)
 {
@@ -22,7 +36,7 @@ pd_db_fail(PdCorpus *corpus, GError **error)
     const char *path = corpus->db_path;
     const char *detail = corpus->db ? sqlite3_errmsg(corpus->db) : "out of memory";
     const char *advice = NULL;
-    switch (code & 0xff) {
+    switch (pd_db_disk_is_full(corpus) ? SQLITE_FULL : code & 0xff) {
     case SQLITE_FULL:
         advice = "the disk is full; free some space and run the command again, what was finished "
                  "is kept";

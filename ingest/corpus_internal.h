@@ -30,6 +30,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdStmt, pd_stmt_done)
 
 /* Turn the handle's last error into one line that names the corpus and a way out. Returns FALSE. */
 gboolean pd_db_fail(PdCorpus *corpus, GError **error);
+/* Did the handle's last call fail for want of space? */
+gboolean pd_db_disk_is_full(PdCorpus *corpus);
 PdStmt *pd_db_prepare(PdCorpus *corpus, const char *sql, GError **error);
 /*
  * Prepare and bind in order.  `types`: 'i' gint64, 't' const char * or NULL, 'b' const void * and

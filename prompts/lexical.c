@@ -30,7 +30,7 @@
 
 struct PdLexical {
     sqlite3 *db;
-    gboolean own;         /* in memory, closed with us */
+    gboolean own;         /* in memory, closed with us: the corpus cannot be written */
     GHashTable *segments; /* id of lexical_text -> index of the first such segment + 1 */
     gboolean is_up_to_date;
 };
@@ -74,13 +74,13 @@ prepare(PdContext *context, sqlite3 *db, const char *sql, GError **error)
 }
 
 static PdLexical *
-lexical_open(PdContext *context, GError **error)
+lexical_open(PdContext *context, gboolean own, GError **error)
 {
     g_autoptr(PdLexical) lexical = g_new0(PdLexical, 1);
     sqlite3 *db = pd_corpus_db(context->corpus);
 
-    lexical->own = sqlite3_db_readonly(db, "main") == 1;
-    if (!lexical->own)
+    lexical->own = own;
+    if (!own)
         lexical->db = db;
     else if (sqlite3_open_v2(":memory:", &lexical->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
                              NULL) != SQLITE_OK) {
@@ -88,7 +88,7 @@ lexical_open(PdContext *context, GError **error)
         return NULL;
     }
     if (!run_sql(context, lexical->db,
-                 lexical->own ? SCHEMA("") : SCHEMA("REFERENCES segment ON DELETE CASCADE"), error))
+                 own ? SCHEMA("") : SCHEMA("REFERENCES segment ON DELETE CASCADE"), error))
         return NULL;
     return g_steal_pointer(&lexical);
 }
@@ -244,28 +244,47 @@ fill(PdContext *context, PdLexical *lexical, GCancellable *cancellable, GError *
     return TRUE;
 }
 
-/* The index holds every segment of the context; opened and filled at the first search. */
-static PdLexical *
-up_to_date(PdContext *context, GCancellable *cancellable, GError **error)
+static gboolean
+bring_up_to_date(PdContext *context, PdLexical *lexical, GCancellable *cancellable, GError **error)
 {
-    PdLexical *lexical = context->lexical;
-
-    if (lexical && lexical->is_up_to_date)
-        return lexical;
-    if (!lexical)
-        lexical = context->lexical = lexical_open(context, error);
-    if (!lexical)
-        return NULL;
     if (!lexical->segments)
         lexical->segments = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     if (!run_sql(context, lexical->db, "SAVEPOINT lexical", error))
-        return NULL;
-    if (drop_stale(context, lexical, error) && fill(context, lexical, cancellable, error) &&
-        run_sql(context, lexical->db, "RELEASE lexical", error)) {
-        lexical->is_up_to_date = TRUE;
-        return lexical;
+        return FALSE;
+    lexical->is_up_to_date = drop_stale(context, lexical, error) &&
+                             fill(context, lexical, cancellable, error) &&
+                             run_sql(context, lexical->db, "RELEASE lexical", error);
+    if (!lexical->is_up_to_date)
+        sqlite3_exec(lexical->db, "ROLLBACK TO lexical; RELEASE lexical", NULL, NULL, NULL);
+    return lexical->is_up_to_date;
+}
+
+/* Opened and filled, in the corpus or in memory. */
+static gboolean
+make_index(PdContext *context, gboolean own, GCancellable *cancellable, GError **error)
+{
+    if (!context->lexical)
+        context->lexical = lexical_open(context, own, error);
+    return context->lexical && (context->lexical->is_up_to_date ||
+                                bring_up_to_date(context, context->lexical, cancellable, error));
+}
+
+/* The index holds every segment of the context; opened and filled at the first search.  What cannot
+ * be written (a full disk) is made in memory. */
+static PdLexical *
+up_to_date(PdContext *context, GCancellable *cancellable, GError **error)
+{
+    sqlite3 *db = pd_corpus_db(context->corpus);
+    gboolean read_only = sqlite3_db_readonly(db, "main") == 1;
+    g_autoptr(GError) local = NULL;
+
+    if (make_index(context, read_only, cancellable, &local))
+        return context->lexical;
+    if (!read_only && g_error_matches(local, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_CORPUS)) {
+        g_clear_pointer(&context->lexical, pd_lexical_free);
+        return make_index(context, TRUE, cancellable, error) ? context->lexical : NULL;
     }
-    sqlite3_exec(lexical->db, "ROLLBACK TO lexical; RELEASE lexical", NULL, NULL, NULL);
+    g_propagate_error(error, g_steal_pointer(&local));
     return NULL;
 }
 

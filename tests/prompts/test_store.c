@@ -143,6 +143,19 @@ test_cancelled(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(warm(&world).n_tokens_reused, ==, report.n_tokens_encoded);
 }
 
+/* What is kept needs no writing: a corpus open for reading is as warm. */
+static void
+test_read_only(Fixture *f, gconstpointer unused)
+{
+    g_auto(World) world = {0};
+    guint64 total;
+
+    add_documents(f, "/read-only", 3, 300, -1);
+    total = open_and_warm(f).n_tokens_encoded;
+    world_open(&world, f->dir, f->model, PD_CORPUS_READ, PD_READ_SWEPT);
+    g_assert_cmpuint(warm(&world).n_tokens_reused, ==, total);
+}
+
 /* Equal segments are read once, also when they come close together. */
 static void
 test_equal(Fixture *f, gconstpointer unused)
@@ -423,6 +436,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("/store/cancelled", test_cancelled);
+    ADD("/store/read-only", test_read_only);
     ADD("/store/equal", test_equal);
     ADD("/store/each-page", test_each_page);
     ADD("/store/wrong-packs", test_wrong_packs);

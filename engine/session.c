@@ -96,8 +96,8 @@ deepseek_bytes(const PdModel *model, const PdSessionOptions *o)
     guint64 rows = (guint64)session_batch_rows(o);
     guint64 n_bytes = mul(mul((guint64)n_sequences, (guint64)max_tokens), sizeof(gint32));
     n_bytes = add(n_bytes, mul(rows, sizeof(PdSpan) + 2 * sizeof(gint32) + sizeof(float *)));
-    return add(n_bytes, pd_ds_run_bytes(&model->deepseek->shape, n_sequences, max_tokens,
-                                        session_batch_rows(o)));
+    return add(n_bytes,
+               pd_ds_run_bytes(model->deepseek, n_sequences, max_tokens, session_batch_rows(o)));
 }
 
 guint64

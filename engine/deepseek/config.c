@@ -279,10 +279,11 @@ read_schedule(PdFields *f, PdDsShape *s)
 {
     int rates[8];
     g_assert(s->family->n_kinds <= G_N_ELEMENTS(rates));
-    s->layers = g_new0(PdDsLayerShape, s->n_layers);
     read_rates(f, s->family, rates);
     if (f->problem->len > 0)
         return;
+    s->layers = g_new0(PdDsLayerShape, s->n_layers + 1);
+    s->layers[s->n_layers].kind = kind_of_ratio(s->family, rates, 0);
     read_ratios(f, s, rates);
     read_types(f, s);
     read_mlp_types(f, s);

@@ -104,41 +104,52 @@ show_entered(const PdDsRun *r, PdDsStage post, int l, int first, int n)
 }
 
 void
-pd_ds_run_forward(PdDsRun *r, int sequence, const gint32 *tokens, int n)
+pd_ds_run_layer(PdDsRun *r, PdDsSequence *seq, int l, const gint32 *tokens, int first, int n)
 {
     const PdDsShape *s = &r->model->shape;
-    PdDsSequence *seq = &r->sequences[sequence];
+    const PdDsLayer *layer = &r->model->layers[l];
     PdDsScratch *x = &r->scratch;
-    int first = seq->n_tokens;
-    g_assert(n <= r->batch_rows && n <= r->max_tokens - first);
+    enter(r, &layer->attn_site, layer->attn_norm, n);
+    show_entered(r, PD_DS_ATTN_POST, l, first, n);
+    pd_ds_layer_attention(r, seq, l, first, n);
+    show_rows(r, PD_DS_ATTN_OUT, l, first, n, x->f, (gsize)s->n_embd);
+    leave(r, n);
+    enter(r, &layer->ffn_site, layer->ffn_norm, n);
+    show_entered(r, PD_DS_FFN_POST, l, first, n);
+    experts(r, l, tokens, first, n);
+    show_rows(r, PD_DS_FFN_OUT, l, first, n, x->f, (gsize)s->n_embd);
+    leave(r, n);
+    show_rows(r, PD_DS_STREAMS, l, first, n, x->streams, streams_width(s));
+}
+
+void
+pd_ds_run_forward(PdDsRun *r, int sequence, const gint32 *tokens, int n)
+{
+    PdDsSequence *seq = &r->sequences[sequence];
+    g_assert(n <= r->batch_rows && n <= r->max_tokens - seq->n_tokens);
     embed(r, tokens, n);
-    for (int l = 0; l < s->n_layers; l++) {
-        const PdDsLayer *layer = &r->model->layers[l];
-        enter(r, &layer->attn_site, layer->attn_norm, n);
-        show_entered(r, PD_DS_ATTN_POST, l, first, n);
-        pd_ds_layer_attention(r, seq, l, first, n);
-        show_rows(r, PD_DS_ATTN_OUT, l, first, n, x->f, (gsize)s->n_embd);
-        leave(r, n);
-        enter(r, &layer->ffn_site, layer->ffn_norm, n);
-        show_entered(r, PD_DS_FFN_POST, l, first, n);
-        experts(r, l, tokens, first, n);
-        show_rows(r, PD_DS_FFN_OUT, l, first, n, x->f, (gsize)s->n_embd);
-        leave(r, n);
-        show_rows(r, PD_DS_STREAMS, l, first, n, x->streams, streams_width(s));
-    }
-    seq->n_tokens = first + n;
+    for (int l = 0; l < r->model->shape.n_layers; l++)
+        pd_ds_run_layer(r, seq, l, tokens, seq->n_tokens, n);
+    seq->n_tokens += n;
+}
+
+void
+pd_ds_run_head(PdDsRun *r, const PdDsSite *site, const float *norm, const float *streams,
+               float *logits)
+{
+    const PdDsShape *s = &r->model->shape;
+    PdDsScratch *x = &r->scratch;
+    pd_ds_product(&site->fn, streams, 1, x->mix, x->row);
+    pd_ds_hyper_head(s, site, streams, x->mix, x->pre);
+    pd_ds_hyper_collapse(s, x->pre, streams, x->expert_out);
+    pd_ds_rms_norm(x->expert_out, norm, s->n_embd, s->rms_eps, x->expert_out);
+    pd_ds_product(&r->model->head, x->expert_out, 1, logits, x->row);
 }
 
 void
 pd_ds_run_logits(PdDsRun *r, int row, float *logits)
 {
     const PdDsModel *m = r->model;
-    const PdDsShape *s = &m->shape;
-    PdDsScratch *x = &r->scratch;
-    const float *streams = x->streams + (gsize)row * streams_width(s);
-    pd_ds_product(&m->head_site.fn, streams, 1, x->mix, x->row);
-    pd_ds_hyper_head(s, &m->head_site, streams, x->mix, x->pre);
-    pd_ds_hyper_collapse(s, x->pre, streams, x->expert_out);
-    pd_ds_rms_norm(x->expert_out, m->norm, s->n_embd, s->rms_eps, x->expert_out);
-    pd_ds_product(&m->head, x->expert_out, 1, logits, x->row);
+    const float *streams = r->scratch.streams + (gsize)row * streams_width(&m->shape);
+    pd_ds_run_head(r, &m->head_site, m->norm, streams, logits);
 }

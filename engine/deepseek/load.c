@@ -69,6 +69,18 @@ static const Tensor model_tensors[] = {
     {MODEL(head_site.scale), DIM_1, DIM_1, 0, {"hc_head_scale", "hc_head.hc_scale"}},
 };
 
+/* After "mtp.0.", beside the tensors of a layer. */
+static const Tensor draft_tensors[] = {
+    {MODEL(draft.e_proj), DIM_EMBD, DIM_EMBD, 0, {"e_proj.weight"}},
+    {MODEL(draft.h_proj), DIM_EMBD, DIM_EMBD, 0, {"h_proj.weight"}},
+    {MODEL(draft.enorm), DIM_1, DIM_EMBD, 0, {"enorm.weight"}},
+    {MODEL(draft.hnorm), DIM_1, DIM_EMBD, 0, {"hnorm.weight"}},
+    {MODEL(draft.norm), DIM_1, DIM_EMBD, 0, {"norm.weight"}},
+    {MODEL(draft.head_site.fn), DIM_HC, DIM_STREAMS, 0, {"hc_head_fn"}},
+    {MODEL(draft.head_site.base), DIM_1, DIM_HC, 0, {"hc_head_base"}},
+    {MODEL(draft.head_site.scale), DIM_1, DIM_1, 0, {"hc_head_scale"}},
+};
+
 /* After "layers.N.". */
 static const Tensor layer_tensors[] = {
     {LAYER(attn_norm), DIM_1, DIM_EMBD, 0, {"attn_norm.weight", "input_layernorm.weight"}},
@@ -518,11 +530,10 @@ load_experts(Loader *l, const char *middle, PdDsLayer *layer, GError **error)
 /* --- the whole --- */
 
 static gboolean
-load_layer(Loader *l, int i, GError **error)
+load_layer(Loader *l, int i, const char *middle, GError **error)
 {
     const PdDsLayerShape *shape = &l->model->shape.layers[i];
     PdDsLayer *layer = &l->model->layers[i];
-    g_autofree char *middle = g_strdup_printf("layers.%d.", i);
     for (gsize t = 0; t < G_N_ELEMENTS(layer_tensors); t++) {
         if (layer_has(shape, layer_tensors[t].where) &&
             !load_tensor(l, middle, &layer_tensors[t], shape, layer, error))
@@ -533,6 +544,24 @@ load_layer(Loader *l, int i, GError **error)
     return load_experts(l, middle, layer, error);
 }
 
+/* The first draft block, if the checkpoint has one. */
+static gboolean
+load_draft(Loader *l, GError **error)
+{
+    static const char middle[] = "mtp.0.";
+    PdDsModel *m = l->model;
+    const Tensor *first = &draft_tensors[0];
+    m->has_draft =
+        m->shape.n_mtp > 0 && find_any(l, middle, first->names, G_N_ELEMENTS(first->names)) != NULL;
+    if (!m->has_draft)
+        return TRUE;
+    for (gsize i = 0; i < G_N_ELEMENTS(draft_tensors); i++) {
+        if (!load_tensor(l, middle, &draft_tensors[i], NULL, m, error))
+            return FALSE;
+    }
+    return load_layer(l, m->shape.n_layers, middle, error);
+}
+
 PdDsModel *
 pd_ds_model_new(PdDsShape *shape, const GPtrArray *shards, const char *path, GError **error)
 {
@@ -541,17 +570,18 @@ pd_ds_model_new(PdDsShape *shape, const GPtrArray *shards, const char *path, GEr
     *shape = (PdDsShape){0};
     m->names = g_string_chunk_new(4096);
     m->owned = g_ptr_array_new_with_free_func(g_free);
-    m->layers = g_new0(PdDsLayer, m->shape.n_layers);
+    m->layers = g_new0(PdDsLayer, m->shape.n_layers + 1);
     Loader l = {m, shards, path};
     for (gsize i = 0; i < G_N_ELEMENTS(model_tensors); i++) {
         if (!load_tensor(&l, "", &model_tensors[i], NULL, m, error))
             return NULL;
     }
     for (int i = 0; i < m->shape.n_layers; i++) {
-        if (!load_layer(&l, i, error))
+        g_autofree char *middle = g_strdup_printf("layers.%d.", i);
+        if (!load_layer(&l, i, middle, error))
             return NULL;
     }
-    return g_steal_pointer(&m);
+    return load_draft(&l, error) ? g_steal_pointer(&m) : NULL;
 }
 
 void
@@ -620,7 +650,11 @@ pd_ds_model_check_finite(PdDsModel *m, const char *path, GError **error)
     if (!check_matrix(&m->embed, path, error) || !check_matrix(&m->head, path, error) ||
         !check_matrix(&m->head_site.fn, path, error))
         return FALSE;
-    for (int i = 0; i < m->shape.n_layers; i++) {
+    if (m->has_draft && (!check_matrix(&m->draft.e_proj, path, error) ||
+                         !check_matrix(&m->draft.h_proj, path, error) ||
+                         !check_matrix(&m->draft.head_site.fn, path, error)))
+        return FALSE;
+    for (int i = 0; i < m->shape.n_layers + (m->has_draft ? 1 : 0); i++) {
         if (!check_layer(m, i, path, error))
             return FALSE;
     }

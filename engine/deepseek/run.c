@@ -61,14 +61,16 @@ place_layer(Places *p, const PdDsShape *s, const PdDsLayerShape *layer, int max_
 }
 
 static void
-place_scratch(Places *p, const PdDsShape *s, int max_tokens, int batch_rows, PdDsScratch *x)
+place_scratch(Places *p, const PdDsModel *m, int max_tokens, int batch_rows, PdDsScratch *x)
 {
+    const PdDsShape *s = &m->shape;
     guint64 n = (guint64)batch_rows, d = (guint64)s->n_embd, hc = (guint64)s->hc_mult;
     guint64 head_dim = (guint64)s->head_dim, index_dim = (guint64)s->index_dim;
     guint64 widest = MAX(MAX(hc * d, (guint64)s->q_rank), (guint64)s->n_ff);
     widest =
         MAX(MAX(widest, (guint64)pd_ds_group_width(s)), (guint64)s->o_groups * (guint64)s->o_rank);
     x->streams = take(p, n, hc * d);
+    x->ahead = take(p, m->has_draft ? n : 0, hc * d);
     x->y = take(p, n, d);
     x->f = take(p, n, d);
     x->mix = take(p, n, (guint64)pd_ds_mix_width(s));
@@ -100,18 +102,20 @@ place_scratch(Places *p, const PdDsShape *s, int max_tokens, int batch_rows, PdD
 }
 
 static guint64
-place_all(const PdDsShape *s, int n_sequences, int max_tokens, int batch_rows, float *base,
+place_all(const PdDsModel *m, int n_sequences, int max_tokens, int batch_rows, float *base,
           PdDsLayerState *states, PdDsScratch *scratch)
 {
+    const PdDsShape *s = &m->shape;
+    int n_layers = s->n_layers + (m->has_draft ? 1 : 0);
     Places p = {base, 0};
     guint64 before = 0;
-    place_scratch(&p, s, max_tokens, batch_rows, scratch);
+    place_scratch(&p, m, max_tokens, batch_rows, scratch);
     for (int i = 0; i < n_sequences; i++) {
         PdDsLayerState unused;
         before = p.n_floats;
-        for (int l = 0; l < s->n_layers; l++)
+        for (int l = 0; l < n_layers; l++)
             place_layer(&p, s, &s->layers[l], max_tokens,
-                        states != NULL ? &states[i * s->n_layers + l] : &unused);
+                        states != NULL ? &states[i * (s->n_layers + 1) + l] : &unused);
         if (base != NULL)
             continue;
         /* Counting: all sequences are alike. */
@@ -137,12 +141,13 @@ n_ids(const PdDsShape *s, int max_tokens)
 }
 
 guint64
-pd_ds_run_bytes(const PdDsShape *s, int n_sequences, int max_tokens, int batch_rows)
+pd_ds_run_bytes(const PdDsModel *m, int n_sequences, int max_tokens, int batch_rows)
 {
+    const PdDsShape *s = &m->shape;
     PdDsScratch unused;
-    guint64 n_floats = place_all(s, n_sequences, max_tokens, batch_rows, NULL, NULL, &unused);
+    guint64 n_floats = place_all(m, n_sequences, max_tokens, batch_rows, NULL, NULL, &unused);
     guint64 n_bytes = n_keys(s, max_tokens) * sizeof(float *) + n_ids(s, max_tokens) * sizeof(int) +
-                      (guint64)n_sequences * (guint64)s->n_layers * sizeof(PdDsLayerState);
+                      (guint64)n_sequences * (guint64)(s->n_layers + 1) * sizeof(PdDsLayerState);
     if (!g_uint64_checked_mul(&n_floats, n_floats, sizeof(float)) ||
         !g_uint64_checked_add(&n_bytes, n_bytes, n_floats))
         return G_MAXUINT64;
@@ -154,13 +159,14 @@ pd_ds_run_new(const PdDsModel *model, int n_sequences, int max_tokens, int batch
 {
     const PdDsShape *s = &model->shape;
     PdDsRun *r = g_new0(PdDsRun, 1);
-    guint64 n_floats = place_all(s, n_sequences, max_tokens, batch_rows, NULL, NULL, &r->scratch);
+    guint64 n_floats =
+        place_all(model, n_sequences, max_tokens, batch_rows, NULL, NULL, &r->scratch);
     *r = (PdDsRun){.model = model,
                    .n_sequences = n_sequences,
                    .max_tokens = max_tokens,
                    .batch_rows = batch_rows};
     r->sequences = g_try_new0(PdDsSequence, n_sequences);
-    r->layer_states = g_try_new0(PdDsLayerState, (gsize)n_sequences * (gsize)s->n_layers);
+    r->layer_states = g_try_new0(PdDsLayerState, (gsize)n_sequences * (gsize)(s->n_layers + 1));
     r->keys = g_try_new(const float *, n_keys(s, max_tokens));
     r->ids = g_try_new(int, n_ids(s, max_tokens));
     if (n_floats <= G_MAXSIZE / sizeof(float))
@@ -170,11 +176,11 @@ pd_ds_run_new(const PdDsModel *model, int n_sequences, int max_tokens, int batch
         pd_ds_run_free(r);
         return NULL;
     }
-    place_all(s, n_sequences, max_tokens, batch_rows, r->floats, r->layer_states, &r->scratch);
+    place_all(model, n_sequences, max_tokens, batch_rows, r->floats, r->layer_states, &r->scratch);
     pd_ds_rope_init(&r->rope, &s->rope, s->rope_dim);
     pd_ds_rope_init(&r->rope_far, &s->rope_far, s->rope_dim);
     for (int i = 0; i < n_sequences; i++) {
-        r->sequences[i].layers = r->layer_states + (gsize)i * (gsize)s->n_layers;
+        r->sequences[i].layers = r->layer_states + (gsize)i * (gsize)(s->n_layers + 1);
         pd_ds_run_clear(r, i);
     }
     return r;
@@ -204,7 +210,7 @@ pd_ds_run_clear(PdDsRun *r, int sequence)
 {
     const PdDsShape *s = &r->model->shape;
     PdDsSequence *seq = &r->sequences[sequence];
-    seq->n_tokens = 0;
+    seq->n_tokens = seq->n_drafted = 0;
     for (int l = 0; l < s->n_layers; l++) {
         if (s->layers[l].ratio > 0)
             pd_ds_pool_clear(&s->layers[l], s->head_dim, &seq->layers[l].pool);

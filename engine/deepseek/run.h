@@ -44,7 +44,7 @@ typedef struct {
 typedef void (*PdDsTraceFunc)(const PdDsSeen *seen, gpointer user_data);
 
 /* Bytes of state and scratch; saturating. */
-guint64 pd_ds_run_bytes(const PdDsShape *shape, int n_sequences, int max_tokens, int batch_rows);
+guint64 pd_ds_run_bytes(const PdDsModel *model, int n_sequences, int max_tokens, int batch_rows);
 /* NULL: no memory.  The model must outlive it. */
 PdDsRun *pd_ds_run_new(const PdDsModel *model, int n_sequences, int max_tokens, int batch_rows);
 void pd_ds_run_free(PdDsRun *run);
@@ -57,6 +57,14 @@ void pd_ds_run_clear(PdDsRun *run, int sequence);
 void pd_ds_run_forward(PdDsRun *run, int sequence, const gint32 *tokens, int n);
 /* Logits (n_vocab) of row `row` of the latest forward. */
 void pd_ds_run_logits(PdDsRun *run, int row, float *logits);
+/*
+ * The draft block (section 6.1), where model->has_draft: from rows [row, row + n) of the latest
+ * forward and the tokens that follow each, what comes after those.  It has a window of its own, so
+ * rows must reach it in order, from the sequence's first token on; their number is
+ * pd_ds_run_n_drafted.  logits: (n, n_vocab), or NULL.
+ */
+void pd_ds_run_draft(PdDsRun *run, int sequence, int row, const gint32 *next, int n, float *logits);
+int pd_ds_run_n_drafted(const PdDsRun *run, int sequence);
 /* NULL turns it off. */
 void pd_ds_run_set_trace(PdDsRun *run, PdDsTraceFunc func, gpointer user_data);
 

@@ -11,13 +11,15 @@ typedef struct {
 } PdDsLayerState;
 
 typedef struct {
-    PdDsLayerState *layers; /* (n_layers) */
+    PdDsLayerState *layers; /* (n_layers + 1), the last of the draft block */
     int n_tokens;
+    int n_drafted; /* rows that the draft block has seen */
 } PdDsSequence;
 
 /* Room for one chunk of n rows, and for one row. */
 typedef struct {
     float *streams;    /* (n, hc, d) */
+    float *ahead;      /* the same, of the draft block */
     float *y;          /* (n, d): what a sublayer reads */
     float *f;          /* (n, d): what it gives */
     float *mix;        /* (n, (2 + hc) * hc) */
@@ -52,7 +54,7 @@ struct PdDsRun {
     int batch_rows;
     PdDsRope rope, rope_far;
     PdDsSequence *sequences;      /* (n_sequences) */
-    PdDsLayerState *layer_states; /* (n_sequences, n_layers) */
+    PdDsLayerState *layer_states; /* (n_sequences, n_layers + 1) */
     float *floats;                /* state and scratch */
     const float **keys;           /* (window + entries) */
     int *ids;                     /* (the most that are chosen at once, entries or experts) */
@@ -77,6 +79,12 @@ pd_ds_layer_rope(const PdDsRun *r, int layer)
     return r->model->shape.layers[layer].ratio > 0 ? &r->rope_far : &r->rope;
 }
 
+/* scratch.streams of n rows from position `first` on through one layer. */
+void pd_ds_run_layer(PdDsRun *r, PdDsSequence *sequence, int layer, const gint32 *tokens, int first,
+                     int n);
+/* logits = head . norm(collapsed streams) */
+void pd_ds_run_head(PdDsRun *r, const PdDsSite *site, const float *norm, const float *streams,
+                    float *logits);
 /* Attention of n rows from position `first` on: scratch.y -> scratch.f (section 3). */
 void pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int layer, int first, int n);
 

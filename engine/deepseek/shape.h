@@ -75,7 +75,7 @@ typedef struct {
     int n_mtp;                    /* draft blocks that the checkpoint has */
     int fp8_rows, fp8_cols;       /* block of one scale in FP8 weights */
     PdDsRopeShape rope, rope_far; /* of layers without, with compressed entries */
-    PdDsLayerShape *layers;       /* (n_layers) */
+    PdDsLayerShape *layers;       /* (n_layers + 1): the last is the draft block's (section 6.1) */
 } PdDsShape;
 
 void pd_ds_shape_clear(PdDsShape *shape);

@@ -70,14 +70,24 @@ typedef struct {
     PdDsExpert shared;
 } PdDsLayer;
 
+/* What the draft block has beside a layer (section 6.1). */
+typedef struct {
+    PdDsMatrix e_proj, h_proj; /* (d, d): of the next token's embedding, of each stream */
+    float *enorm, *hnorm;      /* d */
+    PdDsSite head_site;
+    float *norm; /* d */
+} PdDsDraft;
+
 typedef struct {
     PdDsShape shape;
     PdDsMatrix embed; /* (n_vocab, d) */
     PdDsMatrix head;  /* (n_vocab, d) */
     PdDsSite head_site;
     float *norm;       /* d */
-    PdDsLayer *layers; /* (n_layers) */
-    guint64 n_bytes;   /* of the tensors that are used */
+    PdDsLayer *layers; /* (n_layers + 1): the last is the draft block's */
+    PdDsDraft draft;
+    gboolean has_draft; /* transformers drops the draft block when it saves a checkpoint */
+    guint64 n_bytes;    /* of the tensors that are used */
 
     GStringChunk *names;
     GPtrArray *owned; /* vectors, arrays of experts */

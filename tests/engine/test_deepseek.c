@@ -2,7 +2,8 @@
  * DeepSeek-V4 against what Hugging Face transformers computes with the same weights:
  * ../shared/data/deepseek-v4/{a,b}, whose README states the tolerances.  Logits at every length of
  * prompt, residual streams after every layer, every stage inside them, the entries that the indexer
- * chooses; and that a prompt may be cut anywhere.
+ * chooses; and that a prompt may be cut anywhere.  Against tests/golden/deepseek, which a float64
+ * forward pass of its own made: logits, and those of the draft block.
  */
 #include <math.h>
 #include <string.h>
@@ -309,6 +310,44 @@ test_choices(gconstpointer name)
                    trace.n_seen[PD_DS_PICKS], line->str);
 }
 
+/* The checkpoint of tests/golden/deepseek: the model's logits and the draft block's, whatever the
+ * chunks. */
+static void
+test_own_golden(void)
+{
+    static const int chunks[] = {1, 5, 90};
+    g_autofree char *folder = g_build_filename(PD_SOURCE_ROOT, "tests", "golden", "deepseek", NULL);
+    g_autoptr(PdSafetensors) golden = open_file(folder, "golden.safetensors");
+    g_autofree gint32 *tokens = ints_of(pd_safetensors_find(golden, "tokens"));
+    const PdSafetensor *want = pd_safetensors_find(golden, "logits");
+    const PdSafetensor *want_draft = pd_safetensors_find(golden, "draft");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdModel) model = open_model(folder);
+    int n_tokens = (int)want->dims[0];
+    gsize n_vocab = (gsize)want->dims[1];
+    g_autofree float *logits = g_new(float, want->n_bytes / sizeof(float));
+    g_assert_true(model->deepseek->has_draft);
+    for (gsize i = 0; i < G_N_ELEMENTS(chunks); i++) {
+        PdSessionOptions options = {
+            .n_sequences = 1, .max_tokens = n_tokens, .kv_type = PD_F32, .batch_rows = chunks[i]};
+        g_autoptr(PdSession) session = pd_session_new(model, &options, &error);
+        double max = 0, max_draft = 0;
+        g_assert_no_error(error);
+        for (int at = 0; at < n_tokens; at += chunks[i]) {
+            int n = MIN(chunks[i], n_tokens - at), n_draft = MIN(n, n_tokens - 1 - at);
+            run_tokens(session, 0, tokens + at, n, logits);
+            max = MAX(max, difference(logits, want, (gsize)at * n_vocab, (gsize)n * n_vocab));
+            pd_ds_run_draft(session->deepseek, 0, 0, tokens + at + 1, n_draft, logits);
+            max_draft = MAX(max_draft, difference(logits, want_draft, (gsize)at * n_vocab,
+                                                  (gsize)n_draft * n_vocab));
+        }
+        g_assert_cmpint(pd_ds_run_n_drafted(session->deepseek, 0), ==, n_tokens - 1);
+        g_test_message("in chunks of %d: logits %.2g, draft %.2g", chunks[i], max, max_draft);
+        g_assert_cmpfloat(max, <=, LOGITS_TOLERANCE);
+        g_assert_cmpfloat(max_draft, <=, LOGITS_TOLERANCE);
+    }
+}
+
 /* --- one prompt, cut in many ways --- */
 
 /* Logits of all n tokens, run `chunk` at a time in micro-batches of at most batch_rows. */
@@ -397,6 +436,7 @@ main(int argc, char **argv)
         g_test_add_data_func(chunks, names[i], test_chunks);
     }
     g_test_add_data_func("/deepseek/logits/a/original", "a/original", test_logits);
+    g_test_add_func("/deepseek/own-golden", test_own_golden);
     g_test_add_func("/deepseek/truncate-and-share", test_truncate_and_share);
     return g_test_run();
 }

@@ -1,0 +1,58 @@
+/*
+ * The draft block, MTP (section 6.1): from the streams H_t after the last layer and the token t + 1
+ * it guesses the token t + 2.
+ *
+ *   e      = norm(embed[token t + 1], enorm)
+ *   x[k]   = e_proj e + h_proj norm(H_t[k], hnorm)              for every stream k
+ *   x      = layer(x)                                           window only, routed by score
+ *   logits = head . norm(sum_k pre[k] x[k])                     pre and norm of its own
+ */
+#include <string.h>
+#include "engine/deepseek/run_internal.h"
+
+/* x[k] of one row; y and f of the scratch are free here. */
+static void
+join(PdDsRun *r, const float *streams, gint32 next, float *joined)
+{
+    const PdDsDraft *draft = &r->model->draft;
+    const PdDsShape *s = &r->model->shape;
+    PdDsScratch *x = &r->scratch;
+    gsize d = (gsize)s->n_embd;
+    pd_ds_matrix_row(&r->model->embed, next, x->y);
+    pd_ds_rms_norm(x->y, draft->enorm, s->n_embd, s->rms_eps, x->y);
+    pd_ds_product(&draft->e_proj, x->y, 1, x->f, x->row);
+    for (gsize k = 0; k < (gsize)s->hc_mult; k++) {
+        float *stream = joined + k * d;
+        pd_ds_rms_norm(streams + k * d, draft->hnorm, s->n_embd, s->rms_eps, x->y);
+        pd_ds_product(&draft->h_proj, x->y, 1, stream, x->row);
+        for (gsize i = 0; i < d; i++)
+            stream[i] += x->f[i];
+    }
+}
+
+void
+pd_ds_run_draft(PdDsRun *r, int sequence, int row, const gint32 *next, int n, float *logits)
+{
+    const PdDsModel *m = r->model;
+    PdDsSequence *seq = &r->sequences[sequence];
+    PdDsScratch *x = &r->scratch;
+    gsize width = (gsize)m->shape.hc_mult * (gsize)m->shape.n_embd;
+    float *streams = x->streams;
+    g_assert(m->has_draft && row >= 0 && n <= r->batch_rows - row);
+    g_assert(seq->n_drafted + n <= seq->n_tokens);
+    for (gsize t = 0; t < (gsize)n; t++)
+        join(r, streams + ((gsize)row + t) * width, next[t], x->ahead + t * width);
+    x->streams = x->ahead; /* the layer's; the model's rows stay as they are */
+    pd_ds_run_layer(r, seq, m->shape.n_layers, next, seq->n_drafted, n);
+    for (gsize t = 0; t < (gsize)n && logits != NULL; t++)
+        pd_ds_run_head(r, &m->draft.head_site, m->draft.norm, x->ahead + t * width,
+                       logits + t * (gsize)m->shape.n_vocab);
+    x->streams = streams;
+    seq->n_drafted += n;
+}
+
+int
+pd_ds_run_n_drafted(const PdDsRun *r, int sequence)
+{
+    return r->sequences[sequence].n_drafted;
+}

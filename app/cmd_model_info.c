@@ -71,8 +71,8 @@ print_schedule(const PdDsShape *s)
                 ratio = s->layers[l].ratio;
         if (n == 0)
             continue;
-        g_string_append_printf(text, "%-6s %d layers: %s; the last %d tokens", kind->name, n,
-                               layers, s->window);
+        g_string_append_printf(text, "%-6s %d layer%s: %s; the last %d tokens", kind->name, n,
+                               n == 1 ? "" : "s", layers, s->window);
         if (ratio > 0)
             g_string_append_printf(text, ", an entry per %d", ratio);
         if (kind->indexed)

@@ -218,6 +218,79 @@ test_info_of_damaged_file(Fixture *f, gconstpointer data)
     }
 }
 
+#define DEEPSEEK PD_SOURCE_ROOT "/tests/golden/deepseek"
+
+/* A DeepSeek-V4 folder: its schedule, its logits, and a way out where it cannot be used. */
+static void
+test_deepseek(Fixture *f, gconstpointer data)
+{
+    g_autofree char *ids = g_build_filename(f->root, "ids", NULL);
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autoptr(GError) error = NULL;
+    JsonObject *info;
+
+    run(f, "model", "info", DEEPSEEK, NULL);
+    g_assert_cmpint(f->code, ==, 0);
+    g_assert_nonnull(strstr(f->out, "window 1 layer: 0;"));
+    g_assert_nonnull(strstr(f->out, "CSA    2 layers: 1 3;"));
+    g_assert_nonnull(strstr(f->out, "HCA    1 layer: 2;"));
+    run(f, "model", "info", DEEPSEEK, "--json", NULL);
+    json_parser_load_from_data(parser, f->out, -1, &error);
+    g_assert_no_error(error);
+    info = json_node_get_object(json_parser_get_root(parser));
+    g_assert_cmpuint(json_array_get_length(json_object_get_array_member(info, "schedule")), ==, 4);
+
+    g_assert_true(g_file_set_contents(ids, "1 2 3 4 5", -1, NULL));
+    run(f, "model", "logits", "--model", DEEPSEEK, "--tokens", ids, "--at", "4 0", NULL);
+    g_assert_cmpint(f->code, ==, 0);
+    g_assert_nonnull(strstr(f->out, "{\"position\": 4, \"logits\": ["));
+    g_assert_nonnull(strstr(f->out, "{\"position\": 0, \"logits\": ["));
+    g_assert_true(g_file_set_contents(ids, "1 48", -1, NULL));
+    run(f, "model", "logits", "--model", DEEPSEEK, "--tokens", ids, "--at", "1", NULL);
+    assert_failed(f, "token 48");
+    run(f, "bench", "--model", DEEPSEEK, "--contexts", "16", NULL);
+    assert_failed(f, "DeepSeek-V4");
+}
+
+/* Its configuration and the header of its weights, changed anywhere: refused in one line, or good.
+ */
+static void
+test_damaged_deepseek(Fixture *f, gconstpointer data)
+{
+    static const char *const names[] = {"config.json", "model.safetensors"};
+    g_autofree char *dir = g_build_filename(f->root, "damaged", NULL);
+    g_autofree char *ids = g_build_filename(f->root, "ids", NULL);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(6);
+    char *bytes[2], *paths[2];
+    gsize sizes[2];
+
+    g_mkdir(dir, 0755);
+    g_assert_true(g_file_set_contents(ids, "1 2 3 4 5 6 7 8 9 10", -1, NULL));
+    for (int i = 0; i < 2; i++) {
+        g_autofree char *good = g_build_filename(DEEPSEEK, names[i], NULL);
+        g_assert_true(g_file_get_contents(good, &bytes[i], &sizes[i], NULL));
+        paths[i] = g_build_filename(dir, names[i], NULL);
+        g_assert_true(g_file_set_contents(paths[i], bytes[i], (gssize)sizes[i], NULL));
+    }
+    for (guint n = 0; n < 150; n++) {
+        int i = n % 2;
+        gsize at = (gsize)g_rand_int_range(rand, 0, (gint32)MIN(sizes[i], 20000));
+        char before = bytes[i][at];
+        bytes[i][at] = i == 0 ? (char)g_rand_int_range(rand, '0', '9' + 1)
+                              : (char)g_rand_int_range(rand, 0, 256);
+        g_assert_true(g_file_set_contents(paths[i], bytes[i], (gssize)sizes[i], NULL));
+        run(f, "model", "logits", "--model", dir, "--tokens", ids, "--at", "9", NULL);
+        if (f->code != 0)
+            assert_failed(f, "damaged");
+        bytes[i][at] = before;
+        g_assert_true(g_file_set_contents(paths[i], bytes[i], (gssize)sizes[i], NULL));
+    }
+    for (int i = 0; i < 2; i++) {
+        g_free(bytes[i]);
+        g_free(paths[i]);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -228,5 +301,7 @@ main(int argc, char **argv)
     ADD("/model_commands/ls", test_ls);
     ADD("/model_commands/info_of_bad_files", test_info_of_bad_files);
     ADD("/model_commands/info_of_damaged_file", test_info_of_damaged_file);
+    ADD("/model_commands/deepseek", test_deepseek);
+    ADD("/model_commands/damaged_deepseek", test_damaged_deepseek);
     return g_test_run();
 }

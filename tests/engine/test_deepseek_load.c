@@ -87,6 +87,43 @@ test_chunks(void)
     }
 }
 
+/* A sequence that was cut, and one that has another's beginning, go on as if run in one go. */
+static void
+test_truncate_and_share(void)
+{
+    static const int cuts[] = {149, 131, 128, 127, 5, 0};
+    g_autoptr(Fixture) f = fixture_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdModel) model = open_folder(fixture_write(f, 1), &error);
+    g_assert_no_error(error);
+    g_autofree float *want = run_model(model, N_TOKENS);
+    PdSessionOptions options = {
+        .n_sequences = 2, .max_tokens = N_TOKENS, .kv_type = PD_F32, .batch_rows = 40};
+    g_autoptr(PdSession) session = pd_session_new(model, &options, &error);
+    gint32 tokens[N_TOKENS], other[] = {7, 7, 7};
+    float logits[2][N_VOCAB];
+    make_tokens(tokens, N_TOKENS);
+    PdRun all = {.tokens = tokens, .n_tokens = N_TOKENS, .logits = logits[0]};
+    g_assert_true(pd_session_run(session, &all, 1, NULL, NULL, NULL, &error));
+    for (gsize i = 0; i < G_N_ELEMENTS(cuts); i++) {
+        PdRun wrong = {.tokens = other, .n_tokens = MIN(3, N_TOKENS - cuts[i])};
+        PdRun runs[2] = {{.sequence = 0}, {.sequence = 1}};
+        for (int r = 0; r < 2; r++) {
+            runs[r].tokens = tokens + cuts[i];
+            runs[r].n_tokens = N_TOKENS - cuts[i];
+            runs[r].logits = logits[r];
+        }
+        pd_session_truncate(session, 0, cuts[i]);
+        g_assert_true(pd_session_share_rows(session, 0, 1, cuts[i], &error));
+        g_assert_true(pd_session_run(session, &wrong, 1, NULL, NULL, NULL, &error));
+        pd_session_truncate(session, 0, cuts[i]);
+        g_assert_true(pd_session_run(session, runs, 2, NULL, NULL, NULL, &error));
+        for (int r = 0; r < 2; r++)
+            g_assert_cmpmem(logits[r], sizeof logits[r], want + (N_TOKENS - 1) * N_VOCAB,
+                            sizeof logits[r]);
+    }
+}
+
 static void
 test_shards(void)
 {
@@ -510,6 +547,7 @@ main(int argc, char **argv)
     g_setenv("XDG_CACHE_HOME", cache, TRUE);
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/deepseek/load/chunks", test_chunks);
+    g_test_add_func("/deepseek/load/truncate-and-share", test_truncate_and_share);
     g_test_add_func("/deepseek/load/shards", test_shards);
     g_test_add_func("/deepseek/load/transformers-names", test_transformers_names);
     g_test_add_func("/deepseek/load/saved-names", test_saved_names);

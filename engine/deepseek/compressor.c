@@ -27,7 +27,7 @@ pd_ds_pool_clear(const PdDsLayerShape *layer, int width, PdDsPool *pool)
     pool->n_entries = 0;
 }
 
-/* Softmax-weighted mean of one channel: slot i has its value at values[i * stride]. */
+/* A softmax-weighted mean, slot by slot; weights are relative to the largest score so far. */
 typedef struct {
     double max, sum, total;
 } Mean;

@@ -26,7 +26,7 @@ layer_entries(const PdDsLayerShape *layer, int max_tokens)
     return layer->ratio > 0 ? max_tokens / layer->ratio : 0;
 }
 
-/* The most entries that any layer has (`of_kind` FALSE), or that a query of one attends. */
+/* The most entries that any layer has, or that a query of one attends. */
 static int
 most_entries(const PdDsShape *s, int max_tokens, gboolean attended)
 {

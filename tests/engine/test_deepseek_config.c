@@ -332,6 +332,32 @@ test_top_k(void)
     }
 }
 
+/* As many entries as a million tokens leave, a few values only. */
+static void
+test_top_k_of_many(void)
+{
+    enum { N = 262144, K = 1024 };
+    g_autoptr(GRand) rand = g_rand_new_with_seed(7);
+    g_autofree float *scores = g_new(float, N);
+    g_autofree int *picks = g_new(int, K);
+    int n_of[4096] = {0}, least = 4096, n_left = K, next = 0;
+    for (int i = 0; i < N; i++) {
+        int value = g_rand_int_range(rand, 0, 4096);
+        scores[i] = (float)(value - 2000) / 7;
+        n_of[value]++;
+    }
+    while (n_left > n_of[least - 1])
+        n_left -= n_of[--least];
+    least--; /* of this value the first n_left are chosen, of larger ones all */
+    g_assert_cmpint(pd_ds_top_k(scores, N, K, picks), ==, K);
+    for (int i = 0; i < N; i++) {
+        float limit = (float)(least - 2000) / 7;
+        if (scores[i] > limit || (scores[i] == limit && n_left-- > 0))
+            g_assert_cmpint(picks[next++], ==, i);
+    }
+    g_assert_cmpint(next, ==, K);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -344,5 +370,6 @@ main(int argc, char **argv)
     g_test_add_func("/deepseek/parts/compressor", test_compressor);
     g_test_add_func("/deepseek/parts/route", test_route);
     g_test_add_func("/deepseek/parts/top-k", test_top_k);
+    g_test_add_func("/deepseek/parts/top-k-of-many", test_top_k_of_many);
     return g_test_run();
 }

@@ -317,59 +317,107 @@ find_passages(Batch *batch, GPtrArray *asks, GError **error)
 
 /* --- swept: reading --- */
 
-/* In sequence 0, then moved to the question's own. */
+/* The prefix of all prompts, run once. */
 static gboolean
-read_passages(Batch *batch, Ask *ask, GError **error)
+read_prefix(Batch *batch, guint n, GError **error)
 {
-    PdRun run = {.tokens = (const gint32 *)ask->prompt->data, .n_tokens = (int)ask->prompt->len};
-    gint64 started_us = g_get_monotonic_time();
+    GArray *prefix = batch->view->prefix;
+    PdRun run = {.tokens = (const gint32 *)prefix->data, .n_tokens = (int)prefix->len};
 
-    pd_session_truncate(batch->session, 0, 0);
-    if (takes_kept_rows(batch)) {
-        if (!pd_read_kept(batch->context, batch->session, ask->prompt, ask->read,
-                          &ask->answer->n_reused_tokens, batch->cancellable, error))
+    if (!pd_session_run(batch->session, &run, 1, batch->cancellable, NULL, NULL, error))
+        return FALSE;
+    for (guint i = 1; i < n; i++)
+        if (!pd_session_share_rows(batch->session, 0, (int)i, run.n_tokens, error))
             return FALSE;
-    } else if (!pd_session_run(batch->session, &run, 1, batch->cancellable, on_read, batch,
-                               error)) {
-        return FALSE;
-    }
-    if (ask->sequence > 0 &&
-        !pd_session_share_rows(batch->session, 0, ask->sequence, (int)ask->prompt->len, error))
-        return FALSE;
-    ask->answer->read_seconds = pd_ask_seconds_since(started_us);
     return TRUE;
 }
 
-/* Questions [first, first + n) at a time: read one after the other, decode together. */
+static gboolean
+read_from_rows(Batch *batch, Ask **asks, guint n, GError **error)
+{
+    g_autofree PdKeptPrompt *prompts = g_new0(PdKeptPrompt, n);
+
+    for (guint i = 0; i < n; i++)
+        prompts[i] = (PdKeptPrompt){
+            .sequence = asks[i]->sequence, .prompt = asks[i]->prompt, .passages = asks[i]->read};
+    if (!pd_read_kept(batch->context, batch->session, prompts, n, batch->cancellable, error))
+        return FALSE;
+    for (guint i = 0; i < n; i++)
+        asks[i]->answer->n_reused_tokens = prompts[i].n_kept;
+    return TRUE;
+}
+
+static gboolean
+run_prompts(Batch *batch, Ask **asks, guint n, GError **error)
+{
+    g_autofree PdRun *runs = g_new0(PdRun, n);
+    int first = (int)batch->view->prefix->len;
+
+    for (guint i = 0; i < n; i++)
+        runs[i] = (PdRun){.sequence = asks[i]->sequence,
+                          .tokens = &g_array_index(asks[i]->prompt, gint32, first),
+                          .n_tokens = (int)asks[i]->prompt->len - first};
+    return pd_session_run(batch->session, runs, (int)n, batch->cancellable, on_read, batch, error);
+}
+
+/* The prompts of n questions into their sequences, together. */
+static gboolean
+read_passages(Batch *batch, Ask **asks, guint n, GError **error)
+{
+    gint64 started_us = g_get_monotonic_time();
+
+    if (!read_prefix(batch, n, error) ||
+        !(takes_kept_rows(batch) ? read_from_rows(batch, asks, n, error)
+                                 : run_prompts(batch, asks, n, error)))
+        return FALSE;
+    for (guint i = 0; i < n; i++)
+        asks[i]->answer->read_seconds = pd_ask_seconds_since(started_us);
+    return TRUE;
+}
+
+static gboolean
+prepare_prompt(Batch *batch, Ask *ask, GError **error)
+{
+    ask->read = batch->view == batch->context
+                    ? g_array_ref(ask->answer->passages)
+                    : pd_reader_passages(batch->view, batch->context, ask->answer->passages, error);
+    if (ask->read)
+        lay_out_passages(ask);
+    return ask->read != NULL;
+}
+
+/* Questions [first, first + n): read and decoded together. */
 static gboolean
 answer_group(Batch *batch, GPtrArray *asks, guint first, guint n, GError **error)
 {
+    Ask **group = (Ask **)asks->pdata + first;
     int prompt_tokens = 0;
 
     for (guint i = 0; i < n; i++) {
-        Ask *ask = asks->pdata[first + i];
-
-        ask->sequence = (int)i;
-        ask->read =
-            batch->view == batch->context
-                ? g_array_ref(ask->answer->passages)
-                : pd_reader_passages(batch->view, batch->context, ask->answer->passages, error);
-        if (!ask->read)
-            return FALSE;
-        lay_out_passages(ask);
-        prompt_tokens = MAX(prompt_tokens, (int)ask->prompt->len);
+        group[i]->sequence = (int)i;
+        prompt_tokens = MAX(prompt_tokens, (int)group[i]->prompt->len);
     }
-    if (!new_session(batch, (int)n, prompt_tokens, error))
-        return FALSE;
-    for (guint i = n; i-- > 0;) /* the first last: it stays in sequence 0 */
-        if (!read_passages(batch, asks->pdata[first + i], error))
-            return FALSE;
-    if (!pd_ask_decode(batch, (Ask **)asks->pdata + first, n, error))
+    if (!new_session(batch, (int)n, prompt_tokens, error) ||
+        !read_passages(batch, group, n, error) || !pd_ask_decode(batch, group, n, error))
         return FALSE;
     for (guint i = 0; i < n && batch->events && batch->events->answered; i++)
-        batch->events->answered(first + i, ((Ask *)asks->pdata[first + i])->answer,
-                                batch->events->user_data);
+        batch->events->answered(first + i, group[i]->answer, batch->events->user_data);
     return TRUE;
+}
+
+/* How many of the questions left are answered together: in groups of much the same size. */
+static guint
+group_size(const Batch *batch, GPtrArray *asks, guint first)
+{
+    guint64 row_bytes = pd_kv_dense_row_bytes(pd_model_shape(batch->view->model));
+    guint n_left = asks->len - first, n_max;
+    int n_rows = 0;
+
+    for (guint i = first; i < asks->len; i++)
+        n_rows = MAX(n_rows, (int)((Ask *)asks->pdata[i])->prompt->len);
+    n_rows += pd_ask_answer_limit(batch->options);
+    n_max = (guint)CLAMP(PD_ASK_TOGETHER_BYTES / (row_bytes * (guint64)n_rows), 1, PD_ASK_TOGETHER);
+    return (n_left + (n_left - 1) / n_max) / ((n_left - 1) / n_max + 1);
 }
 
 static gboolean
@@ -377,9 +425,14 @@ answer_swept(Batch *batch, GPtrArray *asks, GError **error)
 {
     if (!find_passages(batch, asks, error))
         return FALSE;
-    for (guint first = 0; first < asks->len; first += PD_ASK_TOGETHER)
-        if (!answer_group(batch, asks, first, MIN(PD_ASK_TOGETHER, asks->len - first), error))
+    for (guint i = 0; i < asks->len; i++)
+        if (!prepare_prompt(batch, asks->pdata[i], error))
             return FALSE;
+    for (guint first = 0, n; first < asks->len; first += n) {
+        n = group_size(batch, asks, first);
+        if (!answer_group(batch, asks, first, n, error))
+            return FALSE;
+    }
     return TRUE;
 }
 

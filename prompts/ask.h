@@ -83,13 +83,16 @@ PdAnswer *pd_ask(PdContext *context, const char *question, const PdAskOptions *o
 
 /*
  * Several questions, an array of PdAnswer in their order, each as pd_ask gives it: the corpus is
- * warmed and swept once for all of them, PD_ASK_TOGETHER answers are decoded at a time.  `text` and
- * `sentence` do not say whose they are.  Free with g_ptr_array_unref.
+ * warmed and swept once for all of them, up to PD_ASK_TOGETHER prompts are read and answers decoded
+ * at a time, as far as their KV fits PD_ASK_TOGETHER_BYTES; read_seconds and decode_seconds are
+ * then of all of these.  `text` and `sentence` do not say whose they are.  Free with
+ * g_ptr_array_unref.
  */
 GPtrArray *pd_ask_batch(PdContext *context, const char *const *questions, guint n,
                         const PdAskOptions *options, const PdAskEvents *events,
                         GCancellable *cancellable, GError **error);
-#define PD_ASK_TOGETHER 8
+#define PD_ASK_TOGETHER 16
+#define PD_ASK_TOGETHER_BYTES (512u << 20)
 
 /* Does the text say, in one of a model's ways, that the corpus does not hold the answer? */
 gboolean pd_says_not_found(const char *text);

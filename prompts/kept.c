@@ -51,44 +51,104 @@ fill_rows(int layer, int first, int n_rows, float *k, float *v, gpointer user_da
         }
 }
 
-/* Run prompt[present rows .. last). */
-static gboolean
-run_to(PdSession *session, GArray *prompt, int last, GCancellable *cancellable, GError **error)
-{
-    int first = pd_session_n_tokens(session, 0);
-    PdRun run = {.tokens = &g_array_index(prompt, gint32, first), .n_tokens = last - first};
+/* A prompt on its way. */
+typedef struct {
+    PdKeptPrompt *of;
+    guint next; /* passage that has not been looked at */
+    gboolean is_whole;
+} Reading;
 
-    return run.n_tokens == 0 || pd_session_run(session, &run, 1, cancellable, NULL, NULL, error);
+/* The next passage to put; NULL: none is left. */
+static const PdPassage *
+next_kept(PdContext *context, Reading *reading)
+{
+    GArray *passages = reading->of->passages;
+
+    while (pd_context_keeps_rows(context) && reading->next < passages->len) {
+        const PdPassage *passage = &g_array_index(passages, PdPassage, reading->next++);
+        if (!passage->fresh)
+            return passage;
+    }
+    return NULL;
+}
+
+static PdContextSegment *
+segment_of(PdContext *context, const PdPassage *passage)
+{
+    return &g_array_index(context->segments, PdContextSegment, passage->segment);
+}
+
+/* Rows of a passage and its header behind what the sequence holds. */
+static gboolean
+put_passage(PdContext *context, PdSession *session, PdKeptPrompt *prompt, const PdPassage *passage,
+            GCancellable *cancellable, GError **error)
+{
+    PdContextSegment *segment = segment_of(context, passage);
+    int n_header = (int)segment->header_ids->len, n = n_header + (int)passage->n_tokens;
+    int first = passage->first_row - n_header;
+    g_autoptr(GBytes) record = pd_segment_kv_get(context, segment, NULL, cancellable, error);
+    Source source = {.shape = pd_model_shape(context->model),
+                     .n_header = n_header,
+                     .first_token = (int)passage->first_token};
+
+    if (!record)
+        return FALSE;
+    source.record = g_bytes_get_data(record, NULL);
+    prompt->n_kept += (guint)n;
+    return pd_session_put_rows(session, prompt->sequence,
+                               &g_array_index(prompt->prompt, gint32, first), n, fill_rows, &source,
+                               error);
+}
+
+/* Run every prompt up to its next kept passage or its end, and put those passages.  *more: some
+ * prompt is not whole yet. */
+static gboolean
+advance(PdContext *context, PdSession *session, Reading *readings, guint n, gboolean *more,
+        GCancellable *cancellable, GError **error)
+{
+    g_autofree const PdPassage **passages = g_new0(const PdPassage *, n);
+    g_autofree PdRun *runs = g_new0(PdRun, n);
+    int n_runs = 0;
+
+    *more = FALSE;
+    for (guint i = 0; i < n; i++) {
+        const PdKeptPrompt *prompt = readings[i].of;
+        int first = pd_session_n_tokens(session, prompt->sequence), last = (int)prompt->prompt->len;
+
+        if (readings[i].is_whole)
+            continue;
+        passages[i] = next_kept(context, &readings[i]);
+        if (passages[i])
+            last = passages[i]->first_row - (int)segment_of(context, passages[i])->header_ids->len;
+        readings[i].is_whole = passages[i] == NULL;
+        *more |= passages[i] != NULL;
+        if (last > first)
+            runs[n_runs++] = (PdRun){.sequence = prompt->sequence,
+                                     .tokens = &g_array_index(prompt->prompt, gint32, first),
+                                     .n_tokens = last - first};
+    }
+    if (n_runs > 0 && !pd_session_run(session, runs, n_runs, cancellable, NULL, NULL, error))
+        return FALSE;
+    for (guint i = 0; i < n; i++)
+        if (passages[i] &&
+            !put_passage(context, session, readings[i].of, passages[i], cancellable, error))
+            return FALSE;
+    return TRUE;
 }
 
 gboolean
-pd_read_kept(PdContext *context, PdSession *session, GArray *prompt, GArray *passages,
-             guint *n_kept, GCancellable *cancellable, GError **error)
+pd_read_kept(PdContext *context, PdSession *session, PdKeptPrompt *prompts, guint n,
+             GCancellable *cancellable, GError **error)
 {
-    if (n_kept)
-        *n_kept = 0;
-    for (guint i = 0; i < passages->len; i++) {
-        const PdPassage *passage = &g_array_index(passages, PdPassage, i);
-        PdContextSegment *segment =
-            &g_array_index(context->segments, PdContextSegment, passage->segment);
-        int n_header = (int)segment->header_ids->len;
-        int first = passage->first_row - n_header, n = n_header + (int)passage->n_tokens;
-        g_autoptr(GBytes) record = NULL;
-        Source source = {.shape = pd_model_shape(context->model),
-                         .n_header = n_header,
-                         .first_token = (int)passage->first_token};
+    g_autofree Reading *readings = g_new0(Reading, n);
+    gboolean more = n > 0;
 
-        if (passage->fresh || !pd_context_keeps_rows(context))
-            continue; /* run with what follows */
-        record = pd_segment_kv_get(context, segment, NULL, cancellable, error);
-        if (!record || !run_to(session, prompt, first, cancellable, error))
-            return FALSE;
-        source.record = g_bytes_get_data(record, NULL);
-        if (!pd_session_put_rows(session, 0, &g_array_index(prompt, gint32, first), n, fill_rows,
-                                 &source, error))
-            return FALSE;
-        if (n_kept)
-            *n_kept += (guint)n;
+    for (guint i = 0; i < n; i++) {
+        readings[i].of = &prompts[i];
+        prompts[i].n_kept = 0;
     }
-    return run_to(session, prompt, (int)prompt->len, cancellable, error);
+    while (more)
+        if (!advance(context, session, readings, n, &more, cancellable, error))
+            return FALSE;
+    return TRUE;
 }

@@ -9,12 +9,20 @@
 
 #include "prompts/passages.h"
 
+/* One prompt and the sequence that is to hold it. */
+typedef struct {
+    int sequence;
+    GArray *prompt;   /* gint32 */
+    GArray *passages; /* PdPassage, in the order of their first rows */
+    guint n_kept;     /* out: rows that came from records */
+} PdKeptPrompt;
+
 /*
- * Bring sequence 0 of an empty session to `prompt`: header and text of each passage that is not
- * fresh come from its record, everything else is run.  n_kept (may be NULL): how many rows came
- * from records.
+ * Bring sequences, each of which holds nothing or a beginning before its first passage, to their
+ * prompts: header and text of each passage that is not fresh come from its record, everything else
+ * is run, what stands between the passages of all prompts together.
  */
-gboolean pd_read_kept(PdContext *context, PdSession *session, GArray *prompt, GArray *passages,
-                      guint *n_kept, GCancellable *cancellable, GError **error);
+gboolean pd_read_kept(PdContext *context, PdSession *session, PdKeptPrompt *prompts, guint n,
+                      GCancellable *cancellable, GError **error);
 
 #endif

@@ -92,12 +92,12 @@ static float *
 rows_when_kept(Fixture *f, GArray *prompt, GArray *passages, guint n_expected)
 {
     g_autoptr(PdSession) session = new_session(f, prompt);
+    PdKeptPrompt kept = {.prompt = prompt, .passages = passages};
     g_autoptr(GError) error = NULL;
-    guint n_kept;
 
-    pd_read_kept(f->world.context, session, prompt, passages, &n_kept, NULL, &error);
+    pd_read_kept(f->world.context, session, &kept, 1, NULL, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(n_kept, ==, n_expected);
+    g_assert_cmpuint(kept.n_kept, ==, n_expected);
     g_assert_cmpint(pd_session_n_tokens(session, 0), ==, (int)prompt->len);
     g_assert_cmpmem(pd_session_tokens(session, 0), prompt->len * sizeof(gint32), prompt->data,
                     prompt->len * sizeof(gint32));
@@ -169,13 +169,15 @@ test_missing(Fixture *f, gconstpointer unused)
     g_autoptr(PdSession) session = NULL;
     g_autoptr(GError) error = NULL;
     guint8 key[PD_KV_KEY_BYTES];
+    PdKeptPrompt kept;
 
     lay_out(f, prompt, passages, 1, 0, 10);
     session = new_session(f, prompt);
     pd_segment_kv_key(context, &g_array_index(context->segments, PdContextSegment, 1), key, NULL,
                       NULL);
     pd_kv_store_drop(context->store, key, NULL);
-    g_assert_false(pd_read_kept(context, session, prompt, passages, NULL, NULL, &error));
+    kept = (PdKeptPrompt){.prompt = prompt, .passages = passages};
+    g_assert_false(pd_read_kept(context, session, &kept, 1, NULL, &error));
     g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NOT_FOUND);
 }
 

@@ -125,7 +125,7 @@ test_cancelled(Fixture *f, gconstpointer unused)
 {
     g_autoptr(GCancellable) cancellable = g_cancellable_new();
     g_autoptr(GError) error = NULL;
-    PdWarmReport report;
+    PdWarmReport report = {0};
     g_auto(World) world = {0};
 
     add_documents(f, "/cancelled", 30, 40, -1);

@@ -130,13 +130,13 @@ def one_line(stderr, words=()):
 
 def pack_bytes(corpus):
     """What the KV packs take on the disk."""
-    return sum(pack.stat().st_size for pack in sorted(corpus.glob("kv/*.pack")))
+    return stored_bytes(corpus, "kv/*.pack")
 
 
-def stored_bytes(corpus):
-    """Everything in the folder, while somebody may be writing to it."""
+def stored_bytes(corpus, pattern="**/*"):
+    """Files in the folder, while somebody may be writing to it: one that is listed may be gone."""
     total = 0
-    for path in corpus.glob("**/*"):
+    for path in corpus.glob(pattern):
         with contextlib.suppress(FileNotFoundError):
             total += path.stat().st_size
     return total

@@ -108,13 +108,6 @@ print_csv_row(PdModel *model, const char *kv, const PdBenchRow *row, const PdBen
 }
 
 static void
-json_number(JsonBuilder *json, const char *name, double value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_double_value(json, value);
-}
-
-static void
 print_json(PdModel *model, const char *kv, const GArray *rows, const PdBenchPeak *peak)
 {
     PdDeviceInfo info = pd_model_device(model)->ops->info(pd_model_device(model));
@@ -127,18 +120,18 @@ print_json(PdModel *model, const char *kv, const GArray *rows, const PdBenchPeak
     pd_json_string(json, "isa", info.isa);
     pd_json_int(json, "threads", info.n_threads);
     pd_json_string(json, "kv", kv);
-    json_number(json, "read_peak_gbs", peak->read_gbs);
-    json_number(json, "int8_peak_gops", peak->int8_gops);
+    pd_json_double(json, "read_peak_gbs", peak->read_gbs);
+    pd_json_double(json, "int8_peak_gops", peak->int8_gops);
     json_builder_set_member_name(json, "rows");
     json_builder_begin_array(json);
     for (guint i = 0; i < rows->len; i++) {
         const PdBenchRow *row = &g_array_index(rows, PdBenchRow, i);
         json_builder_begin_object(json);
         pd_json_int(json, "context_tokens", row->context_tokens);
-        json_number(json, "prefill_tokens_per_s", row->prefill_tokens_per_s);
-        json_number(json, "prefill_gops", row->prefill_gops);
-        json_number(json, "decode_tokens_per_s", row->decode_tokens_per_s);
-        json_number(json, "decode_weight_gbs", row->decode_weight_gbs);
+        pd_json_double(json, "prefill_tokens_per_s", row->prefill_tokens_per_s);
+        pd_json_double(json, "prefill_gops", row->prefill_gops);
+        pd_json_double(json, "decode_tokens_per_s", row->decode_tokens_per_s);
+        pd_json_double(json, "decode_weight_gbs", row->decode_weight_gbs);
         pd_json_int(json, "kv_bytes", (gint64)row->kv_bytes);
         json_builder_end_object(json);
     }

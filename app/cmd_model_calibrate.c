@@ -250,23 +250,16 @@ print_text(const Calibration *c, const Flags *flags)
 /* --- for programs --- */
 
 static void
-json_double(JsonBuilder *json, const char *name, double value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_double_value(json, value);
-}
-
-static void
 json_result(JsonBuilder *json, const char *name, const PdHeadResult *result)
 {
     json_builder_set_member_name(json, name);
     json_builder_begin_object(json);
     pd_json_int(json, "questions", result->n);
     if (result->n > 0) {
-        json_double(json, "mrr", result->mrr);
-        json_double(json, "recall_at_8", result->recall[0]);
-        json_double(json, "recall_at_16", result->recall[1]);
-        json_double(json, "recall_at_32", result->recall[2]);
+        pd_json_double(json, "mrr", result->mrr);
+        pd_json_double(json, "recall_at_8", result->recall[0]);
+        pd_json_double(json, "recall_at_16", result->recall[1]);
+        pd_json_double(json, "recall_at_32", result->recall[2]);
     }
     json_builder_end_object(json);
 }
@@ -286,8 +279,8 @@ json_judged(JsonBuilder *json, const Judged *judged)
         json_builder_end_object(json);
     }
     json_builder_end_array(json);
-    json_double(json, "index_bytes_per_token", judged->index_bytes);
-    json_double(json, "index_percent_of_dense", judged->percent);
+    pd_json_double(json, "index_bytes_per_token", judged->index_bytes);
+    pd_json_double(json, "index_percent_of_dense", judged->percent);
     pd_json_int(json, "last_layer", judged->last_layer);
     json_builder_set_member_name(json, "kinds");
     json_builder_begin_array(json);

@@ -42,19 +42,6 @@ print_format(const char *label, const char *format, ...)
     print_row(label, text);
 }
 
-/* The layers of one kind, as "0 1" or "2 4 6". */
-static char *
-layers_of_kind(const PdDsShape *s, const PdDsKind *kind, int *n)
-{
-    GString *text = g_string_new(NULL);
-
-    *n = 0;
-    for (int l = 0; l < s->n_layers; l++)
-        if (s->layers[l].kind == kind)
-            g_string_append_printf(text, "%s%d", (*n)++ ? " " : "", l);
-    return g_string_free(text, FALSE);
-}
-
 static void
 print_schedule(const PdDsShape *s)
 {
@@ -62,17 +49,19 @@ print_schedule(const PdDsShape *s)
 
     for (gsize k = 0; k < s->family->n_kinds; k++) {
         const PdDsKind *kind = &s->family->kinds[k];
-        g_autoptr(GString) text = g_string_new(NULL);
-        int n, ratio = 0;
-        g_autofree char *layers = layers_of_kind(s, kind, &n);
+        g_autoptr(GString) layers = g_string_new(NULL), text = g_string_new(NULL);
+        int n = 0, ratio = 0;
 
-        for (int l = 0; l < s->n_layers; l++)
-            if (s->layers[l].kind == kind)
-                ratio = s->layers[l].ratio;
+        for (int l = 0; l < s->n_layers; l++) {
+            if (s->layers[l].kind != kind)
+                continue;
+            g_string_append_printf(layers, "%s%d", n++ ? " " : "", l);
+            ratio = s->layers[l].ratio;
+        }
         if (n == 0)
             continue;
         g_string_append_printf(text, "%-6s %d layer%s: %s; the last %d tokens", kind->name, n,
-                               n == 1 ? "" : "s", layers, s->window);
+                               n == 1 ? "" : "s", layers->str, s->window);
         if (ratio > 0)
             g_string_append_printf(text, ", an entry per %d", ratio);
         if (kind->indexed)
@@ -189,12 +178,9 @@ add_deepseek(JsonBuilder *b, const PdDsShape *s)
         json_builder_end_object(b);
     }
     json_builder_end_array(b);
-    json_builder_set_member_name(b, "kv_bytes_per_token_mixed");
-    json_builder_add_double_value(b, pd_ds_token_bytes(s, PD_DS_STORE_DEPLOYED));
-    json_builder_set_member_name(b, "active_parameters");
-    json_builder_add_double_value(b, pd_ds_parameters(s).active);
-    json_builder_set_member_name(b, "decode_flops_fp8_at_1m");
-    json_builder_add_double_value(b, pd_ds_decode_flops(s, 1048576));
+    pd_json_double(b, "kv_bytes_per_token_mixed", pd_ds_token_bytes(s, PD_DS_STORE_DEPLOYED));
+    pd_json_double(b, "active_parameters", pd_ds_parameters(s).active);
+    pd_json_double(b, "decode_flops_fp8_at_1m", pd_ds_decode_flops(s, 1048576));
 }
 
 static void

@@ -246,22 +246,17 @@ pd_hf_config_parse(const char *json, gsize n_bytes, const char *name, PdModelCon
 gboolean
 pd_hf_config_read(const char *path, PdModelConfig *config, GError **error)
 {
-    g_autofree char *text = NULL;
     gsize n_bytes;
-    g_autoptr(GError) io_error = NULL;
-    if (!g_file_get_contents(path, &text, &n_bytes, &io_error)) {
-        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s", io_error->message);
-        return FALSE;
-    }
-    return pd_hf_config_parse(text, n_bytes, path, config, error);
+    g_autofree char *text = pd_json_read_file(path, &n_bytes, error);
+    return text != NULL && pd_hf_config_parse(text, n_bytes, path, config, error);
 }
 
 char *
 pd_hf_model_type(const char *path)
 {
-    g_autofree char *text = NULL;
     gsize n_bytes;
-    if (!g_file_get_contents(path, &text, &n_bytes, NULL))
+    g_autofree char *text = pd_json_read_file(path, &n_bytes, NULL);
+    if (text == NULL)
         return NULL;
     g_autoptr(JsonParser) parser = pd_json_parse_object(text, n_bytes, path, NULL);
     if (parser == NULL)

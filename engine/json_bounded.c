@@ -33,6 +33,16 @@ nesting_is_bounded(const char *bytes, gsize n_bytes)
     return TRUE;
 }
 
+char *
+pd_json_read_file(const char *path, gsize *n_bytes, GError **error)
+{
+    char *text = NULL;
+    g_autoptr(GError) io_error = NULL;
+    if (!g_file_get_contents(path, &text, n_bytes, &io_error))
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s", io_error->message);
+    return text;
+}
+
 JsonParser *
 pd_json_parse_object(const char *bytes, gsize n_bytes, const char *name, GError **error)
 {

@@ -9,6 +9,9 @@
 
 #define PD_JSON_DEPTH_MAX 32
 
+/* A file's bytes, not parsed yet; free with g_free.  NULL: an error of kind IO. */
+char *pd_json_read_file(const char *path, gsize *n_bytes, GError **error);
+
 /* The parser of `n_bytes` of JSON whose root is an object; `name` is for messages. */
 JsonParser *pd_json_parse_object(const char *bytes, gsize n_bytes, const char *name,
                                  GError **error);

@@ -280,13 +280,10 @@ compare_names(gconstpointer a, gconstpointer b)
 static GPtrArray *
 read_index(const char *path, GError **error)
 {
-    g_autofree char *text = NULL;
     gsize n_bytes;
-    g_autoptr(GError) io_error = NULL;
-    if (!g_file_get_contents(path, &text, &n_bytes, &io_error)) {
-        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s", io_error->message);
+    g_autofree char *text = pd_json_read_file(path, &n_bytes, error);
+    if (text == NULL)
         return NULL;
-    }
     g_autoptr(JsonParser) parser = pd_json_parse_object(text, n_bytes, path, error);
     if (parser == NULL)
         return NULL;

@@ -471,13 +471,7 @@ pd_tokenizer_new_from_json_data(const char *text, gsize n, const char *path, gbo
 PdTokenizer *
 pd_tokenizer_new_from_json(const char *path, GError **error)
 {
-    g_autofree char *text = NULL;
     gsize n;
-    GError *cause = NULL;
-    if (!g_file_get_contents(path, &text, &n, &cause)) {
-        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s", cause->message);
-        g_error_free(cause);
-        return NULL;
-    }
-    return pd_tokenizer_new_from_json_data(text, n, path, TRUE, error);
+    g_autofree char *text = pd_json_read_file(path, &n, error);
+    return text != NULL ? pd_tokenizer_new_from_json_data(text, n, path, TRUE, error) : NULL;
 }

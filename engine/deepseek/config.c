@@ -465,14 +465,9 @@ pd_ds_config_parse(const char *json, gsize n_bytes, const char *name, PdDsShape 
 gboolean
 pd_ds_config_read(const char *path, PdDsShape *shape, GError **error)
 {
-    g_autofree char *text = NULL;
     gsize n_bytes;
-    g_autoptr(GError) io_error = NULL;
-    if (!g_file_get_contents(path, &text, &n_bytes, &io_error)) {
-        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s", io_error->message);
-        return FALSE;
-    }
-    return pd_ds_config_parse(text, n_bytes, path, shape, error);
+    g_autofree char *text = pd_json_read_file(path, &n_bytes, error);
+    return text != NULL && pd_ds_config_parse(text, n_bytes, path, shape, error);
 }
 
 static void

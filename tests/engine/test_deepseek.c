@@ -179,6 +179,22 @@ row_of(const PdSafetensor *positions, int position)
     return -1;
 }
 
+/* Keep the largest; one that is not a number stays. */
+static void
+note(Trace *trace, const PdDsSeen *seen, double difference)
+{
+    double *largest = &trace->largest[seen->stage][seen->layer];
+    *largest = difference <= *largest ? *largest : difference;
+}
+
+/* The values seen against those of the golden tensor from `first` on. */
+static void
+note_difference(Trace *trace, const PdDsSeen *seen, const PdSafetensor *want, gsize first)
+{
+    note(trace, seen, difference(seen->values, want, first, (gsize)seen->n));
+    trace->n_seen[seen->stage]++;
+}
+
 /* Experts as a map from id to weight: their order is the reference's own. */
 static void
 compare_experts(Trace *trace, const PdDsSeen *seen, int row)
@@ -191,8 +207,7 @@ compare_experts(Trace *trace, const PdDsSeen *seen, int row)
         while (at < seen->n && int_at(ids, first + (gsize)at) != seen->ids[i])
             at++;
         g_assert_cmpint(at, <, seen->n);
-        double d = difference(&seen->values[i], weights, first + (gsize)at, 1);
-        trace->largest[seen->stage][seen->layer] = MAX(trace->largest[seen->stage][seen->layer], d);
+        note(trace, seen, difference(&seen->values[i], weights, first + (gsize)at, 1));
     }
     trace->n_seen[seen->stage]++;
 }
@@ -216,10 +231,7 @@ compare_stage(const PdDsSeen *seen, gpointer user_data)
     g_assert_cmpuint((gsize)seen->n, <=, width);
     if (seen->stage != PD_DS_INDEX_SCORES) /* the golden has later entries' scores as well */
         g_assert_cmpuint((gsize)seen->n, ==, width);
-    double d = difference(seen->values, want, (gsize)row * width, (gsize)seen->n);
-    double *largest = &trace->largest[seen->stage][seen->layer];
-    *largest = d <= *largest ? *largest : d;
-    trace->n_seen[seen->stage]++;
+    note_difference(trace, seen, want, (gsize)row * width);
 }
 
 static void
@@ -276,10 +288,7 @@ compare_choice(const PdDsSeen *seen, gpointer user_data)
         int row = row_of(trace->positions, seen->position);
         if (row < 0)
             return;
-        double d = difference(seen->values, want, (gsize)row * (gsize)seen->n, (gsize)seen->n);
-        double *largest = &trace->largest[seen->stage][seen->layer];
-        *largest = d <= *largest ? *largest : d;
-        trace->n_seen[seen->stage]++;
+        note_difference(trace, seen, want, (gsize)row * (gsize)seen->n);
     }
 }
 

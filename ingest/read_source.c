@@ -16,9 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/remove_tree.h"
 #include "ingest/error.h"
 #include "ingest/readers/sniff.h"
-#include "ingest/remove_tree.h"
 
 #define FOLDER_DEPTH_MAX 100
 /* A stream that kills its reader over and over is given up. */

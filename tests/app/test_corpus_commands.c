@@ -6,7 +6,7 @@
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
-#include "tests/remove_tree.h"
+#include "engine/remove_tree.h"
 
 static const char model[] = PD_SOURCE_ROOT "/tests/golden/tiny/tiny.gguf";
 
@@ -57,7 +57,7 @@ static void
 tear_down(Fixture *f, gconstpointer data)
 {
     forget(f);
-    remove_tree(f->dir);
+    pd_remove_tree(f->dir);
     g_free(f->dir);
     g_free(f->corpus);
 }

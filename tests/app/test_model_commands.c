@@ -4,7 +4,7 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <glib/gstdio.h>
-#include "tests/remove_tree.h"
+#include "engine/remove_tree.h"
 
 typedef struct {
     char *root; /* also the cache folder */
@@ -21,7 +21,7 @@ set_up(Fixture *f, gconstpointer data)
 static void
 tear_down(Fixture *f, gconstpointer data)
 {
-    remove_tree(f->root);
+    pd_remove_tree(f->root);
     g_free(f->root);
     g_free(f->out);
     g_free(f->err);

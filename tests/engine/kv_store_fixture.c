@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <glib/gstdio.h>
 #include "engine/error.h"
-#include "tests/remove_tree.h"
+#include "engine/remove_tree.h"
 
 sqlite3 *
 open_db(const char *path, int flags)
@@ -47,7 +47,7 @@ void
 tear_down(Fixture *f, gconstpointer data)
 {
     sqlite3_close(f->db);
-    remove_tree(f->root);
+    pd_remove_tree(f->root);
     g_free(f->root);
     g_free(f->db_path);
     g_free(f->kv);

@@ -10,7 +10,7 @@
 #include "engine/error.h"
 #include "engine/session_internal.h"
 #include "tests/engine/deepseek_fixture.h"
-#include "tests/remove_tree.h"
+#include "engine/remove_tree.h"
 
 enum { N_VOCAB = 40, N_TOKENS = 150 };
 
@@ -20,7 +20,7 @@ open_folder(char *folder, GError **error)
 {
     PdModelOptions options = {.n_threads = 1};
     PdModel *model = pd_model_open(folder, &options, error);
-    remove_tree(folder);
+    pd_remove_tree(folder);
     g_free(folder);
     return model;
 }
@@ -534,7 +534,7 @@ test_identity(void)
             first = g_strdup(id);
         else
             g_assert_cmpstr(id, !=, first);
-        remove_tree(folder);
+        pd_remove_tree(folder);
         g_free(folder);
     }
 }
@@ -560,6 +560,6 @@ main(int argc, char **argv)
     g_test_add_func("/deepseek/load/session-refuses", test_session_refuses);
     g_test_add_func("/deepseek/load/identity", test_identity);
     int status = g_test_run();
-    remove_tree(cache);
+    pd_remove_tree(cache);
     return status;
 }

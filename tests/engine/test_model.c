@@ -11,7 +11,7 @@
 #include "engine/error.h"
 #include "engine/safetensors.h"
 #include "engine/session.h"
-#include "tests/remove_tree.h"
+#include "engine/remove_tree.h"
 
 static char *smollm2_path; /* in the cache folder of the person, not of the tests */
 
@@ -495,7 +495,7 @@ main(int argc, char **argv)
     g_test_add_func("/model/missing", test_missing);
     g_test_add_func("/model/id", test_id);
     int status = g_test_run();
-    remove_tree(own_cache);
+    pd_remove_tree(own_cache);
     g_free(smollm2_path);
     return status;
 }

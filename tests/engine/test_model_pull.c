@@ -12,7 +12,7 @@
 #include <archive_entry.h>
 #include <glib/gstdio.h>
 #include "engine/error.h"
-#include "tests/remove_tree.h"
+#include "engine/remove_tree.h"
 
 #define N_BYTES 1000000
 #define N_PARTS 3
@@ -220,7 +220,7 @@ tear_down(Fixture *f, gconstpointer data)
     g_socket_service_stop(f->service);
     g_socket_listener_close(G_SOCKET_LISTENER(f->service));
     g_object_unref(f->service);
-    remove_tree(f->root);
+    pd_remove_tree(f->root);
     g_free(f->root);
     g_free(f->path);
     g_free(f->url);

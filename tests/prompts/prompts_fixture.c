@@ -4,7 +4,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include "tests/remove_tree.h"
+#include "engine/remove_tree.h"
 
 /* --- model and folders --- */
 
@@ -75,7 +75,7 @@ fixture_folder(void)
 void
 fixture_remove(char *dir)
 {
-    remove_tree(dir);
+    pd_remove_tree(dir);
     g_free(dir);
 }
 

@@ -1,12 +1,11 @@
-/* Tests clean up after themselves: a file or folder with all in it; links are not followed. */
-#ifndef PD_REMOVE_TREE_H
-#define PD_REMOVE_TREE_H
+/* See remove_tree.h. */
+#include "engine/remove_tree.h"
 
 #include <glib.h>
 #include <glib/gstdio.h>
 
-static inline void
-remove_tree(const char *path)
+void
+pd_remove_tree(const char *path)
 {
     g_autoptr(GDir) dir =
         g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open(path, 0, NULL);
@@ -14,9 +13,7 @@ remove_tree(const char *path)
 
     while (dir && (name = g_dir_read_name(dir))) {
         g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
+        pd_remove_tree(child);
     }
     g_remove(path);
 }
-
-#endif

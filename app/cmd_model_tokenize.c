@@ -133,7 +133,7 @@ line_text(const char *line, gsize n, guint64 number, GError **error)
         pd_json_parse_object(rewritten->str, rewritten->len, place, error);
     if (parser == NULL)
         return NULL;
-    JsonObject *root = json_node_get_object(json_parser_get_root(parser));
+    JsonObject *root = pd_json_object(parser);
     JsonNode *node = json_object_get_member(root, "text");
     if (node == NULL || !JSON_NODE_HOLDS_VALUE(node) ||
         json_node_get_value_type(node) != G_TYPE_STRING) {

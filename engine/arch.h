@@ -73,9 +73,10 @@ void pd_model_config_set_period(PdModelConfig *config, int period);
 /* Every frequency divided by `factor`. */
 void pd_model_config_set_linear_rope(PdModelConfig *config, double factor);
 
-/* "model_type" of a config.json; NULL if it cannot be read. */
-char *pd_hf_model_type(const char *path);
-gboolean pd_hf_config_read(const char *path, PdModelConfig *config, GError **error);
+/* "model_type" of a config.json; NULL: it says none. */
+const char *pd_hf_model_type(JsonObject *config);
+gboolean pd_hf_config_take(JsonObject *object, const char *name, PdModelConfig *config,
+                           GError **error);
 gboolean pd_hf_config_parse(const char *json, gsize n_bytes, const char *name,
                             PdModelConfig *config, GError **error);
 gboolean pd_gguf_config_read(const PdGguf *gguf, const char *name, PdModelConfig *config,

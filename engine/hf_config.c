@@ -209,16 +209,19 @@ read_shape(PdFields *f, PdModelConfig *config)
         pd_fields_complain(f, "num_hidden_layers or head_dim", "is out of range");
 }
 
-gboolean
-pd_hf_config_parse(const char *json, gsize n_bytes, const char *name, PdModelConfig *config,
-                   GError **error)
+const char *
+pd_hf_model_type(JsonObject *config)
 {
-    g_autoptr(JsonParser) parser = pd_json_parse_object(json, n_bytes, name, error);
-    if (parser == NULL)
-        return FALSE;
+    JsonNode *node = json_object_get_member(config, "model_type");
+    return node != NULL && pd_fields_holds(node, G_TYPE_STRING) ? json_node_get_string(node) : NULL;
+}
+
+gboolean
+pd_hf_config_take(JsonObject *object, const char *name, PdModelConfig *config, GError **error)
+{
     g_autoptr(GString) problem = g_string_new(NULL);
-    PdFields f = {json_node_get_object(json_parser_get_root(parser)), problem};
-    const char *type = pd_fields_text(&f, "model_type");
+    PdFields f = {object, problem};
+    const char *type = pd_hf_model_type(object);
     config->arch = type == NULL ? NULL : pd_arch_find_hf(type);
     if (config->arch == NULL) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
@@ -244,24 +247,9 @@ pd_hf_config_parse(const char *json, gsize n_bytes, const char *name, PdModelCon
 }
 
 gboolean
-pd_hf_config_read(const char *path, PdModelConfig *config, GError **error)
+pd_hf_config_parse(const char *json, gsize n_bytes, const char *name, PdModelConfig *config,
+                   GError **error)
 {
-    gsize n_bytes;
-    g_autofree char *text = pd_json_read_file(path, &n_bytes, error);
-    return text != NULL && pd_hf_config_parse(text, n_bytes, path, config, error);
-}
-
-char *
-pd_hf_model_type(const char *path)
-{
-    gsize n_bytes;
-    g_autofree char *text = pd_json_read_file(path, &n_bytes, NULL);
-    if (text == NULL)
-        return NULL;
-    g_autoptr(JsonParser) parser = pd_json_parse_object(text, n_bytes, path, NULL);
-    if (parser == NULL)
-        return NULL;
-    JsonObject *root = json_node_get_object(json_parser_get_root(parser));
-    JsonNode *node = json_object_get_member(root, "model_type");
-    return node != NULL && pd_fields_holds(node, G_TYPE_STRING) ? json_node_dup_string(node) : NULL;
+    g_autoptr(JsonParser) parser = pd_json_parse_object(json, n_bytes, name, error);
+    return parser != NULL && pd_hf_config_take(pd_json_object(parser), name, config, error);
 }

@@ -69,3 +69,17 @@ pd_json_parse_object(const char *bytes, gsize n_bytes, const char *name, GError 
     }
     return g_steal_pointer(&parser);
 }
+
+JsonParser *
+pd_json_read_object(const char *path, GError **error)
+{
+    gsize n_bytes;
+    g_autofree char *text = pd_json_read_file(path, &n_bytes, error);
+    return text != NULL ? pd_json_parse_object(text, n_bytes, path, error) : NULL;
+}
+
+JsonObject *
+pd_json_object(JsonParser *parser)
+{
+    return json_node_get_object(json_parser_get_root(parser));
+}

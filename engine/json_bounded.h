@@ -15,5 +15,9 @@ char *pd_json_read_file(const char *path, gsize *n_bytes, GError **error);
 /* The parser of `n_bytes` of JSON whose root is an object; `name` is for messages. */
 JsonParser *pd_json_parse_object(const char *bytes, gsize n_bytes, const char *name,
                                  GError **error);
+/* The same of a whole file. */
+JsonParser *pd_json_read_object(const char *path, GError **error);
+/* The object that such a parser holds, and owns. */
+JsonObject *pd_json_object(JsonParser *parser);
 
 #endif

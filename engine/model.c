@@ -314,14 +314,10 @@ hf_chat_template(const char *folder)
     if (g_file_get_contents(path, &text, &n_bytes, NULL))
         return text;
     g_autofree char *config_path = g_build_filename(folder, "tokenizer_config.json", NULL);
-    g_autofree char *json = NULL;
-    if (!g_file_get_contents(config_path, &json, &n_bytes, NULL))
-        return NULL;
-    g_autoptr(JsonParser) parser = pd_json_parse_object(json, n_bytes, config_path, NULL);
+    g_autoptr(JsonParser) parser = pd_json_read_object(config_path, NULL);
     if (parser == NULL)
         return NULL;
-    JsonNode *node =
-        json_object_get_member(json_node_get_object(json_parser_get_root(parser)), "chat_template");
+    JsonNode *node = json_object_get_member(pd_json_object(parser), "chat_template");
     if (node == NULL || !JSON_NODE_HOLDS_VALUE(node))
         return NULL;
     return g_strdup(json_node_get_string(node));
@@ -341,10 +337,10 @@ read_hf_tokenizer(PdModel *m)
 /* DeepSeek-V4 has weights, state and passes of its own (engine/deepseek/); what all models have in
  * common is said of it in PdModelShape too. */
 static gboolean
-open_deepseek(PdModel *m, const char *config_path, GError **error)
+open_deepseek(PdModel *m, JsonObject *config, const char *config_path, GError **error)
 {
     g_auto(PdDsShape) shape = {0};
-    if (!pd_ds_config_read(config_path, &shape, error))
+    if (!pd_ds_config_take(config, config_path, &shape, error))
         return FALSE;
     m->shards = pd_safetensors_open_folder(m->path, error);
     if (m->shards == NULL)
@@ -385,10 +381,13 @@ open_folder(Loader *l, GError **error)
     static const char *const prefixes[] = {"model.", "language_model.model.",
                                            "model.language_model.", ""};
     g_autofree char *config_path = g_build_filename(m->path, "config.json", NULL);
-    g_autofree char *type = pd_hf_model_type(config_path);
-    if (pd_ds_family(type) != NULL)
-        return open_deepseek(m, config_path, error);
-    if (!pd_hf_config_read(config_path, &l->config, error))
+    g_autoptr(JsonParser) parser = pd_json_read_object(config_path, error);
+    if (parser == NULL)
+        return FALSE;
+    JsonObject *config = pd_json_object(parser);
+    if (pd_ds_family(pd_hf_model_type(config)) != NULL)
+        return open_deepseek(m, config, config_path, error);
+    if (!pd_hf_config_take(config, config_path, &l->config, error))
         return FALSE;
     m->shards = pd_safetensors_open_folder(m->path, error);
     if (m->shards == NULL)

@@ -189,7 +189,7 @@ read_header(PdSafetensors *st, GError **error)
     st->parser = pd_json_parse_object(header, (gsize)header_bytes, st->name, error);
     if (st->parser == NULL)
         return FALSE;
-    JsonObject *root = json_node_get_object(json_parser_get_root(st->parser));
+    JsonObject *root = pd_json_object(st->parser);
     if (json_object_get_size(root) > N_TENSORS_MAX) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT, "%s: more than %u tensors",
                     st->name, N_TENSORS_MAX);
@@ -280,15 +280,10 @@ compare_names(gconstpointer a, gconstpointer b)
 static GPtrArray *
 read_index(const char *path, GError **error)
 {
-    gsize n_bytes;
-    g_autofree char *text = pd_json_read_file(path, &n_bytes, error);
-    if (text == NULL)
-        return NULL;
-    g_autoptr(JsonParser) parser = pd_json_parse_object(text, n_bytes, path, error);
+    g_autoptr(JsonParser) parser = pd_json_read_object(path, error);
     if (parser == NULL)
         return NULL;
-    JsonNode *map =
-        json_object_get_member(json_node_get_object(json_parser_get_root(parser)), "weight_map");
+    JsonNode *map = json_object_get_member(pd_json_object(parser), "weight_map");
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     gboolean ok = map != NULL && JSON_NODE_HOLDS_OBJECT(map);

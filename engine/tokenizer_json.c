@@ -434,7 +434,7 @@ read_neighbours(Loader *l, GError **error)
         g_autoptr(JsonParser) parser = pd_json_parse_object(text, n, path, error);
         if (parser == NULL)
             return FALSE;
-        read_config(l->tok, json_node_get_object(json_parser_get_root(parser)), i == 0);
+        read_config(l->tok, pd_json_object(parser), i == 0);
     }
     return TRUE;
 }
@@ -452,7 +452,7 @@ pd_tokenizer_new_from_json_data(const char *text, gsize n, const char *path, gbo
         return NULL;
     g_autoptr(PdTokenizer) tok = pd_tokenizer_alloc(PD_TOKENIZER_BYTES);
     Loader l = {.path = path, .tok = tok};
-    l.root = json_node_get_object(json_parser_get_root(parser));
+    l.root = pd_json_object(parser);
     l.model = get_object(l.root, "model");
     JsonObject *pre = get_object(l.root, "pre_tokenizer");
     tok->variant = g_strdup("tokenizer.json");

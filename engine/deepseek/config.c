@@ -431,13 +431,10 @@ read_quantization(PdFields *f, PdDsShape *s)
 }
 
 gboolean
-pd_ds_config_parse(const char *json, gsize n_bytes, const char *name, PdDsShape *s, GError **error)
+pd_ds_config_take(JsonObject *config, const char *name, PdDsShape *s, GError **error)
 {
-    g_autoptr(JsonParser) parser = pd_json_parse_object(json, n_bytes, name, error);
-    if (parser == NULL)
-        return FALSE;
     g_autoptr(GString) problem = g_string_new(NULL);
-    PdFields f = {json_node_get_object(json_parser_get_root(parser)), problem};
+    PdFields f = {config, problem};
     const char *type = pd_fields_text(&f, "model_type");
     s->family = pd_ds_family(type);
     if (s->family == NULL) {
@@ -463,11 +460,10 @@ pd_ds_config_parse(const char *json, gsize n_bytes, const char *name, PdDsShape 
 }
 
 gboolean
-pd_ds_config_read(const char *path, PdDsShape *shape, GError **error)
+pd_ds_config_parse(const char *json, gsize n_bytes, const char *name, PdDsShape *s, GError **error)
 {
-    gsize n_bytes;
-    g_autofree char *text = pd_json_read_file(path, &n_bytes, error);
-    return text != NULL && pd_ds_config_parse(text, n_bytes, path, shape, error);
+    g_autoptr(JsonParser) parser = pd_json_parse_object(json, n_bytes, name, error);
+    return parser != NULL && pd_ds_config_take(pd_json_object(parser), name, s, error);
 }
 
 static void

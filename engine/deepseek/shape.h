@@ -10,7 +10,7 @@
 #ifndef PD_DEEPSEEK_SHAPE_H
 #define PD_DEEPSEEK_SHAPE_H
 
-#include <glib.h>
+#include <json-glib/json-glib.h>
 
 /* What a layer attends to beside its window of raw rows. */
 typedef struct {
@@ -83,9 +83,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdDsShape, pd_ds_shape_clear)
 
 /* config.json, as DeepSeek or as transformers writes it.  What contradicts itself or is not handled
  * is refused by the name of the field; `name` starts the message. */
+gboolean pd_ds_config_take(JsonObject *config, const char *name, PdDsShape *shape, GError **error);
 gboolean pd_ds_config_parse(const char *json, gsize n_bytes, const char *name, PdDsShape *shape,
                             GError **error);
-gboolean pd_ds_config_read(const char *path, PdDsShape *shape, GError **error);
 /* Everything that changes the numbers, as text, for the identity of a model. */
 void pd_ds_shape_describe(const PdDsShape *shape, GString *text);
 

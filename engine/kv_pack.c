@@ -26,6 +26,7 @@
 #include <glib/gstdio.h>
 #include "engine/crc32c.h"
 #include "engine/error.h"
+#include "engine/private_mode.h"
 
 #define ALIGN PD_KV_PACK_HEADER_BYTES
 #define VERSION 1
@@ -302,7 +303,7 @@ writer_open(const char *dir, guint32 number, int extra_flags)
 
     writer->number = number;
     writer->path = pd_kv_pack_path(dir, number);
-    writer->fd = open(writer->path, O_RDWR | O_CLOEXEC | extra_flags, 0644);
+    writer->fd = open(writer->path, O_RDWR | O_CLOEXEC | extra_flags, PD_PRIVATE_FILE_MODE);
     if (writer->fd < 0)
         return NULL;
     return g_steal_pointer(&writer);

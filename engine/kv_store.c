@@ -21,6 +21,7 @@
 #include <glib/gstdio.h>
 #include "engine/error.h"
 #include "engine/kv_store_internal.h"
+#include "engine/private_mode.h"
 
 #define LAYOUT_VERSION 2
 
@@ -141,6 +142,28 @@ check_tables(PdKvStore *store, GError **error)
     return store->read_only || version == LAYOUT_VERSION || update_tables(store, error);
 }
 
+/* Also what an earlier version made for all to read. */
+static gboolean
+make_folder(PdKvStore *store, GError **error)
+{
+    g_autoptr(GDir) dir = NULL;
+    const char *name;
+
+    if (g_mkdir_with_parents(store->dir, PD_PRIVATE_DIR_MODE) != 0) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s: cannot create: %s", store->dir,
+                    g_strerror(errno));
+        return FALSE;
+    }
+    pd_make_private(store->dir);
+    dir = g_dir_open(store->dir, 0, NULL);
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(store->dir, name, NULL);
+        if (pd_kv_pack_number(name) != 0)
+            pd_make_private(path);
+    }
+    return TRUE;
+}
+
 PdKvStore *
 pd_kv_store_open(sqlite3 *db, const char *dir, gboolean read_only, GError **error)
 {
@@ -155,11 +178,8 @@ pd_kv_store_open(sqlite3 *db, const char *dir, gboolean read_only, GError **erro
         g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)pd_kv_pack_reader_unref);
     g_mutex_init(&store->lock);
 
-    if (!read_only && g_mkdir_with_parents(dir, 0755) != 0) {
-        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO, "%s: cannot create: %s", dir,
-                    g_strerror(errno));
+    if (!read_only && !make_folder(store, error))
         return NULL;
-    }
     if (!check_tables(store, error))
         return NULL;
     if (!store->no_tables) {

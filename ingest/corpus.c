@@ -6,12 +6,16 @@
  * for each other, with synchronous=NORMAL: the log is synced at checkpoints only, so a process
  * killed at any point loses no committed transaction, and a power cut loses at most the last few,
  * which the next `add` finds missing and reads again.  The database stays consistent in both.
+ *
+ * Folder and files are for their owner alone; SQLite gives its log and shared memory the database's
+ * mode.  A corpus that an earlier version made is tightened when it is next written to.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "engine/private_mode.h"
 #include "ingest/corpus_internal.h"
 
 static gboolean fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -143,7 +147,7 @@ check_writable(PdCorpus *corpus, GError **error)
 static gboolean
 make_folder(PdCorpus *corpus, GError **error)
 {
-    if (g_mkdir_with_parents(corpus->dir, 0777) != 0)
+    if (g_mkdir_with_parents(corpus->dir, PD_PRIVATE_DIR_MODE) != 0)
         return fail(error, "%s: cannot make the corpus's folder: %s", corpus->dir,
                     g_strerror(errno));
     g_autoptr(GDir) dir = g_dir_open(corpus->dir, 0, NULL);
@@ -158,6 +162,18 @@ make_folder(PdCorpus *corpus, GError **error)
     return TRUE;
 }
 
+/* Under the lock, once the folder is known to be a corpus. */
+static void
+tighten_modes(PdCorpus *corpus)
+{
+    g_autofree char *wal = g_strconcat(corpus->db_path, "-wal", NULL);
+    g_autofree char *shm = g_strconcat(corpus->db_path, "-shm", NULL);
+    pd_make_private(corpus->dir);
+    pd_make_private(corpus->db_path);
+    pd_make_private(wal);
+    pd_make_private(shm);
+}
+
 static gboolean
 open_for_writing(PdCorpus *corpus, GError **error)
 {
@@ -167,8 +183,10 @@ open_for_writing(PdCorpus *corpus, GError **error)
         !(exists ? check_writable(corpus, error) : make_folder(corpus, error)) ||
         !pd_corpus_lock(corpus, error))
         return FALSE;
-    int create = corpus->mode == PD_CORPUS_CREATE ? SQLITE_OPEN_CREATE : 0;
-    if (!open_handle(corpus, corpus->db_path, SQLITE_OPEN_READWRITE | create, error) ||
+    gboolean create = corpus->mode == PD_CORPUS_CREATE;
+    if (create && !pd_create_private(corpus->db_path) && errno != EEXIST)
+        return fail(error, "%s: cannot make the corpus: %s", corpus->db_path, g_strerror(errno));
+    if (!open_handle(corpus, corpus->db_path, SQLITE_OPEN_READWRITE, error) ||
         !is_blank(corpus, &blank, error))
         return FALSE;
     if (blank && create) {
@@ -178,6 +196,7 @@ open_for_writing(PdCorpus *corpus, GError **error)
     } else if (!check_identity(corpus, &version, error)) {
         return FALSE;
     }
+    tighten_modes(corpus);
     return pd_db_exec(corpus, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", error) &&
            pd_corpus_migrate(corpus, error) && pd_corpus_lock_announce(corpus, error);
 }

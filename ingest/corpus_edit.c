@@ -10,6 +10,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "engine/private_mode.h"
 #include "ingest/corpus_internal.h"
 
 /* --- editing ------------------------------------------------------------------------------- */
@@ -164,7 +165,8 @@ copy_database(PdCorpus *corpus, const char *path, GError **error)
 {
     sqlite3 *to = NULL;
     sqlite3_backup *backup = NULL;
-    int rc = sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    int rc = pd_create_private(path) ? sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE, NULL)
+                                     : SQLITE_CANTOPEN;
 
     if (rc == SQLITE_OK && (backup = sqlite3_backup_init(to, "main", corpus->db, "main"))) {
         do
@@ -211,7 +213,7 @@ copy_packs(const char *from_dir, const char *to_dir, GCancellable *cancellable, 
 {
     g_autoptr(GPtrArray) names = packs_of(from_dir);
 
-    if (names->len > 0 && g_mkdir(to_dir, 0777) != 0) {
+    if (names->len > 0 && g_mkdir(to_dir, PD_PRIVATE_DIR_MODE) != 0) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CORPUS, "%s: cannot make: %s", to_dir,
                     g_strerror(errno));
         return FALSE;
@@ -236,7 +238,7 @@ pd_corpus_copy(PdCorpus *corpus, const char *dir, GCancellable *cancellable, GEr
     g_autofree char *from_kv = g_build_filename(corpus->dir, "kv", NULL);
     g_autofree char *to_kv = g_build_filename(dir, "kv", NULL);
 
-    if (g_mkdir_with_parents(dir, 0777) != 0) {
+    if (g_mkdir_with_parents(dir, PD_PRIVATE_DIR_MODE) != 0) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CORPUS, "%s: cannot make: %s", dir,
                     g_strerror(errno));
         return FALSE;

@@ -6,6 +6,7 @@
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "engine/remove_tree.h"
 
 static const char model[] = PD_SOURCE_ROOT "/tests/golden/tiny/tiny.gguf";
@@ -273,6 +274,43 @@ test_calibrate(Fixture *f, gconstpointer data)
     g_assert_cmpstr(first, ==, second);
 }
 
+/* Every file and folder from here on, with `mode` of a folder and of a file; how many files. */
+static guint
+visit(const char *path, guint folder_mode, guint file_mode, gboolean change)
+{
+    struct stat st;
+    g_assert_cmpint(lstat(path, &st), ==, 0);
+    guint mode = S_ISDIR(st.st_mode) ? folder_mode : file_mode;
+    guint n = !S_ISDIR(st.st_mode);
+    if (change)
+        g_assert_cmpint(chmod(path, mode), ==, 0);
+    else if ((st.st_mode & 07777) != mode)
+        g_error("%s has mode %04o", path, st.st_mode & 07777);
+    g_autoptr(GDir) dir = S_ISDIR(st.st_mode) ? g_dir_open(path, 0, NULL) : NULL;
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+        n += visit(child, folder_mode, file_mode, change);
+    }
+    return n;
+}
+
+/* Texts, tokens and KV are for the user alone, also where an earlier version had them for all. */
+static void
+test_private(Fixture *f, gconstpointer data)
+{
+    g_autofree char *add = g_strdup_printf("add files --model %s", model);
+    g_autofree char *warm = g_strdup_printf("warm --model %s", model);
+    mode_t umask_before = umask(0);
+    for (int round = 0; round < 2; round++) {
+        assert_run(f, add, 0, "files: *", "*");
+        assert_run(f, warm, 0, "*", "*");
+        g_assert_cmpuint(visit(f->corpus, 0700, 0600, FALSE), >=, 2); /* the database and a pack */
+        visit(f->corpus, 0755, 0644, TRUE);
+    }
+    umask(umask_before);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -280,6 +318,7 @@ main(int argc, char **argv)
     g_test_add("/corpus-commands/add", Fixture, NULL, set_up, test_add, tear_down);
     g_test_add("/corpus-commands/show", Fixture, NULL, set_up, test_show, tear_down);
     g_test_add("/corpus-commands/rm", Fixture, NULL, set_up, test_rm, tear_down);
+    g_test_add("/corpus-commands/private", Fixture, NULL, set_up, test_private, tear_down);
     g_test_add("/corpus-commands/verify", Fixture, NULL, set_up, test_verify, tear_down);
     g_test_add("/corpus-commands/refusals", Fixture, NULL, set_up, test_refusals, tear_down);
     g_test_add("/corpus-commands/calibrate", Fixture, NULL, set_up, test_calibrate, tear_down);

@@ -569,6 +569,56 @@ test_read_only(void)
     remove_folder(dir);
 }
 
+static void
+assert_mode(const char *dir, const char *name, guint mode)
+{
+    struct stat st;
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_mode & 07777, ==, mode);
+}
+
+static void
+assert_private(const char *dir)
+{
+    assert_mode(dir, "", 0700);
+    assert_mode(dir, "corpus.db", 0600);
+    assert_mode(dir, "corpus.db-wal", 0600);
+    assert_mode(dir, "corpus.db-shm", 0600);
+}
+
+/* Whatever the umask: SQLite's log while it is there, a copy, and what was made for all to read. */
+static void
+test_private(void)
+{
+    char *dir = make_folder();
+    g_autofree char *path = corpus_path(dir);
+    g_autofree char *copy = g_build_filename(dir, "copy", NULL);
+    g_autofree char *db = g_build_filename(path, "corpus.db", NULL);
+    FakeDocument one[] = {{PD_KIND_TEXT, "a", "one\n"}};
+    mode_t umask_before = umask(0);
+    serve(one, 1);
+    g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
+    add_fake(corpus, "/s");
+    assert_private(path);
+    g_assert_true(pd_corpus_copy(corpus, copy, NULL, NULL));
+    assert_mode(copy, "", 0700);
+    assert_mode(copy, "corpus.db", 0600);
+    g_clear_pointer(&corpus, pd_corpus_free);
+    g_chmod(db, 0664);
+    g_chmod(path, 0775);
+    /* Reading changes nothing. */
+    corpus = open_corpus(path, PD_CORPUS_READ);
+    assert_mode(path, "", 0775);
+    assert_mode(path, "corpus.db", 0664);
+    g_clear_pointer(&corpus, pd_corpus_free);
+    corpus = open_corpus(path, PD_CORPUS_WRITE);
+    assert_private(path);
+    umask(umask_before);
+    g_clear_pointer(&corpus, pd_corpus_free);
+    remove_folder(dir);
+}
+
 /* --- segments ------------------------------------------------------------------------------ */
 
 /* A corpus that was read without a tokenizer gets its tokens when they are asked for. */
@@ -634,6 +684,7 @@ main(int argc, char **argv)
     g_test_add_func("/corpus/truncated", test_truncated);
     g_test_add_func("/corpus/two-writers", test_two_writers);
     g_test_add_func("/corpus/read-only", test_read_only);
+    g_test_add_func("/corpus/private", test_private);
     g_test_add_func("/corpus/segments", test_segments);
     return g_test_run();
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ingest/error.h"
+#include "ingest/spool.h"
 
 #define KEY_BYTES_MAX PD_FRAME_STRING_BYTES_MAX
 #define PARTS_MAX 100000
@@ -26,8 +27,8 @@ struct PdAssembler {
     guint64 n_text_bytes; /* in `document` */
     char *attachment_name;
     char *attachment_type;
-    GByteArray *attachment; /* under way, or NULL */
-    gboolean has_document;  /* an attachment may follow */
+    PdSpool attachment;
+    gboolean in_attachment;
     gboolean done;
     gboolean broken;
     GError *result;
@@ -40,6 +41,7 @@ pd_assembler_new(const PdReadLimits *limits, const PdAssemblerSink *sink)
     assembler->limits = *limits;
     assembler->sink = *sink;
     assembler->pending = g_byte_array_new();
+    assembler->attachment = (PdSpool)PD_SPOOL_INIT;
     return assembler;
 }
 
@@ -48,7 +50,8 @@ drop_attachment(PdAssembler *assembler)
 {
     g_clear_pointer(&assembler->attachment_name, g_free);
     g_clear_pointer(&assembler->attachment_type, g_free);
-    g_clear_pointer(&assembler->attachment, g_byte_array_unref);
+    pd_spool_clear(&assembler->attachment);
+    assembler->in_attachment = FALSE;
 }
 
 void
@@ -82,7 +85,7 @@ static gboolean
 on_document(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
 {
     guint32 kind = pd_frame_get_u32(cursor);
-    if (assembler->document || assembler->attachment || kind >= PD_N_KINDS)
+    if (assembler->document || assembler->in_attachment || kind >= PD_N_KINDS)
         return broken(assembler, error, "document out of place");
     g_autofree char *key = pd_frame_get_string(cursor, KEY_BYTES_MAX);
     g_autoptr(PdDocument) document = pd_document_new(kind, key);
@@ -206,31 +209,32 @@ static gboolean
 on_attachment_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cursor, GError **error)
 {
     if (type == PD_FRAME_ATTACHMENT) {
-        if (assembler->document || assembler->attachment || !assembler->has_document)
+        if (assembler->document || assembler->in_attachment)
             return broken(assembler, error, "attachment out of place");
         assembler->attachment_name = pd_frame_get_string(cursor, KEY_BYTES_MAX);
         assembler->attachment_type = pd_frame_get_string(cursor, KEY_BYTES_MAX);
-        if (!cursor_ends_well(cursor) || !assembler->attachment_name)
+        if (!cursor_ends_well(cursor))
             return broken(assembler, error, "malformed attachment");
-        assembler->attachment = g_byte_array_new();
-        return TRUE;
+        assembler->in_attachment = TRUE;
+        return pd_spool_open(&assembler->attachment, error);
     }
-    if (!assembler->attachment)
+    if (!assembler->in_attachment)
         return broken(assembler, error, "attachment data out of place");
     if (type == PD_FRAME_DATA) {
         gsize n;
+        guint64 max = assembler->attachment_name ? assembler->limits.file_bytes_max
+                                                 : assembler->limits.unpacked_bytes_max;
         const guint8 *bytes = pd_frame_get_bytes(cursor, &n);
         if (!cursor_ends_well(cursor) || n > PD_FRAME_DATA_BYTES_MAX ||
-            assembler->attachment->len + n > assembler->limits.file_bytes_max)
+            assembler->attachment.n_bytes + n > max)
             return broken(assembler, error, "attachment larger than the limit");
-        g_byte_array_append(assembler->attachment, bytes, (guint)n);
-        return TRUE;
+        return pd_spool_append(&assembler->attachment, bytes, n, error);
     }
     if (!cursor_ends_well(cursor))
         return broken(assembler, error, "malformed end of attachment");
-    gboolean ok =
-        assembler->sink.attachment(assembler->attachment_name, assembler->attachment_type,
-                                   assembler->attachment, assembler->sink.user_data, error);
+    gboolean ok = assembler->sink.attachment(
+        assembler->attachment_name, assembler->attachment_type, assembler->attachment.fd,
+        assembler->attachment.n_bytes, assembler->sink.user_data, error);
     drop_attachment(assembler);
     return ok;
 }
@@ -240,9 +244,10 @@ on_result(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
 {
     guint32 code = pd_frame_get_u32(cursor);
     g_autofree char *message = pd_frame_get_string(cursor, KEY_BYTES_MAX);
-    if (!cursor_ends_well(cursor) || assembler->document || assembler->attachment ||
+    if (!cursor_ends_well(cursor) || assembler->document || (assembler->in_attachment && !code) ||
         code > 1 + PD_INGEST_ERROR_CANCELLED || (code && !message))
         return broken(assembler, error, "malformed result");
+    drop_attachment(assembler);
     if (code)
         assembler->result = g_error_new_literal(PD_INGEST_ERROR, (int)code - 1, message);
     assembler->done = TRUE;
@@ -258,7 +263,7 @@ on_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cursor, GError
         guint64 item = pd_frame_get_u64(cursor);
         guint64 offset = pd_frame_get_u64(cursor);
         g_autofree char *key = pd_frame_get_string(cursor, KEY_BYTES_MAX);
-        if (!cursor_ends_well(cursor) || !key || assembler->document || assembler->attachment)
+        if (!cursor_ends_well(cursor) || !key || assembler->document || assembler->in_attachment)
             return broken(assembler, error, "malformed begin");
         return sink->begin(item, offset, key, sink->user_data);
     }
@@ -269,7 +274,6 @@ on_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cursor, GError
     case PD_FRAME_DOCUMENT_END:
         if (!assembler->document || !cursor_ends_well(cursor))
             return broken(assembler, error, "end of document out of place");
-        assembler->has_document = TRUE;
         return sink->document(g_steal_pointer(&assembler->document), sink->user_data, error);
     case PD_FRAME_LEDGER:
         return on_ledger(assembler, cursor, error);

@@ -165,14 +165,18 @@ pd_emit_progress(PdEmitter *emitter, guint64 done, guint64 total, GError **error
 }
 
 gboolean
-pd_emit_attachment(PdEmitter *emitter, const char *name, const char *media_type,
-                   const guint8 *bytes, gsize n, GError **error)
+pd_emit_attachment_head(PdEmitter *emitter, const char *name, const char *media_type,
+                        GError **error)
 {
     begin(emitter, PD_FRAME_ATTACHMENT);
     put_clean(emitter, name);
     put_clean(emitter, media_type);
-    if (!send_frame(emitter, error))
-        return FALSE;
+    return send_frame(emitter, error);
+}
+
+gboolean
+pd_emit_attachment_data(PdEmitter *emitter, const guint8 *bytes, gsize n, GError **error)
+{
     for (gsize at = 0; at < n;) {
         gsize slice = MIN(n - at, PD_FRAME_DATA_BYTES_MAX);
         begin(emitter, PD_FRAME_DATA);
@@ -181,8 +185,23 @@ pd_emit_attachment(PdEmitter *emitter, const char *name, const char *media_type,
             return FALSE;
         at += slice;
     }
+    return TRUE;
+}
+
+gboolean
+pd_emit_attachment_end(PdEmitter *emitter, GError **error)
+{
     begin(emitter, PD_FRAME_ATTACHMENT_END);
     return send_frame(emitter, error);
+}
+
+gboolean
+pd_emit_attachment(PdEmitter *emitter, const char *name, const char *media_type,
+                   const guint8 *bytes, gsize n, GError **error)
+{
+    return pd_emit_attachment_head(emitter, name, media_type, error) &&
+           pd_emit_attachment_data(emitter, bytes, n, error) &&
+           pd_emit_attachment_end(emitter, error);
 }
 
 gboolean

@@ -201,6 +201,9 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u32(frame, limits->html_depth_max);
     pd_frame_put_u32(frame, limits->document_seconds_max);
     pd_frame_put_u64(frame, limits->worker_bytes_max);
+    pd_frame_put_u64(frame, limits->unpacked_bytes_max);
+    pd_frame_put_u32(frame, limits->unpack_ratio_max);
+    pd_frame_put_u32(frame, limits->archive_entries_max);
     pd_frame_put_u32(frame, request->known ? g_hash_table_size(request->known) : 0);
     if (request->known) {
         GHashTableIter iter;
@@ -242,6 +245,9 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->html_depth_max = pd_frame_get_u32(&cursor);
     limits->document_seconds_max = pd_frame_get_u32(&cursor);
     limits->worker_bytes_max = pd_frame_get_u64(&cursor);
+    limits->unpacked_bytes_max = pd_frame_get_u64(&cursor);
+    limits->unpack_ratio_max = pd_frame_get_u32(&cursor);
+    limits->archive_entries_max = pd_frame_get_u32(&cursor);
     request->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint32 left = pd_frame_get_u32(&cursor); left && !cursor.bad; left--) {
         char *id = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);

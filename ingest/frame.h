@@ -24,7 +24,7 @@ typedef enum {
     PD_FRAME_DOCUMENT_END,   /* empty */
     PD_FRAME_LEDGER,         /* level, key, reason, bytes */
     PD_FRAME_PROGRESS,       /* done, total */
-    PD_FRAME_ATTACHMENT,     /* name, media type; then DATAs, then ATTACHMENT_END */
+    PD_FRAME_ATTACHMENT,     /* name or NULL, media type; then DATAs, then ATTACHMENT_END */
     PD_FRAME_DATA,           /* bytes */
     PD_FRAME_ATTACHMENT_END, /* empty */
     PD_FRAME_RESULT,         /* last: 0 or 1 + error code, message */
@@ -88,8 +88,9 @@ typedef struct {
     gboolean (*document)(PdDocument *document, gpointer user_data, GError **error); /* owned */
     gboolean (*ledger)(const PdLedgerLine *line, gpointer user_data, GError **error);
     void (*progress)(guint64 done, guint64 total, gpointer user_data);
-    /* An attachment of the document sent last; `bytes` stays with the caller. */
-    gboolean (*attachment)(const char *name, const char *media_type, GByteArray *bytes,
+    /* A file that came out of the input: an attachment of the document sent last, a member of an
+     * archive, or (`name` NULL) what a compressed file holds.  `fd` stays with the caller. */
+    gboolean (*attachment)(const char *name, const char *media_type, int fd, guint64 n_bytes,
                            gpointer user_data, GError **error);
     gpointer user_data;
 } PdAssemblerSink;
@@ -124,6 +125,12 @@ gboolean pd_emit_ledger(PdEmitter *emitter, const char *level, const char *key, 
 gboolean pd_emit_progress(PdEmitter *emitter, guint64 done, guint64 total, GError **error);
 gboolean pd_emit_attachment(PdEmitter *emitter, const char *name, const char *media_type,
                             const guint8 *bytes, gsize n, GError **error);
+/* The same piece by piece: head, data any number of times, end.  A result that is an error takes
+ * back an attachment that was not ended. */
+gboolean pd_emit_attachment_head(PdEmitter *emitter, const char *name, const char *media_type,
+                                 GError **error);
+gboolean pd_emit_attachment_data(PdEmitter *emitter, const guint8 *bytes, gsize n, GError **error);
+gboolean pd_emit_attachment_end(PdEmitter *emitter, GError **error);
 gboolean pd_emit_result(PdEmitter *emitter, const GError *result, GError **error);
 
 #endif

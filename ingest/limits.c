@@ -13,4 +13,7 @@ const PdReadLimits pd_read_limits_default = {
     .html_depth_max = 2000,
     .document_seconds_max = 120,
     .worker_bytes_max = 1ull << 30,
+    .unpacked_bytes_max = 4ull << 30,
+    .unpack_ratio_max = 100,
+    .archive_entries_max = 100000,
 };

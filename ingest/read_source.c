@@ -4,21 +4,22 @@
  * reading them); one that kills it costs itself alone, the rest is read by another.
  *
  * Keys are made here, so that they are unique within the source: "folder/file", "folder/box!/id",
- * "id!/attachment".  Inside a source nothing is fatal: what cannot be read becomes a ledger line
- * and the next file follows.  Only the sink, the user, or the failure of the source itself stop it.
+ * "id!/attachment"; what a compressed file holds has the key of the file.  Inside a source nothing
+ * is fatal: what cannot be read becomes a ledger line and the next file follows.  Only the sink,
+ * the user, or the failure of the source itself stop it.
  */
 #include "ingest/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/remove_tree.h"
 #include "ingest/error.h"
 #include "ingest/readers/sniff.h"
+#include "ingest/spool.h"
 
 #define FOLDER_DEPTH_MAX 100
 /* A stream that kills its reader over and over is given up. */
@@ -36,6 +37,10 @@ typedef struct {
     GHashTable *keys; /* key -> raw hash (GBytes) of the documents sent so far */
     gboolean stop;    /* the sink or the user said so: the error is not to be caught */
     guint64 n_done;   /* files of a folder */
+    /* of the compressed file that is being read, with all that lies in it */
+    gboolean in_packed;
+    guint64 n_unpacked_bytes;
+    guint n_unpacked_files;
     /* small files of a folder that wait to be read together */
     GPtrArray *files;  /* PdWorkerFile */
     GByteArray *bytes; /* of all of them */
@@ -45,11 +50,13 @@ typedef struct {
 typedef struct {
     Reading *reading;
     const char *kind;
+    const char *name;
     const char *prefix;     /* of keys; "" for a source that is one file */
     const char *parent_key; /* attachments: their message */
     guint depth;
-    char *document_key; /* as sent last; NULL: it was dropped, and its attachments with it */
-    guint64 item;       /* what the reader began last */
+    gboolean has_document; /* one was sent: attachments belong to it */
+    char *document_key;    /* as sent last; NULL: it was dropped, and its attachments with it */
+    guint64 item;          /* what the reader began last */
     guint64 offset;
     char *item_key;
     gboolean began;
@@ -133,6 +140,7 @@ on_document(PdDocument *document, gpointer user_data, GError **error)
     g_autofree char *old_key = document->key;
     gboolean clash;
     g_clear_pointer(&run->document_key, g_free);
+    run->has_document = TRUE;
     document->key = join_key(run->prefix, old_key);
     g_free(document->parent_key);
     document->parent_key = g_strdup(run->parent_key);
@@ -170,54 +178,66 @@ on_progress(guint64 done, guint64 total, gpointer user_data)
         sink->progress(done, total, sink->user_data);
 }
 
-/* A file in memory that a reader can be given. */
-static int
-memory_file(const GByteArray *bytes, GError **error)
+/* Key and parent of what came out of a run's input; FALSE: it came with a document that was
+ * dropped, and is dropped with it. */
+static gboolean
+name_attachment(const Run *run, const char *name, char **key, char **parent_key)
 {
-    int fd = memfd_create("pandect-input", MFD_CLOEXEC);
-    gsize at = 0;
-    while (fd >= 0 && at < bytes->len) {
-        ssize_t n = write(fd, bytes->data + at, bytes->len - at);
-        if (n < 0 && errno != EINTR)
-            break;
-        at += (gsize)MAX(n, 0);
+    if (!name) { /* what the file holds takes its place */
+        *key = g_strdup(run->prefix);
+        *parent_key = g_strdup(run->parent_key);
+        return TRUE;
     }
-    if (fd >= 0 && at == bytes->len)
-        return fd;
-    g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_IO, "cannot hand over a file: %s",
-                g_strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return -1;
+    *parent_key = g_strdup(run->has_document ? run->document_key : run->parent_key);
+    *key = join_key(run->has_document ? run->document_key : run->prefix, name);
+    return !run->has_document || run->document_key;
+}
+
+/* What came out of a compressed file counts against its limits, however deep it lay. */
+static const char *
+count_unpacked(Reading *reading, const Run *run, guint64 n_bytes)
+{
+    if (!pd_is_packed(run->kind))
+        return NULL;
+    reading->n_unpacked_bytes += n_bytes;
+    reading->n_unpacked_files++;
+    if (reading->n_unpacked_bytes > reading->limits->unpacked_bytes_max)
+        return "not read: all that came out of this compressed file is over the limit of bytes";
+    if (reading->n_unpacked_files > reading->limits->archive_entries_max)
+        return "not read: more files came out of this compressed file than the limit allows";
+    return NULL;
 }
 
 static gboolean
-on_attachment(const char *name, const char *media_type, GByteArray *bytes, gpointer user_data,
+on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes, gpointer user_data,
               GError **error)
 {
     Run *run = user_data;
     Reading *reading = run->reading;
-    g_autoptr(GError) problem = NULL;
-    if (!run->document_key)
+    GError *problem = NULL;
+    g_autofree char *key = NULL;
+    g_autofree char *parent_key = NULL;
+    if (!name_attachment(run, name, &key, &parent_key))
         return TRUE;
-    g_autofree char *key = join_key(run->document_key, name);
-    g_autofree char *parent_key = g_strdup(run->document_key);
+    const char *over = count_unpacked(reading, run, n_bytes);
+    if (over)
+        return say(reading, "skipped", key, over, (gint64)n_bytes, error);
     if (run->depth >= reading->limits->depth_max) {
         g_autofree char *reason =
-            g_strdup_printf("attachment deeper than the limit of %u", reading->limits->depth_max);
-        return say(reading, "skipped", key, reason, bytes->len, error);
+            g_strdup_printf("%s deeper than the limit of %u",
+                            name ? "attachment" : "compressed file", reading->limits->depth_max);
+        return say(reading, "skipped", key, reason, (gint64)n_bytes, error);
     }
-    int fd = memory_file(bytes, &problem);
-    const char *kind = fd >= 0 ? pd_detect_fd(fd, name, &problem) : NULL;
-    if (media_type && strcmp(media_type, "message/rfc822") == 0)
-        kind = "eml";
-    if (kind) {
+    g_autofree char *unpacked_name = pd_unpacked_name(run->name);
+    const char *kind = pd_detect_fd(fd, name ? name : unpacked_name, &problem);
+    if (media_type && strcmp(media_type, "message/rfc822") == 0) {
         g_clear_error(&problem);
-        read_one(reading, kind, name, key, parent_key, NULL, fd, run->depth + 1, &problem);
+        kind = "eml";
     }
-    if (fd >= 0)
-        close(fd);
-    return !problem || catch_error(reading, key, g_steal_pointer(&problem), error);
+    if (kind)
+        read_one(reading, kind, name ? name : run->name, key, parent_key, NULL, fd, run->depth + 1,
+                 &problem);
+    return !problem || catch_error(reading, key, problem, error);
 }
 
 /* --- one file --------------------------------------------------------------------------------- */
@@ -289,6 +309,7 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
     g_autoptr(PdWorkerRequest) request = g_new0(PdWorkerRequest, 1);
     Run run = {.reading = reading,
                .kind = kind,
+               .name = name,
                .prefix = prefix,
                .parent_key = parent_key,
                .depth = depth};
@@ -307,7 +328,15 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
         if (!request->temp_dir)
             return FALSE;
     }
+    gboolean outermost = pd_is_packed(kind) && !reading->in_packed;
+    if (outermost) {
+        reading->in_packed = TRUE;
+        reading->n_unpacked_bytes = 0;
+        reading->n_unpacked_files = 0;
+    }
     gboolean ok = run_reader(&run, request, fd, error);
+    if (outermost)
+        reading->in_packed = FALSE;
     if (request->temp_dir)
         pd_remove_tree(request->temp_dir);
     g_free(run.document_key);
@@ -333,16 +362,14 @@ read_rest_alone(Reading *reading, guint first, GError **error)
     gsize offset = 0;
     for (guint i = 0; i < reading->files->len; i++) {
         const PdWorkerFile *file = g_ptr_array_index(reading->files, i);
-        const GByteArray bytes = {reading->bytes->data + offset, (guint)file->n_bytes};
+        const guint8 *bytes = reading->bytes->data + offset;
+        g_auto(PdSpool) spool = PD_SPOOL_INIT;
         GError *problem = NULL;
         offset += file->n_bytes;
         if (i < first)
             continue;
-        int fd = memory_file(&bytes, &problem);
-        if (fd >= 0) {
-            read_one(reading, file->kind, file->key, file->key, NULL, NULL, fd, 0, &problem);
-            close(fd);
-        }
+        if (pd_spool_append(&spool, bytes, file->n_bytes, &problem))
+            read_one(reading, file->kind, file->key, file->key, NULL, NULL, spool.fd, 0, &problem);
         if (problem && !catch_error(reading, file->key, problem, error))
             return FALSE;
     }
@@ -363,10 +390,9 @@ read_batch(Reading *reading, GError **error)
     request->insecure = reading->request->insecure;
     request->limits = *reading->limits;
     request->files = g_ptr_array_ref(reading->files);
-    int fd = memory_file(reading->bytes, &problem);
-    gboolean ok = fd >= 0 && run_reader(&run, request, fd, &problem);
-    if (fd >= 0)
-        close(fd);
+    g_auto(PdSpool) spool = PD_SPOOL_INIT;
+    gboolean ok = pd_spool_append(&spool, reading->bytes->data, reading->bytes->len, &problem) &&
+                  run_reader(&run, request, spool.fd, &problem);
     g_free(run.document_key);
     g_free(run.item_key);
     if (!ok &&

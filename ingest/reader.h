@@ -41,6 +41,10 @@ typedef struct {
     guint html_depth_max;       /* 2,000 */
     guint document_seconds_max; /* 120 */
     guint64 worker_bytes_max;   /* 1 GiB address space */
+    guint64 unpacked_bytes_max; /* 4 GiB out of one compressed file, however deep; only an mbox may
+                                   come to more than file_bytes_max alone */
+    guint unpack_ratio_max;     /* 100: bytes out for a byte in, after the first MiB */
+    guint archive_entries_max;  /* 100,000 files in one archive, however deep */
 } PdReadLimits;
 extern const PdReadLimits pd_read_limits_default;
 
@@ -52,8 +56,8 @@ typedef struct {
     gboolean insecure; /* run the parsers without seccomp (only where the kernel lacks it) */
 } PdReadRequest;
 
-/* "git", "pdf", "mbox", "maildir", "eml", "html", "markdown", "text", "folder", or NULL with an
- * error that says what the file is. */
+/* "git", "pdf", "mbox", "maildir", "eml", "html", "markdown", "text", "gzip", "xz", "zstd",
+ * "bzip2", "folder", or NULL with an error that says what the file is. */
 const char *pd_detect_kind(const char *path, GError **error);
 
 /* Read one source of the given kind ("folder" walks it and dispatches).  Attachments are dispatched

@@ -343,10 +343,7 @@ read_other(Mail *mail, GMimePart *part, const char *path, const char *name, cons
     const char *kind = pd_sniff(bytes->data, MIN(bytes->len, PD_SNIFF_BYTES), name);
     if (!kind)
         return skip_part(mail, path, name, type, bytes->len,
-                         bytes->len ? "this format is not read; compressed files are not unpacked, "
-                                      "so that they cannot grow too large"
-                                    : "empty",
-                         error);
+                         bytes->len ? "this format is not read" : "empty", error);
     if (strcmp(kind, "text") == 0 || strcmp(kind, "markdown") == 0 || strcmp(kind, "html") == 0)
         return add_text(mail, bytes, strcmp(kind, "html") == 0, NULL, path, name, error);
     add_attachment(mail, path, name, type, bytes);

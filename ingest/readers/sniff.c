@@ -189,6 +189,55 @@ starts_with_tag(const char *at, const char *end)
     return FALSE;
 }
 
+/* RFC 1952, RFC 8878, the .xz file format 1.0.4, and bzip2's header with its block's mark. */
+static const char *
+compression_of(const guint8 *bytes, gsize n)
+{
+    static const struct {
+        const char *kind;
+        const char *mark;
+        gsize n;
+    } marks[] = {
+        {"gzip", "\x1f\x8b\x08", 3},
+        {"xz", "\xfd\x37zXZ\x00", 6},
+        {"zstd", "\x28\xb5\x2f\xfd", 4},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(marks); i++) {
+        if (n >= marks[i].n && memcmp(bytes, marks[i].mark, marks[i].n) == 0)
+            return marks[i].kind;
+    }
+    /* "BZh", a level, and the first digits of pi (a block) or of its root (an empty file). */
+    if (n >= 10 && memcmp(bytes, "BZh", 3) == 0 && bytes[3] >= '1' && bytes[3] <= '9' &&
+        (memcmp(bytes + 4, "1AY&SY", 6) == 0 || memcmp(bytes + 4, "\x17rE8P\x90", 6) == 0))
+        return "bzip2";
+    return NULL;
+}
+
+gboolean
+pd_is_packed(const char *kind)
+{
+    static const char *const packed[] = {"gzip", "xz", "zstd", "bzip2", NULL};
+    return g_strv_contains(packed, kind);
+}
+
+char *
+pd_unpacked_name(const char *name)
+{
+    static const char *const suffixes[][2] = {
+        {".gz", ""}, {".xz", ""},      {".zst", ""},     {".bz2", ""},
+        {".bz", ""}, {".tgz", ".tar"}, {".txz", ".tar"}, {".tbz", ".tar"},
+    };
+    gsize n = strlen(name);
+    for (gsize i = 0; i < G_N_ELEMENTS(suffixes); i++) {
+        gsize n_suffix = strlen(suffixes[i][0]);
+        if (n > n_suffix && g_ascii_strcasecmp(name + n - n_suffix, suffixes[i][0]) == 0) {
+            g_autofree char *base = g_strndup(name, n - n_suffix);
+            return g_strconcat(base, suffixes[i][1], NULL);
+        }
+    }
+    return g_strdup(name);
+}
+
 static gboolean
 is_text(const guint8 *bytes, gsize n)
 {
@@ -221,6 +270,9 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
     if (n > 16 &&
         (memcmp(at, "# v2 git bundle\n", 16) == 0 || memcmp(at, "# v3 git bundle\n", 16) == 0))
         return "git";
+    const char *compression = compression_of(bytes, n);
+    if (compression)
+        return compression;
     if (looks_like_mbox(at, end))
         return "mbox";
     if (looks_like_mail(at, end, has_suffix(name, mail)))

@@ -9,9 +9,15 @@
 
 #define PD_SNIFF_BYTES 8192
 
-/* "git" (a bundle), "pdf", "mbox", "eml", "html", "markdown", "text"; NULL: none of these.
+/* "git" (a bundle), "pdf", "gzip", "xz", "zstd", "bzip2", "mbox", "eml", "html", "markdown", "text";
+ * NULL: none of these.
  * `bytes`: the start of the file, PD_SNIFF_BYTES of it if there are so many; `name` may be NULL. */
 const char *pd_sniff(const guint8 *bytes, gsize n, const char *name);
+
+/* A kind that is unpacked to something else. */
+gboolean pd_is_packed(const char *kind);
+/* "box.mbox" of "box.mbox.gz": what a compressed file holds.  Free with g_free. */
+char *pd_unpacked_name(const char *name);
 
 /* A line that can stand in a mail's header block: a field name and a colon. */
 gboolean pd_is_header_line(const char *line, gsize n);

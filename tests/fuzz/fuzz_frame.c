@@ -43,10 +43,10 @@ on_progress(guint64 done, guint64 total, gpointer user_data)
 }
 
 static gboolean
-on_attachment(const char *name, const char *media_type, GByteArray *bytes, gpointer user_data,
+on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes, gpointer user_data,
               GError **error)
 {
-    return name[0] != 'x';
+    return !name || name[0] != 'x';
 }
 
 int

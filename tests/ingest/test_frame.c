@@ -44,10 +44,12 @@ on_progress(guint64 done, guint64 total, gpointer user_data)
 }
 
 static gboolean
-on_attachment(const char *name, const char *media_type, GByteArray *bytes, gpointer user_data,
+on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes, gpointer user_data,
               GError **error)
 {
-    g_byte_array_append(((Seen *)user_data)->attachment, bytes->data, bytes->len);
+    Seen *seen = user_data;
+    g_byte_array_set_size(seen->attachment, (guint)n_bytes);
+    g_assert_cmpint(pread(fd, seen->attachment->data, n_bytes, 0), ==, (gssize)n_bytes);
     return TRUE;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "app/bench_gate.h"
 #include "app/commands.h"
+#include "app/cost_table.h"
 #include "app/json_out.h"
 #include "app/open.h"
 #include "engine/bench.h"
@@ -17,9 +18,13 @@ static const char examples[] =
     "  pandect bench --model qwen2.5-coder-0.5b --contexts 512,1024,4096\n"
     "  pandect bench --csv > bench.csv\n"
     "  pandect bench --kv-gate --text samples/mail.mbox --widths 8/4,4/4\n"
+    "  pandect bench --model-config deepseek-v4-flash --contexts 4096,1000000\n"
     "\n"
     "Prefill reads a prompt of N tokens; decode makes 64 more after it.  GOP/s counts the\n"
-    "matrix products of the prompt, GB/s the bytes of weights that decoding reads.";
+    "matrix products of the prompt, GB/s the bytes of weights that decoding reads.\n"
+    "With --model-config nothing is run: what each model costs by its configuration.";
+
+#define CONTEXT_TOKENS_MAX (1 << 24)
 
 static const char csv_header[] = "model,threads,isa,kv,context_tokens,prefill_tokens_per_s,"
                                  "prefill_gops,int8_peak_gops,decode_tokens_per_s,"
@@ -32,6 +37,7 @@ typedef struct {
     gboolean gate;
     char *text;
     char *widths;
+    PdCostFlags cost;
     int threads;
     gboolean json;
     gboolean csv;
@@ -45,10 +51,11 @@ flags_clear(Flags *flags)
     g_free(flags->kv);
     g_free(flags->text);
     g_free(flags->widths);
+    pd_cost_flags_clear(&flags->cost);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Flags, flags_clear)
 
-/* "512,1024" -> gints; NULL if a part is no number from 1 to a million. */
+/* "512,1024" -> gints; NULL if a part is no number from 1 on. */
 static GArray *
 parse_contexts(const char *text)
 {
@@ -56,7 +63,7 @@ parse_contexts(const char *text)
     g_auto(GStrv) parts = g_strsplit(text, ",", -1);
     for (char **part = parts; *part != NULL; part++) {
         gint64 value;
-        if (!g_ascii_string_to_signed(g_strstrip(*part), 10, 1, 1000000, &value, NULL))
+        if (!g_ascii_string_to_signed(g_strstrip(*part), 10, 1, CONTEXT_TOKENS_MAX, &value, NULL))
             return NULL;
         int n = (int)value;
         g_array_append_val(contexts, n);
@@ -98,9 +105,8 @@ static void
 print_csv_row(PdModel *model, const char *kv, const PdBenchRow *row, const PdBenchPeak *peak)
 {
     PdDeviceInfo info = pd_model_device(model)->ops->info(pd_model_device(model));
-    g_auto(GStrv) quoted = g_strsplit(pd_model_name(model), "\"", -1);
-    g_autofree char *name = g_strjoinv("\"\"", quoted);
-    printf("\"%s\",%d,%s,%s,%d,%.2f,%.2f,%.2f,%.2f,%.3f,%.3f,%" G_GUINT64_FORMAT "\n", name,
+    g_autofree char *name = pd_csv_string(pd_model_name(model));
+    printf("%s,%d,%s,%s,%d,%.2f,%.2f,%.2f,%.2f,%.3f,%.3f,%" G_GUINT64_FORMAT "\n", name,
            info.n_threads, info.isa, kv, row->context_tokens, row->prefill_tokens_per_s,
            row->prefill_gops, peak->int8_gops, row->decode_tokens_per_s, row->decode_weight_gbs,
            peak->read_gbs, pd_bench_peak_rss_bytes());
@@ -185,6 +191,16 @@ run(PdApp *app, const Flags *flags, const GArray *contexts, PdDtype kv_type, GEr
     return TRUE;
 }
 
+/* What no weights are needed for. */
+static int
+bench_configs(const Flags *flags, const GArray *contexts)
+{
+    if (flags->model || flags->kv || flags->gate || flags->text || flags->widths)
+        return pd_usage("bench", "--model, --kv and --kv-gate do not go with --model-config");
+    return pd_cost_table("bench", &flags->cost, flags->contexts ? contexts : NULL, flags->threads,
+                         flags->csv, flags->json);
+}
+
 int
 pd_cmd_bench(PdApp *app, int argc, char **argv)
 {
@@ -203,6 +219,7 @@ pd_cmd_bench(PdApp *app, int argc, char **argv)
          "The gate's text (default: the corpus's first 4096 tokens)", "FILE"},
         {"widths", 0, 0, G_OPTION_ARG_STRING, &flags.widths,
          "The gate's bits of keys and values, like 8/4,4/4", "K/V,K/V..."},
+        PD_COST_OPTION_ENTRIES(flags.cost),
         {"threads", 't', 0, G_OPTION_ARG_INT, &flags.threads, "Threads (default: one a core)", "N"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &flags.json, "One JSON object", NULL},
         {"csv", 0, 0, G_OPTION_ARG_NONE, &flags.csv, "One line a context length", NULL},
@@ -217,6 +234,10 @@ pd_cmd_bench(PdApp *app, int argc, char **argv)
         parse_contexts(flags.contexts != NULL ? flags.contexts : "512,1024,4096");
     if (contexts == NULL)
         return pd_usage("bench", "--contexts is a list like 512,1024,4096");
+    if (flags.cost.configs)
+        return bench_configs(&flags, contexts);
+    if (flags.cost.machine)
+        return pd_usage("bench", "--machine belongs to --model-config");
     gboolean q8 = flags.kv != NULL && g_ascii_strcasecmp(flags.kv, "q8_0") == 0;
     if (flags.kv != NULL && !q8 && g_ascii_strcasecmp(flags.kv, "f16") != 0)
         return pd_usage("bench", "--kv is f16 or q8_0, not '%s'", flags.kv);

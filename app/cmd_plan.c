@@ -1,6 +1,7 @@
 /* pandect plan: what the work will cost, before it. */
 #include <stdio.h>
 #include "app/commands.h"
+#include "app/cost_table.h"
 #include "app/open.h"
 #include "prompts/plan.h"
 
@@ -8,8 +9,12 @@ static const char examples[] =
     "Examples:\n"
     "  pandect -C case plan\n"
     "  pandect plan --tokens 1000000 --model qwen2.5-coder-0.5b --json\n"
+    "  pandect plan --model-config deepseek-v4-flash --model-config deepseek-v4-pro --csv\n"
+    "  pandect plan --model-config Qwen3-0.6B/config.json --machine 1979000,3350\n"
     "\n"
-    "Times come from measuring a few layers of the model on this machine for a moment.";
+    "Times come from measuring a few layers of the model on this machine for a moment; with\n"
+    "--model-config, which needs no weights, from the machine's peaks alone: the least they can\n"
+    "be. Known by name: deepseek-v4-flash, deepseek-v4-pro, deepseek-v3.2.";
 
 static void
 print_tiers(const PdPlan *plan)
@@ -78,17 +83,35 @@ make_plan(PdApp *app, const PdModelFlags *flags, gint64 tokens, PdOpened *opened
     return TRUE;
 }
 
+/* What no corpus and no weights are needed for. */
+static int
+plan_configs(const PdModelFlags *flags, const PdCostFlags *cost, gint64 tokens, gboolean csv,
+             gboolean json)
+{
+    g_autoptr(GArray) contexts = g_array_new(FALSE, FALSE, sizeof(int));
+    int n = (int)tokens;
+
+    if (flags->model || flags->mode || flags->kv)
+        return pd_usage("plan", "--model, --mode and --kv do not go with --model-config");
+    g_array_append_val(contexts, n);
+    return pd_cost_table("plan", cost, tokens > 0 ? contexts : NULL, flags->threads, csv, json);
+}
+
 int
 pd_cmd_plan(PdApp *app, int argc, char **argv)
 {
     g_auto(PdModelFlags) flags = {0};
-    gboolean json = FALSE;
+    g_auto(PdCostFlags) cost = {0};
+    gboolean json = FALSE, csv = FALSE;
     gint64 tokens = 0;
     int exit_code;
     const GOptionEntry entries[] = {
         PD_MODEL_OPTION_ENTRIES(flags),
         {"tokens", 0, 0, G_OPTION_ARG_INT64, &tokens, "Plan for a corpus of N tokens", "N"},
+        PD_COST_OPTION_ENTRIES(cost),
         {"json", 0, 0, G_OPTION_ARG_NONE, &json, "The plan as one JSON object", NULL},
+        {"csv", 0, 0, G_OPTION_ARG_NONE, &csv, "With --model-config: one line a model and length",
+         NULL},
         G_OPTION_ENTRY_NULL};
     g_auto(PdOpened) opened = {0};
     g_autoptr(GError) error = NULL;
@@ -103,6 +126,10 @@ pd_cmd_plan(PdApp *app, int argc, char **argv)
         return pd_usage("plan", "unexpected argument '%s'", argv[1]);
     if (tokens < 0 || tokens > G_MAXINT32)
         return pd_usage("plan", "--tokens is a number from 1 to %d", G_MAXINT32);
+    if (cost.configs)
+        return plan_configs(&flags, &cost, tokens, csv, json);
+    if (csv || cost.machine)
+        return pd_usage("plan", "--csv and --machine belong to --model-config");
     if (!pd_parse_mode(flags.mode, &mode))
         return pd_usage("plan", "--mode is auto, whole, swept or sparse, not '%s'", flags.mode);
     if (!pd_parse_kv(flags.kv, &tier))

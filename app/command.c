@@ -139,3 +139,12 @@ pd_warn(const char *format, ...)
     va_end(args);
     print_line(message);
 }
+
+char *
+pd_csv_string(const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "\"", -1);
+    g_autofree char *doubled = g_strjoinv("\"\"", parts);
+
+    return g_strdup_printf("\"%s\"", doubled);
+}

@@ -65,4 +65,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdProgress, pd_progress_free)
  * and bidirectional controls, are replaced by U+FFFD.  Free with g_free. */
 char *pd_terminal_safe(const char *text, gssize n_bytes);
 
+/* A field of a CSV line, in quotes.  Free with g_free. */
+char *pd_csv_string(const char *text);
+
 #endif

@@ -55,6 +55,26 @@ const PdLayerTensor pd_layer_tensors[] = {
 };
 const gsize pd_n_layer_tensors = G_N_ELEMENTS(pd_layer_tensors);
 
+int
+pd_dim_extent(const PdModelShape *s, PdDim dim)
+{
+    switch (dim) {
+    case PD_DIM_1:
+        return 1;
+    case PD_DIM_EMBD:
+        return s->n_embd;
+    case PD_DIM_FF:
+        return s->n_ff;
+    case PD_DIM_Q:
+        return s->n_heads * s->head_dim;
+    case PD_DIM_KV:
+        return s->n_kv_heads * s->head_dim;
+    case PD_DIM_HEAD:
+        return s->head_dim;
+    }
+    g_assert_not_reached();
+}
+
 const PdArch *
 pd_arch_find_gguf(const char *name)
 {

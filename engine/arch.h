@@ -36,6 +36,8 @@ const char *pd_arch_names(void);
 /* Which of a model's numbers is one extent of a tensor. */
 typedef enum { PD_DIM_1, PD_DIM_EMBD, PD_DIM_FF, PD_DIM_Q, PD_DIM_KV, PD_DIM_HEAD } PdDim;
 
+int pd_dim_extent(const PdModelShape *shape, PdDim dim);
+
 typedef struct {
     gsize offset;     /* of the PdWeight in PdLayer */
     const char *gguf; /* after "blk.N." */

@@ -114,6 +114,24 @@ pd_bench_peak_rss_bytes(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (guint64)usage.ru_maxrss * 1024 : 0;
 }
 
+gboolean
+pd_bench_machine(int n_threads, PdBenchPeak *peak, GError **error)
+{
+    PdDevice *device = pd_cpu_device_new(n_threads, NULL);
+    PdPeak measured;
+    int rc = device != NULL ? pd_cpu_peak(device, &measured) : PD_KERNEL_ENOMEM;
+
+    if (device != NULL)
+        device->ops->free(device);
+    if (rc != PD_KERNEL_OK) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
+                    "no memory to measure this machine with");
+        return FALSE;
+    }
+    *peak = (PdBenchPeak){measured.read_gbs, measured.int8_gops};
+    return TRUE;
+}
+
 void
 pd_bench_peak(PdModel *model, PdBenchPeak *peak)
 {

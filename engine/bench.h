@@ -31,6 +31,8 @@ double pd_bench_prefill_ops(const PdModel *model, int n_tokens);
 gboolean pd_bench_run(PdModel *model, PdDtype kv_type, int context_tokens,
                       GCancellable *cancellable, PdBenchRow *row, GError **error);
 void pd_bench_peak(PdModel *model, PdBenchPeak *peak);
+/* The same without a model; 0 threads: all cores this process may use. */
+gboolean pd_bench_machine(int n_threads, PdBenchPeak *peak, GError **error);
 /* The most memory this process has held since pd_bench_peak (or its start), mapped files that were
  * touched included. */
 guint64 pd_bench_peak_rss_bytes(void);

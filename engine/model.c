@@ -167,26 +167,6 @@ load_weight(Loader *l, const char *name, int n_rows, int n_cols, gboolean is_vec
     return TRUE;
 }
 
-static int
-extent(const PdModelShape *s, PdDim dim)
-{
-    switch (dim) {
-    case PD_DIM_1:
-        return 1;
-    case PD_DIM_EMBD:
-        return s->n_embd;
-    case PD_DIM_FF:
-        return s->n_ff;
-    case PD_DIM_Q:
-        return s->n_heads * s->head_dim;
-    case PD_DIM_KV:
-        return s->n_kv_heads * s->head_dim;
-    case PD_DIM_HEAD:
-        return s->head_dim;
-    }
-    g_assert_not_reached();
-}
-
 static gboolean
 load_layer(Loader *l, int layer, GError **error)
 {
@@ -204,8 +184,9 @@ load_layer(Loader *l, int layer, GError **error)
         gboolean required = !t->is_bias || (is_o ? l->config.o_bias : l->config.qkv_bias);
         gboolean plus_1 = t->is_norm && m->gguf == NULL && (flags & PD_ARCH_HF_NORM_PLUS_1);
         PdWeight *weight = G_STRUCT_MEMBER_P(&m->layers[layer], t->offset);
-        if (!load_weight(l, name, extent(&m->shape, t->rows), extent(&m->shape, t->cols),
-                         t->is_vector, plus_1, required, weight, error))
+        if (!load_weight(l, name, pd_dim_extent(&m->shape, t->rows),
+                         pd_dim_extent(&m->shape, t->cols), t->is_vector, plus_1, required, weight,
+                         error))
             return FALSE;
     }
     /* With a norm after it the key bias could not be kept apart from the rows. */

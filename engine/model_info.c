@@ -90,7 +90,7 @@ pd_model_info_new(const PdModel *model)
             (guint64)(pd_ds_token_bytes(&model->deepseek->shape, PD_DS_STORE_16BIT) + 0.5);
         return info;
     }
-    info->kv_bytes_16bit = n_kv * pd_row_bytes(PD_F16, s->head_dim);
+    info->kv_bytes_16bit = (guint64)s->n_layers * pd_cost_row_bytes(s->n_kv_heads, s->head_dim);
     if (s->head_dim % pd_dtype_info[PD_Q8_0].block_elems == 0)
         info->kv_bytes_8bit = n_kv * pd_row_bytes(PD_Q8_0, s->head_dim);
     return info;

@@ -1,5 +1,6 @@
 /* See tier.h. */
 #include "prompts/tier.h"
+#include "engine/cost.h"
 
 #include <string.h>
 #include "prompts/segment_kv.h"
@@ -61,8 +62,7 @@ pd_kv_format(const PdModelShape *shape, const PdProfile *profile, PdKvTier tier)
 guint64
 pd_kv_dense_row_bytes(const PdModelShape *shape)
 {
-    return 2 * pd_row_bytes(PD_F16, (gsize)shape->head_dim) * (guint64)shape->n_kv_heads *
-           (guint64)shape->n_layers;
+    return (guint64)shape->n_layers * pd_cost_row_bytes(shape->n_kv_heads, shape->head_dim);
 }
 
 static double

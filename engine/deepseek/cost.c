@@ -1,46 +1,72 @@
-/* See cost.h; the terms are those of section 10.4 of the design, per layer instead of per kind. */
+/* See cost.h; the terms are those of sections 8.1 and 10.4 of the design, per layer instead of per
+ * kind. */
 #include "engine/deepseek/cost.h"
 
 #define FP8_BLOCK 64 /* dimensions that share a scale byte */
 #define FP4_BLOCK 32
 
-static double
-compressor_parameters(const PdDsShape *s, const PdDsLayerShape *layer, double width)
+/* --- parameters --- */
+
+static void
+add_compressor(const PdDsShape *s, const PdDsLayerShape *layer, double width, PdCostWeights *w)
 {
     double entry = pd_ds_coff(layer->kind) * width;
-    return 2 * entry * s->n_embd + layer->ratio * entry + width;
+    w->plain += 2 * entry * s->n_embd + width; /* values and gates; the norm */
+    w->exact += layer->ratio * entry;          /* positions within the window */
 }
 
-static double
-attention_parameters(const PdDsShape *s, const PdDsLayerShape *layer)
+static void
+add_attention(const PdDsShape *s, const PdDsLayerShape *layer, PdCostWeights *w)
 {
     double d = s->n_embd, head = s->head_dim, rank = s->q_rank;
     double o = (double)s->o_groups * s->o_rank;
-    double n = d * rank + rank + rank * s->n_heads * head + d * head + head + s->n_heads +
-               o * pd_ds_group_width(s) + d * o;
+    w->linear += d * rank + rank * s->n_heads * head + d * head + o * pd_ds_group_width(s) + d * o;
+    w->plain += rank + head; /* norms */
+    w->exact += s->n_heads;  /* sinks */
     if (layer->ratio > 0)
-        n += compressor_parameters(s, layer, head);
-    if (layer->kind->indexed)
-        n += (rank * s->index_dim + d) * s->index_heads +
-             compressor_parameters(s, layer, s->index_dim);
-    return n;
+        add_compressor(s, layer, head, w);
+    if (layer->kind->indexed) {
+        w->linear += rank * s->index_dim * s->index_heads;
+        w->plain += d * s->index_heads;
+        add_compressor(s, layer, s->index_dim, w);
+    }
+}
+
+/* A layer with n of its routed experts. */
+static void
+add_layer(const PdDsShape *s, const PdDsLayerShape *layer, double n_experts, PdCostWeights *w)
+{
+    double d = s->n_embd, expert = 3 * d * s->n_ff, streams = s->hc_mult * d;
+    add_attention(s, layer, w);
+    w->experts += n_experts * expert;
+    w->linear += expert;                                      /* the shared one */
+    w->plain += 2 * d + s->n_experts * d;                     /* norms, router */
+    w->exact += 2 * (pd_ds_mix_width(s) * (streams + 1) + 3); /* two places of mixing */
+    w->exact += layer->hash ? 0 : s->n_experts;               /* the router's bias */
+}
+
+static void
+count_weights(const PdDsShape *s, PdCostWeights *total, PdCostWeights *active)
+{
+    double d = s->n_embd, vocab = s->n_vocab * d;
+    *active = (PdCostWeights){.plain = vocab + d, .exact = s->hc_mult * (s->hc_mult * d + 1) + 1};
+    *total = *active;
+    total->plain += vocab;
+    for (int l = 0; l < s->n_layers; l++) {
+        add_layer(s, &s->layers[l], s->n_experts, total);
+        add_layer(s, &s->layers[l], s->n_experts_used, active);
+    }
 }
 
 PdDsParameters
 pd_ds_parameters(const PdDsShape *s)
 {
-    double d = s->n_embd, expert = 3 * d * s->n_ff, streams = s->hc_mult * d;
-    double site = pd_ds_mix_width(s) * (streams + 1) + 3;
-    double ends = d + s->hc_mult * (streams + 1) + 1 + s->n_vocab * d;
-    PdDsParameters p = {ends + s->n_vocab * d, ends};
-    for (int l = 0; l < s->n_layers; l++) {
-        double always = attention_parameters(s, &s->layers[l]) + 2 * (d + site) +
-                        s->n_experts * (d + (s->layers[l].hash ? 0 : 1)) + expert;
-        p.total += always + s->n_experts * expert;
-        p.active += always + s->n_experts_used * expert;
-    }
-    return p;
+    PdCostWeights total, active;
+    count_weights(s, &total, &active);
+    return (PdDsParameters){pd_cost_parameters(&total), pd_cost_parameters(&active)};
 }
+
+/* --- state --- */
 
 double
 pd_ds_entry_bytes(const PdDsShape *s, PdDsStore store)
@@ -59,19 +85,49 @@ pd_ds_index_key_bytes(const PdDsShape *s, PdDsStore store)
     return (store == PD_DS_STORE_16BIT ? 2.0 : 4.0) * s->index_dim;
 }
 
+/* One kind of the family as the sums over layers see it. */
+static PdCostLayers
+layers_of_kind(const PdDsShape *s, const PdDsKind *kind, PdDsStore store)
+{
+    PdCostLayers layers = {.window = s->window,
+                           .entry_bytes = pd_ds_entry_bytes(s, store),
+                           /* Scores and values, 16 bit. */
+                           .entry_flops = 2 * 4.0 * s->n_heads * s->head_dim};
+    for (int l = 0; l < s->n_layers; l++) {
+        if (s->layers[l].kind != kind)
+            continue;
+        layers.n_layers++;
+        layers.ratio = s->layers[l].ratio;
+    }
+    if (kind->indexed) {
+        layers.attended = s->index_top_k;
+        layers.key_bytes = pd_ds_index_key_bytes(s, store);
+        layers.key_flops = 0.5 * 2 * s->index_heads * s->index_dim; /* FP4 */
+    }
+    return layers;
+}
+
+void
+pd_ds_cost(const PdDsShape *s, PdDsStore store, PdCost *cost)
+{
+    *cost = (PdCost){.n_layers = s->n_layers,
+                     .n_embd = s->n_embd,
+                     .n_positions = s->max_positions,
+                     .output = (double)s->n_vocab * s->n_embd,
+                     .weight_flops = 2, /* FP8 */
+                     .bytes = {4, 4, 4, 4}};
+    count_weights(s, &cost->total, &cost->active);
+    g_assert(s->family->n_kinds <= PD_COST_KINDS_MAX);
+    for (gsize k = 0; k < s->family->n_kinds; k++)
+        cost->layers[cost->n_kinds++] = layers_of_kind(s, &s->family->kinds[k], store);
+}
+
 double
 pd_ds_token_bytes(const PdDsShape *s, PdDsStore store)
 {
-    double n = 0;
-    for (int l = 0; l < s->n_layers; l++) {
-        const PdDsLayerShape *layer = &s->layers[l];
-        double entry = pd_ds_entry_bytes(s, store);
-        if (layer->kind->indexed)
-            entry += pd_ds_index_key_bytes(s, store);
-        if (layer->ratio > 0)
-            n += entry / layer->ratio;
-    }
-    return n;
+    PdCost cost;
+    pd_ds_cost(s, store, &cost);
+    return pd_cost_token_bytes(&cost);
 }
 
 double
@@ -83,16 +139,9 @@ pd_ds_window_bytes(const PdDsShape *s, PdDsStore store)
 double
 pd_ds_decode_flops(const PdDsShape *s, double n_tokens)
 {
-    double n = 2 * pd_ds_parameters(s).active; /* FP8 */
-    for (int l = 0; l < s->n_layers; l++) {
-        const PdDsLayerShape *layer = &s->layers[l];
-        double entries = layer->ratio > 0 ? n_tokens / layer->ratio : 0;
-        if (layer->kind->indexed) {
-            n += 0.5 * 2 * s->index_heads * s->index_dim * entries; /* FP4 */
-            entries = MIN(entries, s->index_top_k);
-        }
-        /* Scores and values, 16 bit. */
-        n += 2 * 4.0 * s->n_heads * s->head_dim * (entries + MIN(n_tokens, s->window));
-    }
-    return n;
+    PdCost cost;
+    PdCostAt at;
+    pd_ds_cost(s, PD_DS_STORE_DEPLOYED, &cost);
+    pd_cost_at(&cost, &(PdCostMachine){0}, n_tokens, &at);
+    return at.decode_flops;
 }

@@ -5,6 +5,7 @@
 #ifndef PD_DEEPSEEK_COST_H
 #define PD_DEEPSEEK_COST_H
 
+#include "engine/cost.h"
 #include "engine/deepseek/shape.h"
 
 /* How an entry is stored. */
@@ -26,8 +27,9 @@ double pd_ds_index_key_bytes(const PdDsShape *s, PdDsStore store);
 /* Bytes that a further token adds, in the mean; those of the window of all layers. */
 double pd_ds_token_bytes(const PdDsShape *s, PdDsStore store);
 double pd_ds_window_bytes(const PdDsShape *s, PdDsStore store);
-/* Operations to decode one token behind n_tokens, in FP8 equivalents: those in 16 bit count twice,
- * those in 4 bit half. */
+/* The whole of it for engine/cost.h, without a name to clear and with weights of 32 bit. */
+void pd_ds_cost(const PdDsShape *s, PdDsStore store, PdCost *cost);
+/* Operations of the last of n_tokens, in FP8 equivalents. */
 double pd_ds_decode_flops(const PdDsShape *s, double n_tokens);
 
 #endif

@@ -291,6 +291,70 @@ test_damaged_deepseek(Fixture *f, gconstpointer data)
     }
 }
 
+/* What models cost without their weights: the published ones by name, one by its file. */
+static void
+test_costs(Fixture *f, gconstpointer data)
+{
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_autoptr(GError) error = NULL;
+
+    run(f, "plan", "--model-config", "deepseek-v4-flash", "--machine", "1000,10", NULL);
+    g_assert_cmpint(f->code, ==, 0);
+    g_assert_cmpstr(f->err, ==, "");
+    g_assert_nonnull(strstr(f->out, "3508.8 B"));
+    g_assert_nonnull(strstr(f->out, "GQA like deepseek-v4-flash"));
+    run(f, "bench", "--model-config", "deepseek-v4-pro", "--model-config", DEEPSEEK, "--contexts",
+        "100,1048576", "--machine", "1000,10", "--csv", NULL);
+    g_assert_cmpint(f->code, ==, 0);
+    g_auto(GStrv) lines = g_strsplit(g_strchomp(f->out), "\n", -1);
+    g_assert_cmpuint(g_strv_length(lines), ==, 1 + 2 * 5); /* two asked for, two like them, V3.2 */
+    g_auto(GStrv) names = g_strsplit(lines[0], ",", -1);
+    for (int i = 1; lines[i] != NULL; i++) {
+        g_auto(GStrv) fields = g_strsplit(lines[i], ",", -1);
+        g_assert_cmpuint(g_strv_length(fields), ==, g_strv_length(names));
+    }
+    g_assert_true(g_str_has_prefix(lines[2], "\"deepseek-v4-pro\","));
+    g_assert_true(g_str_has_prefix(lines[3], "\"deepseek\",")); /* called as its folder */
+    run(f, "plan", "--model-config", "deepseek-v3.2", "--tokens", "1000", "--json", "--machine",
+        "1000,10", NULL);
+    json_parser_load_from_data(parser, f->out, -1, &error);
+    g_assert_no_error(error);
+    JsonObject *root = json_node_get_object(json_parser_get_root(parser));
+    JsonArray *models = json_object_get_array_member(root, "models");
+    g_assert_cmpuint(json_array_get_length(models), ==, 2);
+    JsonObject *length = json_array_get_object_element(
+        json_object_get_array_member(json_array_get_object_element(models, 0), "contexts"), 0);
+    g_assert_cmpint(json_object_get_int_member(length, "tokens"), ==, 1000);
+    g_assert_cmpfloat(json_object_get_double_member(length, "kv_bytes"), ==, 48068000);
+}
+
+static void
+test_cost_refusals(Fixture *f, gconstpointer data)
+{
+    static const char *const usages[][4] = {
+        {"--csv", "--json"},         {"--machine", "1000"},       {"--machine", "1000,-1"},
+        {"--machine", "1000,x"},     {"--machine", "0,10"},       {"--machine", "1,2,3"},
+        {"--model", "smollm2-135m"}, {"--machine", "1000,1e400"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(usages); i++) {
+        run(f, "plan", "--model-config", "deepseek-v3.2", usages[i][0], usages[i][1], NULL);
+        assert_usage(f);
+        run(f, "bench", "--model-config", "deepseek-v3.2", usages[i][0], usages[i][1], NULL);
+        assert_usage(f);
+    }
+    run(f, "plan", "--machine", "1000,10", NULL);
+    assert_usage(f);
+    run(f, "plan", "--csv", NULL);
+    assert_usage(f);
+    run(f, "bench", "--machine", "1000,10", NULL);
+    assert_usage(f);
+    run(f, "plan", "--model-config", "deepseek-v9", NULL);
+    assert_failed(f, "deepseek-v9");
+    run(f, "bench", "--model-config", PD_SOURCE_ROOT "/meson.build", NULL);
+    assert_failed(f, "meson.build");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -302,6 +366,8 @@ main(int argc, char **argv)
     ADD("/model_commands/info_of_bad_files", test_info_of_bad_files);
     ADD("/model_commands/info_of_damaged_file", test_info_of_damaged_file);
     ADD("/model_commands/deepseek", test_deepseek);
+    ADD("/model_commands/costs", test_costs);
+    ADD("/model_commands/cost_refusals", test_cost_refusals);
     ADD("/model_commands/damaged_deepseek", test_damaged_deepseek);
     return g_test_run();
 }

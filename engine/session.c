@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 #include "engine/error.h"
+#include "engine/deepseek/rows.h"
 #include "engine/session_internal.h"
 
 #define ALIGN_BYTES 64
@@ -88,16 +89,26 @@ pd_session_plan(const PdModel *model, const PdSessionOptions *o, PdSessionPlan *
         add(plan->total_bytes, add(plan->sparse.query_bytes, plan->sparse.device_bytes));
 }
 
+static PdDsRunOptions
+deepseek_options(const PdSessionOptions *o)
+{
+    return (PdDsRunOptions){.n_sequences = MAX(o->n_sequences, 1),
+                            .max_tokens = MAX(o->max_tokens, 1),
+                            .batch_rows = session_batch_rows(o),
+                            .mixed = o->kv_type == PD_Q8_0,
+                            .anchor_units =
+                                o->anchor_units > 0 ? o->anchor_units : PD_DS_ANCHOR_UNITS_DEFAULT};
+}
+
 /* Tokens and the places of a micro-batch, and the state of the family's own. */
 static guint64
 deepseek_bytes(const PdModel *model, const PdSessionOptions *o)
 {
-    int n_sequences = MAX(o->n_sequences, 1), max_tokens = MAX(o->max_tokens, 1);
-    guint64 rows = (guint64)session_batch_rows(o);
-    guint64 n_bytes = mul(mul((guint64)n_sequences, (guint64)max_tokens), sizeof(gint32));
+    PdDsRunOptions run = deepseek_options(o);
+    guint64 rows = (guint64)run.batch_rows;
+    guint64 n_bytes = mul(mul((guint64)run.n_sequences, (guint64)run.max_tokens), sizeof(gint32));
     n_bytes = add(n_bytes, mul(rows, sizeof(PdSpan) + 2 * sizeof(gint32) + sizeof(float *)));
-    return add(n_bytes,
-               pd_ds_run_bytes(model->deepseek, n_sequences, max_tokens, session_batch_rows(o)));
+    return add(n_bytes, pd_ds_run_bytes(model->deepseek, &run));
 }
 
 guint64
@@ -129,6 +140,16 @@ tokens_that_fit(const PdModel *model, const PdSessionOptions *options, guint64 b
     return low;
 }
 
+/* Why a model's rows cannot be kept in 8 bits, or NULL. */
+static const char *
+eight_bit_problem(const PdModel *model)
+{
+    if (model->deepseek != NULL)
+        return pd_ds_mixed_problem(&model->deepseek->shape);
+    return model->shape.head_dim % 32 != 0 ? "Q8_0 KV needs heads of a multiple of 32 values"
+                                           : NULL;
+}
+
 /* One line: what was needed, what is there, and the smallest change that would fit. */
 static void
 set_no_memory(const PdModel *model, const PdSessionOptions *options, guint64 available,
@@ -139,7 +160,7 @@ set_no_memory(const PdModel *model, const PdSessionOptions *options, guint64 ava
     PdSessionOptions o = *options;
     o.kv_type = PD_Q8_0;
     int fits = tokens_that_fit(model, options, available);
-    if (model->deepseek == NULL && options->kv_type != PD_Q8_0 && model->shape.head_dim % 32 == 0 &&
+    if (options->kv_type != PD_Q8_0 && eight_bit_problem(model) == NULL &&
         pd_session_bytes(model, &o) <= available)
         change = g_strdup("8-bit KV would fit");
     else if (fits > 0)
@@ -156,8 +177,10 @@ set_no_memory(const PdModel *model, const PdSessionOptions *options, guint64 ava
 static const char *
 deepseek_problem(const PdModel *model, const PdSessionOptions *o)
 {
-    if (o->kv_type != PD_F32)
-        return "the state of this family is kept in F32";
+    if (o->kv_type != PD_F32 && o->kv_type != PD_Q8_0)
+        return "the state of this family is kept in F32 or in its mixed precision";
+    if (o->anchor_units < 0 || o->anchor_units > 1 << 20)
+        return "anchor_units is outside 0..1048576";
     if (o->n_layers != 0)
         return "this family runs with all its layers";
     if (o->position_free || o->attention.kind != PD_ATTENTION_DENSE)
@@ -179,12 +202,12 @@ check_options(const PdModel *model, const PdSessionOptions *o, GError **error)
         what = "KV is stored as F16, Q8_0 or F32";
     else if (o->batch_rows < 0 || o->batch_rows > 65536)
         what = "batch_rows is outside 0..65536";
+    else if (o->kv_type == PD_Q8_0 && eight_bit_problem(model) != NULL)
+        what = eight_bit_problem(model);
     else if (model->deepseek != NULL)
         what = deepseek_problem(model, o);
     else if (o->n_layers < 0 || o->n_layers > model->shape.n_layers)
         what = "n_layers is more than the model has";
-    else if (o->kv_type == PD_Q8_0 && model->shape.head_dim % 32 != 0)
-        what = "Q8_0 KV needs heads of a multiple of 32 values";
     else
         pd_sparse_check(model, &o->attention, session_layers(model, o), &what);
     if (what != NULL) {
@@ -290,8 +313,8 @@ allocate_rows(PdSession *s)
 static gboolean
 allocate_deepseek(PdSession *s)
 {
-    s->deepseek = pd_ds_run_new(s->model->deepseek, s->options.n_sequences, s->options.max_tokens,
-                                s->options.batch_rows);
+    PdDsRunOptions options = deepseek_options(&s->options);
+    s->deepseek = pd_ds_run_new(s->model->deepseek, &options);
     return s->deepseek != NULL;
 }
 

@@ -5,10 +5,11 @@
  * single decode rows of different prompts mix in one call); the session splits them into
  * micro-batches.  Rows of one sequence are always appended at its end.
  *
- * A model of the DeepSeek family (engine/deepseek/) keeps a state that only moves forward, in F32:
- * its sessions run, truncate and share rows (by running the kept tokens again where they must);
- * rows in and out, the tap, the attention record and sparse policies are of the other models only,
- * and asking for them is a mistake of the program.
+ * A model of the DeepSeek family (engine/deepseek/) keeps a state that only moves forward, in F32
+ * or in the family's mixed precision: its sessions run, truncate and share rows (from the last
+ * snapshot before, running the tokens behind it again); rows in and out, the tap, the attention
+ * record and sparse policies are of the other models only, and asking for them is a mistake of the
+ * program.
  *
  * Determinism: a row's result depends only on its own sequence's tokens, whatever else is in the
  * batch and however the prompt was cut, bit for bit on one device and instruction set.
@@ -25,13 +26,16 @@ typedef struct PdSession PdSession;
 typedef struct {
     int n_sequences; /* >= 1 */
     int max_tokens;  /* capacity of each sequence, in rows */
-    PdDtype kv_type; /* PD_F16 or PD_Q8_0; PD_F32 for checks against a reference, slow */
-    int batch_rows;  /* rows per micro-batch, 0: 512 */
-    int n_layers;    /* run only the first n layers (0: all); then there are no logits */
+    /* PD_F16 or PD_Q8_0; PD_F32 for checks against a reference, slow.  Of a DeepSeek model PD_F32,
+     * or PD_Q8_0, which stands for its mixed precision of 4, 8 and 16 bits. */
+    PdDtype kv_type;
+    int batch_rows; /* rows per micro-batch, 0: 512 */
+    int n_layers;   /* run only the first n layers (0: all); then there are no logits */
     /* PD_F16, PD_F32: keep keys before RoPE and without bias, as PD_Q8_0 always does.  Sparse
      * attention implies it. */
     gboolean position_free;
     PdAttentionPolicy attention; /* zeros: dense */
+    int anchor_units;            /* DeepSeek: a snapshot every so many units of 128 tokens, 0: 64 */
 } PdSessionOptions;
 
 /* Bytes the session will allocate (KV + scratch), for the planner. */

@@ -2,13 +2,13 @@
  * Sessions of a DeepSeek-V4 model: a micro-batch goes span by span through engine/deepseek/.
  *
  * The state of that family moves forward only.  A sequence that was cut, or that got the tokens of
- * another, keeps its tokens, and its state is made again from them before the next row.
+ * another, keeps its tokens; its state goes back to the last snapshot, and the rest is made again
+ * from the tokens before the next row.
  */
 #include "engine/session_internal.h"
 
-/* Makes the state of `sequence` one of exactly its first n tokens. */
-static void
-catch_up(PdSession *s, int sequence, int n)
+void
+pd_session_catch_up_deepseek(PdSession *s, int sequence, int n)
 {
     const gint32 *tokens = pd_session_tokens(s, sequence);
     int have = pd_ds_run_n_tokens(s->deepseek, sequence);
@@ -21,8 +21,8 @@ catch_up(PdSession *s, int sequence, int n)
 void
 pd_session_forget_deepseek(PdSession *s, int sequence, int n_tokens)
 {
-    if (s->deepseek != NULL && pd_ds_run_n_tokens(s->deepseek, sequence) > n_tokens)
-        pd_ds_run_clear(s->deepseek, sequence);
+    if (s->deepseek != NULL)
+        pd_ds_run_rewind(s->deepseek, sequence, n_tokens);
 }
 
 void
@@ -30,7 +30,7 @@ pd_session_run_deepseek(PdSession *s, const PdBatch *batch)
 {
     for (int i = 0; i < batch->n_spans; i++) {
         const PdSpan *span = &batch->spans[i];
-        catch_up(s, span->sequence, span->first_row);
+        pd_session_catch_up_deepseek(s, span->sequence, span->first_row);
         pd_ds_run_forward(s->deepseek, span->sequence, batch->ids + span->batch_row, span->n_rows);
         for (int w = 0; w < span->n_wanted; w++) {
             float *logits = batch->logits[span->wanted_row + w];

@@ -129,9 +129,10 @@ pd_session_share_rows(PdSession *s, int from, int to, int n, GError **error)
         pd_session_truncate(s, from, n);
         return TRUE;
     }
-    if (s->deepseek == NULL)
+    if (s->deepseek != NULL)
+        pd_ds_run_share(s->deepseek, from, to, n);
+    else
         copy_rows(s, from, to, n);
-    pd_session_forget_deepseek(s, to, 0);
     pd_sparse_forget(s, to, 0);
     gsize capacity = (gsize)s->options.max_tokens;
     memcpy(s->tokens + (gsize)to * capacity, s->tokens + (gsize)from * capacity,

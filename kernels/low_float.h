@@ -16,4 +16,11 @@ float pd_e8m0_value(uint8_t code);
 /* E2M1 in the low four bits: sign, then 0, 0.5, 1, 1.5, 2, 3, 4, 6. */
 float pd_e2m1_value(uint8_t code);
 
+/* The nearest value's code, of two equally near ones the even; values beyond the largest become the
+ * largest.  E4M3 keeps NaN, E2M1 has none: it gives the largest. */
+uint8_t pd_e4m3_code(float x);
+uint8_t pd_e2m1_code(float x);
+/* The smallest power of two that is not below x > 0; infinity and NaN: 0xff. */
+uint8_t pd_e8m0_code(float x);
+
 #endif

@@ -24,7 +24,6 @@ pd_ds_pool_clear(const PdDsLayerShape *layer, int width, PdDsPool *pool)
         pool->values[i] = 0;
         pool->scores[i] = -INFINITY;
     }
-    pool->n_entries = 0;
 }
 
 /* A softmax-weighted mean, slot by slot; weights are relative to the largest score so far. */
@@ -69,7 +68,7 @@ pool_window(const PdDsLayerShape *layer, int width, const PdDsPool *pool, float 
 gboolean
 pd_ds_compress(const PdDsLayerShape *layer, const PdDsCompressor *c, int width, float eps,
                const PdDsRope *rope, int position, const float *value, const float *gate,
-               PdDsPool *pool)
+               PdDsPool *pool, float *entry)
 {
     int m = layer->ratio, coff = pd_ds_coff(layer->kind), place = position % m;
     gsize stride = (gsize)(coff * width);
@@ -83,13 +82,10 @@ pd_ds_compress(const PdDsLayerShape *layer, const PdDsCompressor *c, int width, 
         return FALSE;
 
     float turn[2 * G_N_ELEMENTS(rope->freq)];
-    float *entry = pool->entries + (gsize)pool->n_entries * (gsize)width;
-    g_assert(pool->n_entries == position / m);
     pool_window(layer, width, pool, entry);
     pd_ds_rms_norm(entry, c->norm, width, eps, entry);
     pd_ds_rope_at(rope, position - (m - 1), turn);
     pd_ds_rope_apply(rope, turn, entry, width);
-    pool->n_entries++;
     if (coff == 2) {
         memcpy(pool->values, pool->values + current, current * sizeof *value);
         memcpy(pool->scores, pool->scores + current, current * sizeof *value);

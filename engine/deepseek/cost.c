@@ -1,9 +1,7 @@
 /* See cost.h; the terms are those of sections 8.1 and 10.4 of the design, per layer instead of per
  * kind. */
 #include "engine/deepseek/cost.h"
-
-#define FP8_BLOCK 64 /* dimensions that share a scale byte */
-#define FP4_BLOCK 32
+#include "engine/deepseek/rows.h"
 
 /* --- parameters --- */
 
@@ -73,7 +71,7 @@ pd_ds_entry_bytes(const PdDsShape *s, PdDsStore store)
 {
     int still = s->head_dim - s->rope_dim;
     if (store == PD_DS_STORE_DEPLOYED)
-        return still + (still + FP8_BLOCK - 1) / FP8_BLOCK + 2 * s->rope_dim;
+        return still + (still + PD_DS_FP8_BLOCK - 1) / PD_DS_FP8_BLOCK + 2 * s->rope_dim;
     return (store == PD_DS_STORE_16BIT ? 2.0 : 4.0) * s->head_dim;
 }
 
@@ -81,7 +79,7 @@ double
 pd_ds_index_key_bytes(const PdDsShape *s, PdDsStore store)
 {
     if (store == PD_DS_STORE_DEPLOYED)
-        return (s->index_dim + 1) / 2 + (s->index_dim + FP4_BLOCK - 1) / FP4_BLOCK;
+        return (s->index_dim + 1) / 2 + (s->index_dim + PD_DS_FP4_BLOCK - 1) / PD_DS_FP4_BLOCK;
     return (store == PD_DS_STORE_16BIT ? 2.0 : 4.0) * s->index_dim;
 }
 

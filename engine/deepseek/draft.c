@@ -38,7 +38,7 @@ pd_ds_run_draft(PdDsRun *r, int sequence, int row, const gint32 *next, int n, fl
     PdDsScratch *x = &r->scratch;
     gsize width = (gsize)m->shape.hc_mult * (gsize)m->shape.n_embd;
     float *streams = x->streams;
-    g_assert(m->has_draft && row >= 0 && n <= r->batch_rows - row);
+    g_assert(m->has_draft && row >= 0 && n <= r->options.batch_rows - row);
     g_assert(seq->n_drafted + n <= seq->n_tokens);
     for (gsize t = 0; t < (gsize)n; t++)
         join(r, streams + ((gsize)row + t) * width, next[t], x->ahead + t * width);

@@ -126,7 +126,7 @@ void
 pd_ds_run_forward(PdDsRun *r, int sequence, const gint32 *tokens, int n)
 {
     PdDsSequence *seq = &r->sequences[sequence];
-    g_assert(n <= r->batch_rows && n <= r->max_tokens - seq->n_tokens);
+    g_assert(n <= r->options.batch_rows && n <= r->options.max_tokens - seq->n_tokens);
     embed(r, tokens, n);
     for (int l = 0; l < r->model->shape.n_layers; l++)
         pd_ds_run_layer(r, seq, l, tokens, seq->n_tokens, n);

@@ -66,8 +66,19 @@ project_entries(PdDsRun *r, int l, int first, int n)
         if (i % heads == 0)
             pd_ds_rope_at(rope, first + (int)(i / heads), x->turn);
         pd_ds_rope_apply(rope, x->turn, x->iq + i * dim, s->index_dim);
+        if (r->key.kind == PD_DS_ROW_FP4)
+            pd_ds_hadamard(x->iq + i * dim, s->index_dim);
         x->iw[i] = (float)(x->iw[i] * scale);
     }
+}
+
+/* Keeps an entry as row w and shows what is read from then on. */
+static void
+keep_entry(PdDsRun *r, PdDsStage stage, int l, const PdDsRowFormat *format, guint8 *rows, int w,
+           float *entry)
+{
+    pd_ds_row_pack(format, entry, rows + (gsize)w * pd_ds_row_bytes(format));
+    pd_ds_show(r, stage, l, w, pd_ds_rows_at(format, rows, w, 1, entry), NULL, format->width);
 }
 
 /* Enters row t of the chunk into the layer's state. */
@@ -82,19 +93,48 @@ enter(PdDsRun *r, PdDsLayerState *state, int l, int position, gsize t)
     gsize head_dim = (gsize)s->head_dim, index_dim = (gsize)s->index_dim;
     gsize coff = (gsize)pd_ds_coff(shape->kind);
     int w = position / MAX(shape->ratio, 1);
-    memcpy(state->window + (gsize)(position % s->window) * head_dim, x->kv + t * head_dim,
-           head_dim * sizeof(float));
+    pd_ds_row_pack(&r->row, x->kv + t * head_dim,
+                   state->window + (gsize)(position % s->window) * pd_ds_row_bytes(&r->row));
     if (shape->ratio == 0)
         return;
     if (pd_ds_compress(shape, &layer->compressor, s->head_dim, s->rms_eps, rope, position,
-                       x->u + t * coff * head_dim, x->s + t * coff * head_dim, &state->pool))
-        pd_ds_show(r, PD_DS_ENTRY, l, w, state->pool.entries + (gsize)w * head_dim, NULL,
-                   s->head_dim);
+                       x->u + t * coff * head_dim, x->s + t * coff * head_dim, &state->pool,
+                       x->head_out))
+        keep_entry(r, PD_DS_ENTRY, l, &r->row, state->entries, w, x->head_out);
     if (shape->kind->indexed &&
         pd_ds_compress(shape, &layer->index_compressor, s->index_dim, s->rms_eps, rope, position,
-                       x->iu + t * coff * index_dim, x->is + t * coff * index_dim, &state->index))
-        pd_ds_show(r, PD_DS_INDEX_KEY, l, w, state->index.entries + (gsize)w * index_dim, NULL,
-                   s->index_dim);
+                       x->iu + t * coff * index_dim, x->is + t * coff * index_dim,
+                       &state->index_pool, x->index_key)) {
+        if (r->key.kind == PD_DS_ROW_FP4)
+            pd_ds_hadamard(x->index_key, s->index_dim);
+        keep_entry(r, PD_DS_INDEX_KEY, l, &r->key, state->index_keys, w, x->index_key);
+    }
+}
+
+/* scores of the first n entries for the indexer's queries of row t */
+static void
+score_entries(PdDsRun *r, const PdDsLayerState *state, int n, gsize t)
+{
+    const PdDsShape *s = &r->model->shape;
+    PdDsScratch *x = &r->scratch;
+    gsize dim = (gsize)s->index_dim;
+    const float *q = x->iq + t * (gsize)s->index_heads * dim;
+    const float *weights = x->iw + t * (gsize)s->index_heads;
+    for (int at = 0; at < n; at += PD_DS_KEYS_TOGETHER) {
+        int k = MIN(PD_DS_KEYS_TOGETHER, n - at);
+        const float *keys = pd_ds_rows_at(&r->key, state->index_keys, at, k, x->index_keys);
+        pd_ds_index_scores(s, q, weights, keys, k, x->scores + at);
+    }
+}
+
+/* Row i of window or entries becomes the next key. */
+static int
+see(PdDsRun *r, const guint8 *rows, int i, int n_keys)
+{
+    gsize head_dim = (gsize)r->model->shape.head_dim;
+    float *room = r->scratch.unpacked + (r->options.mixed ? (gsize)n_keys * head_dim : 0);
+    r->keys[n_keys] = pd_ds_rows_at(&r->row, rows, i, 1, room);
+    return n_keys + 1;
 }
 
 /* Collects the keys that the query at `position` sees in r->keys; returns how many. */
@@ -104,25 +144,20 @@ visible_keys(PdDsRun *r, const PdDsLayerState *state, int l, int position, gsize
     const PdDsShape *s = &r->model->shape;
     const PdDsLayerShape *shape = &s->layers[l];
     PdDsScratch *x = &r->scratch;
-    gsize head_dim = (gsize)s->head_dim;
     int n_keys = 0;
     for (int p = MAX(0, position - s->window + 1); p <= position; p++)
-        r->keys[n_keys++] = state->window + (gsize)(p % s->window) * head_dim;
+        n_keys = see(r, state->window, p % s->window, n_keys);
     if (shape->ratio == 0)
         return n_keys;
     int n_visible = (position + 1) / shape->ratio, n_picks = n_visible;
     if (shape->kind->indexed) {
-        pd_ds_index_scores(s, x->iq + t * (gsize)s->index_heads * (gsize)s->index_dim,
-                           x->iw + t * (gsize)s->index_heads, state->index.entries, n_visible,
-                           x->scores);
+        score_entries(r, state, n_visible, t);
         n_picks = pd_ds_top_k(x->scores, n_visible, s->index_top_k, r->ids);
         pd_ds_show(r, PD_DS_INDEX_SCORES, l, position, x->scores, NULL, n_visible);
         pd_ds_show(r, PD_DS_PICKS, l, position, NULL, r->ids, n_picks);
     }
-    for (int i = 0; i < n_picks; i++) {
-        int w = shape->kind->indexed ? r->ids[i] : i;
-        r->keys[n_keys++] = state->pool.entries + (gsize)w * head_dim;
-    }
+    for (int i = 0; i < n_picks; i++)
+        n_keys = see(r, state->entries, shape->kind->indexed ? r->ids[i] : i, n_keys);
     return n_keys;
 }
 
@@ -159,6 +194,7 @@ pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int l, int first, int 
     for (int t = 0; t < n; t++) {
         enter(r, state, l, first + t, (gsize)t);
         attend(r, state, l, first + t, (gsize)t);
+        pd_ds_run_keep_layer(r, sequence, l, first + t + 1);
     }
     for (gsize j = 0; j < groups; j++)
         pd_ds_product_rows(&layer->wo_a, (int)(j * rank), s->o_rank, x->q + j * width,

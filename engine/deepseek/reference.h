@@ -54,16 +54,15 @@ void pd_ds_hyper_expand(const PdDsShape *s, const float *post, const float *comb
 /* --- compressor.c: section 4 --- */
 
 typedef struct {
-    float *values;  /* (windows * ratio, coff * width): u of the window before, then of this one */
-    float *scores;  /* the same: s, with the position's bias */
-    float *entries; /* (capacity, width) */
-    int n_entries;
+    float *values; /* (windows * ratio, coff * width): u of the window before, then of this one */
+    float *scores; /* the same: s, with the position's bias */
 } PdDsPool;
 
-/* Takes one token's projections in, (coff * width); writes an entry if it completes a window. */
+/* Takes one token's projections in, (coff * width); if it completes a window, makes its entry
+ * (width). */
 gboolean pd_ds_compress(const PdDsLayerShape *layer, const PdDsCompressor *c, int width, float eps,
                         const PdDsRope *rope, int position, const float *value, const float *gate,
-                        PdDsPool *pool);
+                        PdDsPool *pool, float *entry);
 /* The state before the first token. */
 void pd_ds_pool_clear(const PdDsLayerShape *layer, int width, PdDsPool *pool);
 

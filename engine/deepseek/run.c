@@ -1,23 +1,32 @@
 /*
- * What a run allocates: one block of floats for the state of all sequences and the room of a chunk.
- * The same walk over the places counts them first and hands them out afterwards.
+ * What a run allocates: one block of bytes for the state of all sequences, their snapshots and the
+ * room of a chunk.  The same walk over the places counts them first and hands them out afterwards.
  */
 #include "engine/deepseek/run_internal.h"
 
 /* NULL base: only counts. */
 typedef struct {
-    float *base;
-    guint64 n_floats;
+    guint8 *base;
+    guint64 n_bytes;
 } Places;
+
+/* Every place begins where floats may lie. */
+static guint8 *
+take_bytes(Places *p, guint64 rows, guint64 row_bytes)
+{
+    guint8 *place = p->base != NULL ? p->base + p->n_bytes : NULL;
+    guint64 n;
+    if (!g_uint64_checked_mul(&n, rows, row_bytes) || n > G_MAXUINT64 - 3 ||
+        !g_uint64_checked_add(&p->n_bytes, p->n_bytes, (n + 3) / 4 * 4))
+        p->n_bytes = G_MAXUINT64;
+    return place;
+}
 
 static float *
 take(Places *p, guint64 rows, guint64 width)
 {
-    guint64 n = rows * width; /* both are bounded by the checks of config.c and session.c */
-    float *place = p->base != NULL ? p->base + p->n_floats : NULL;
-    if (!g_uint64_checked_add(&p->n_floats, p->n_floats, n))
-        p->n_floats = G_MAXUINT64;
-    return place;
+    /* The product of two is bounded by the checks of config.c and session.c. */
+    return (float *)(void *)take_bytes(p, rows, width * sizeof(float));
 }
 
 static int
@@ -41,36 +50,42 @@ most_entries(const PdDsShape *s, int max_tokens, gboolean attended)
 }
 
 static void
-place_pool(Places *p, const PdDsLayerShape *layer, int width, int max_tokens, PdDsPool *pool)
+place_pool(Places *p, const PdDsLayerShape *layer, int width, PdDsPool *pool)
 {
     guint64 coff = (guint64)pd_ds_coff(layer->kind), rows = coff * (guint64)layer->ratio;
     pool->values = take(p, rows, coff * (guint64)width);
     pool->scores = take(p, rows, coff * (guint64)width);
-    pool->entries = take(p, (guint64)layer_entries(layer, max_tokens), (guint64)width);
 }
 
 static void
-place_layer(Places *p, const PdDsShape *s, const PdDsLayerShape *layer, int max_tokens,
-            PdDsLayerState *state)
+place_layer(Places *p, const PdDsRun *r, const PdDsLayerShape *layer, PdDsLayerState *state)
 {
-    state->window = take(p, (guint64)s->window, (guint64)s->head_dim);
-    if (layer->ratio > 0)
-        place_pool(p, layer, s->head_dim, max_tokens, &state->pool);
-    if (layer->kind->indexed)
-        place_pool(p, layer, s->index_dim, max_tokens, &state->index);
+    const PdDsShape *s = &r->model->shape;
+    guint64 n_entries = (guint64)layer_entries(layer, r->options.max_tokens);
+    state->window = take_bytes(p, (guint64)s->window, pd_ds_row_bytes(&r->row));
+    if (layer->ratio > 0) {
+        place_pool(p, layer, s->head_dim, &state->pool);
+        state->entries = take_bytes(p, n_entries, pd_ds_row_bytes(&r->row));
+    }
+    if (layer->kind->indexed) {
+        place_pool(p, layer, s->index_dim, &state->index_pool);
+        state->index_keys = take_bytes(p, n_entries, pd_ds_row_bytes(&r->key));
+    }
 }
 
 static void
-place_scratch(Places *p, const PdDsModel *m, int max_tokens, int batch_rows, PdDsScratch *x)
+place_scratch(Places *p, const PdDsRun *r, PdDsScratch *x)
 {
-    const PdDsShape *s = &m->shape;
-    guint64 n = (guint64)batch_rows, d = (guint64)s->n_embd, hc = (guint64)s->hc_mult;
+    const PdDsShape *s = &r->model->shape;
+    int max_tokens = r->options.max_tokens;
+    guint64 n_seen = (guint64)(s->window + most_entries(s, max_tokens, TRUE));
+    guint64 n = (guint64)r->options.batch_rows, d = (guint64)s->n_embd, hc = (guint64)s->hc_mult;
     guint64 head_dim = (guint64)s->head_dim, index_dim = (guint64)s->index_dim;
     guint64 widest = MAX(MAX(hc * d, (guint64)s->q_rank), (guint64)s->n_ff);
     widest =
         MAX(MAX(widest, (guint64)pd_ds_group_width(s)), (guint64)s->o_groups * (guint64)s->o_rank);
     x->streams = take(p, n, hc * d);
-    x->ahead = take(p, m->has_draft ? n : 0, hc * d);
+    x->ahead = take(p, r->model->has_draft ? n : 0, hc * d);
     x->y = take(p, n, d);
     x->f = take(p, n, d);
     x->mix = take(p, n, (guint64)pd_ds_mix_width(s));
@@ -92,7 +107,10 @@ place_scratch(Places *p, const PdDsModel *m, int max_tokens, int batch_rows, PdD
     x->head_out = take(p, 1, head_dim);
     x->turn = take(p, 1, (guint64)s->rope_dim);
     x->scores = take(p, 1, (guint64)most_entries(s, max_tokens, FALSE));
-    x->logits = take(p, 1, (guint64)(s->window + most_entries(s, max_tokens, TRUE)));
+    x->logits = take(p, 1, n_seen);
+    x->unpacked = take(p, r->options.mixed ? n_seen : 0, head_dim);
+    x->index_key = take(p, 1, index_dim);
+    x->index_keys = take(p, r->options.mixed ? PD_DS_KEYS_TOGETHER : 0, index_dim);
     x->biased = take(p, 1, (guint64)s->n_experts);
     x->weights = take(p, 1, (guint64)s->n_experts_used);
     x->gate = take(p, 1, (guint64)s->n_ff);
@@ -101,31 +119,51 @@ place_scratch(Places *p, const PdDsModel *m, int max_tokens, int batch_rows, PdD
     x->row = take(p, 1, widest);
 }
 
-static guint64
-place_all(const PdDsModel *m, int n_sequences, int max_tokens, int batch_rows, float *base,
-          PdDsLayerState *states, PdDsScratch *scratch)
+/* A sequence's layers and snapshots; NULL states and anchors: only counts. */
+static void
+place_sequence(Places *p, const PdDsRun *r, PdDsLayerState *states, PdDsSnapshot *anchors,
+               PdDsSnapshot *mark)
 {
-    const PdDsShape *s = &m->shape;
-    int n_layers = s->n_layers + (m->has_draft ? 1 : 0);
-    Places p = {base, 0};
-    guint64 before = 0;
-    place_scratch(&p, m, max_tokens, batch_rows, scratch);
-    for (int i = 0; i < n_sequences; i++) {
-        PdDsLayerState unused;
-        before = p.n_floats;
-        for (int l = 0; l < n_layers; l++)
-            place_layer(&p, s, &s->layers[l], max_tokens,
-                        states != NULL ? &states[i * (s->n_layers + 1) + l] : &unused);
-        if (base != NULL)
-            continue;
-        /* Counting: all sequences are alike. */
-        guint64 rest;
-        if (!g_uint64_checked_mul(&rest, p.n_floats - before, (guint64)n_sequences - 1) ||
-            !g_uint64_checked_add(&p.n_floats, p.n_floats, rest))
-            p.n_floats = G_MAXUINT64;
-        break;
+    const PdDsShape *s = &r->model->shape;
+    int n_layers = s->n_layers + (r->model->has_draft ? 1 : 0);
+    PdDsLayerState unused;
+    for (int l = 0; l < n_layers; l++)
+        place_layer(p, r, &s->layers[l], states != NULL ? &states[l] : &unused);
+    if (anchors == NULL)
+        take_bytes(p, (guint64)r->n_anchors, (pd_ds_anchor_bytes(r) + 3) / 4 * 4);
+    for (int i = 0; anchors != NULL && i < r->n_anchors; i++)
+        anchors[i].bytes = take_bytes(p, 1, pd_ds_anchor_bytes(r));
+    mark->bytes = take_bytes(p, 1, pd_ds_mark_bytes(r));
+}
+
+/* Hands out everything. */
+static void
+place_all(PdDsRun *r)
+{
+    Places p = {r->bytes, 0};
+    place_scratch(&p, r, &r->scratch);
+    for (int i = 0; i < r->options.n_sequences; i++) {
+        PdDsSequence *seq = &r->sequences[i];
+        seq->layers = r->layer_states + (gsize)i * (gsize)(r->model->shape.n_layers + 1);
+        seq->anchors = r->anchors + (gsize)i * (gsize)r->n_anchors;
+        place_sequence(&p, r, seq->layers, seq->anchors, &seq->mark);
     }
-    return p.n_floats;
+}
+
+/* What place_all hands out, all sequences being alike. */
+static guint64
+count_all(const PdDsRun *r)
+{
+    Places fixed = {NULL, 0}, each = {NULL, 0};
+    PdDsScratch unused;
+    PdDsSnapshot mark;
+    guint64 n_bytes;
+    place_scratch(&fixed, r, &unused);
+    place_sequence(&each, r, NULL, NULL, &mark);
+    if (!g_uint64_checked_mul(&n_bytes, each.n_bytes, (guint64)r->options.n_sequences) ||
+        !g_uint64_checked_add(&n_bytes, n_bytes, fixed.n_bytes))
+        return G_MAXUINT64;
+    return n_bytes;
 }
 
 static gsize
@@ -140,49 +178,62 @@ n_ids(const PdDsShape *s, int max_tokens)
     return (gsize)MAX(most_entries(s, max_tokens, TRUE), s->n_experts_used);
 }
 
-guint64
-pd_ds_run_bytes(const PdDsModel *m, int n_sequences, int max_tokens, int batch_rows)
+/* What follows from model and options, before any memory is taken. */
+static PdDsRun
+describe(const PdDsModel *model, const PdDsRunOptions *options)
 {
+    PdDsRun r = {.model = model, .options = *options};
+    gint64 anchor_tokens;
+    r.row = pd_ds_row_format(&model->shape, options->mixed);
+    r.key = pd_ds_key_format(&model->shape, options->mixed);
+    r.unit_tokens = pd_ds_unit_tokens(&model->shape);
+    anchor_tokens = (gint64)r.unit_tokens * options->anchor_units;
+    r.anchor_tokens = (int)MIN(anchor_tokens, G_MAXINT32);
+    r.n_anchors = options->max_tokens / r.anchor_tokens;
+    return r;
+}
+
+guint64
+pd_ds_run_bytes(const PdDsModel *m, const PdDsRunOptions *options)
+{
+    PdDsRun r = describe(m, options);
     const PdDsShape *s = &m->shape;
-    PdDsScratch unused;
-    guint64 n_floats = place_all(m, n_sequences, max_tokens, batch_rows, NULL, NULL, &unused);
-    guint64 n_bytes = n_keys(s, max_tokens) * sizeof(float *) + n_ids(s, max_tokens) * sizeof(int) +
-                      (guint64)n_sequences * (guint64)(s->n_layers + 1) * sizeof(PdDsLayerState);
-    if (!g_uint64_checked_mul(&n_floats, n_floats, sizeof(float)) ||
-        !g_uint64_checked_add(&n_bytes, n_bytes, n_floats))
+    guint64 n_bytes = n_keys(s, options->max_tokens) * sizeof(float *) +
+                      n_ids(s, options->max_tokens) * sizeof(int) +
+                      (guint64)options->n_sequences *
+                          ((guint64)(s->n_layers + 1) * sizeof(PdDsLayerState) +
+                           (guint64)r.n_anchors * sizeof(PdDsSnapshot) + sizeof(PdDsSequence));
+    if (!g_uint64_checked_add(&n_bytes, n_bytes, count_all(&r)))
         return G_MAXUINT64;
     return n_bytes;
 }
 
 PdDsRun *
-pd_ds_run_new(const PdDsModel *model, int n_sequences, int max_tokens, int batch_rows)
+pd_ds_run_new(const PdDsModel *model, const PdDsRunOptions *options)
 {
     const PdDsShape *s = &model->shape;
+    gsize n_sequences = (gsize)options->n_sequences;
     PdDsRun *r = g_new0(PdDsRun, 1);
-    guint64 n_floats =
-        place_all(model, n_sequences, max_tokens, batch_rows, NULL, NULL, &r->scratch);
-    *r = (PdDsRun){.model = model,
-                   .n_sequences = n_sequences,
-                   .max_tokens = max_tokens,
-                   .batch_rows = batch_rows};
+    *r = describe(model, options);
+    guint64 n_bytes = count_all(r);
     r->sequences = g_try_new0(PdDsSequence, n_sequences);
-    r->layer_states = g_try_new0(PdDsLayerState, (gsize)n_sequences * (gsize)(s->n_layers + 1));
-    r->keys = g_try_new(const float *, n_keys(s, max_tokens));
-    r->ids = g_try_new(int, n_ids(s, max_tokens));
-    if (n_floats <= G_MAXSIZE / sizeof(float))
-        r->floats = g_try_new(float, (gsize)n_floats);
-    if (r->sequences == NULL || r->layer_states == NULL || r->keys == NULL || r->ids == NULL ||
-        r->floats == NULL) {
+    r->layer_states = g_try_new0(PdDsLayerState, n_sequences * (gsize)(s->n_layers + 1));
+    r->anchors = g_try_new0(PdDsSnapshot, n_sequences * (gsize)r->n_anchors);
+    r->keys = g_try_new(const float *, n_keys(s, options->max_tokens));
+    r->ids = g_try_new(int, n_ids(s, options->max_tokens));
+    if (n_bytes <= G_MAXSIZE)
+        r->bytes = g_try_malloc((gsize)n_bytes);
+    if (r->sequences == NULL || r->layer_states == NULL ||
+        (r->anchors == NULL && r->n_anchors > 0) || r->keys == NULL || r->ids == NULL ||
+        r->bytes == NULL) {
         pd_ds_run_free(r);
         return NULL;
     }
-    place_all(model, n_sequences, max_tokens, batch_rows, r->floats, r->layer_states, &r->scratch);
+    place_all(r);
     pd_ds_rope_init(&r->rope, &s->rope, s->rope_dim);
     pd_ds_rope_init(&r->rope_far, &s->rope_far, s->rope_dim);
-    for (int i = 0; i < n_sequences; i++) {
-        r->sequences[i].layers = r->layer_states + (gsize)i * (gsize)(s->n_layers + 1);
+    for (int i = 0; i < options->n_sequences; i++)
         pd_ds_run_clear(r, i);
-    }
     return r;
 }
 
@@ -195,7 +246,8 @@ pd_ds_run_free(PdDsRun *r)
     g_free(r->layer_states);
     g_free(r->keys);
     g_free(r->ids);
-    g_free(r->floats);
+    g_free(r->anchors);
+    g_free(r->bytes);
     g_free(r);
 }
 
@@ -210,12 +262,14 @@ pd_ds_run_clear(PdDsRun *r, int sequence)
 {
     const PdDsShape *s = &r->model->shape;
     PdDsSequence *seq = &r->sequences[sequence];
-    seq->n_tokens = seq->n_drafted = 0;
+    seq->n_tokens = seq->n_drafted = seq->mark.n_tokens = 0;
+    for (int i = 0; i < r->n_anchors; i++)
+        seq->anchors[i].n_tokens = 0;
     for (int l = 0; l < s->n_layers; l++) {
         if (s->layers[l].ratio > 0)
             pd_ds_pool_clear(&s->layers[l], s->head_dim, &seq->layers[l].pool);
         if (s->layers[l].kind->indexed)
-            pd_ds_pool_clear(&s->layers[l], s->index_dim, &seq->layers[l].index);
+            pd_ds_pool_clear(&s->layers[l], s->index_dim, &seq->layers[l].index_pool);
     }
 }
 

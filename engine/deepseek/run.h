@@ -1,10 +1,14 @@
 /*
- * Running a DeepSeek-V4 model: the state of every sequence (section 10.1, in float32) and the
- * passes over it.  PdSession holds one of these for a model of this family.
+ * Running a DeepSeek-V4 model: the state of every sequence (section 10.1) and the passes over it.
+ * PdSession holds one of these for a model of this family.
  *
  * State of a sequence, per layer: the last `window` rows; where the layer has entries, all of them
  * and the tokens of the windows not yet complete; the same for the indexer's keys.  It only moves
- * forward: an earlier position is reached by starting again.
+ * forward.  An earlier position is reached from a snapshot of what later tokens overwrite (section
+ * 10.3): the windows and the tokens of incomplete windows.  Snapshots are kept at every multiple of
+ * anchor_units units, and at one more place that a caller may mark.
+ *
+ * Entries are never overwritten.  They leave and enter in units of pd_ds_unit_tokens.
  */
 #ifndef PD_DEEPSEEK_RUN_H
 #define PD_DEEPSEEK_RUN_H
@@ -43,10 +47,20 @@ typedef struct {
 
 typedef void (*PdDsTraceFunc)(const PdDsSeen *seen, gpointer user_data);
 
+#define PD_DS_ANCHOR_UNITS_DEFAULT 64
+
+typedef struct {
+    int n_sequences;
+    int max_tokens;
+    int batch_rows;
+    gboolean mixed;   /* rows in mixed precision (rows.h) instead of F32 */
+    int anchor_units; /* >= 1 */
+} PdDsRunOptions;
+
 /* Bytes of state and scratch; saturating. */
-guint64 pd_ds_run_bytes(const PdDsModel *model, int n_sequences, int max_tokens, int batch_rows);
+guint64 pd_ds_run_bytes(const PdDsModel *model, const PdDsRunOptions *options);
 /* NULL: no memory.  The model must outlive it. */
-PdDsRun *pd_ds_run_new(const PdDsModel *model, int n_sequences, int max_tokens, int batch_rows);
+PdDsRun *pd_ds_run_new(const PdDsModel *model, const PdDsRunOptions *options);
 void pd_ds_run_free(PdDsRun *run);
 
 /* Tokens that a sequence's state has seen. */
@@ -61,11 +75,42 @@ void pd_ds_run_logits(PdDsRun *run, int row, float *logits);
  * The draft block (section 6.1), where model->has_draft: from rows [row, row + n) of the latest
  * forward and the tokens that follow each, what comes after those.  It has a window of its own, so
  * rows must reach it in order, from the sequence's first token on; their number is
- * pd_ds_run_n_drafted.  logits: (n, n_vocab), or NULL.
+ * pd_ds_run_n_drafted.  A sequence that went back to a snapshot taken before the block had seen all
+ * of it has none of them.  logits: (n, n_vocab), or NULL.
  */
 void pd_ds_run_draft(PdDsRun *run, int sequence, int row, const gint32 *next, int n, float *logits);
 int pd_ds_run_n_drafted(const PdDsRun *run, int sequence);
 /* NULL turns it off. */
 void pd_ds_run_set_trace(PdDsRun *run, PdDsTraceFunc func, gpointer user_data);
+
+/* --- state.c --- */
+
+/* Tokens of a unit: 128 in the released models, where that is a multiple of every layer's ratio. */
+int pd_ds_unit_tokens(const PdDsShape *s);
+
+/* Goes back to the last snapshot at or before n_tokens, or to the empty sequence; a state that is
+ * not beyond n_tokens stays. */
+void pd_ds_run_rewind(PdDsRun *run, int sequence, int n_tokens);
+/* Keeps a snapshot of the present state, in place of the one that was marked before. */
+void pd_ds_run_mark(PdDsRun *run, int sequence);
+/* `to` becomes what `from` is, or was at its last snapshot at or before n_tokens. */
+void pd_ds_run_share(PdDsRun *run, int from, int to, int n_tokens);
+
+/* The entries and index keys of unit `unit`, whose tokens the sequence has seen, layer by layer. */
+gsize pd_ds_run_unit_bytes(const PdDsRun *run);
+void pd_ds_run_save_unit(const PdDsRun *run, int sequence, int unit, guint8 *dst);
+void pd_ds_run_load_unit(PdDsRun *run, int sequence, int unit, const guint8 *src);
+
+/*
+ * What there is to know at n_tokens beside whole units: layer by layer the window's rows in order
+ * of position, the tokens of incomplete windows and the entries of the incomplete unit; then,
+ * `drafted`, the window of the draft block.
+ */
+gsize pd_ds_run_snapshot_bytes(const PdDsRun *run, int n_tokens, gboolean drafted);
+/* The one that is kept at n_tokens, or NULL. */
+const guint8 *pd_ds_run_snapshot(const PdDsRun *run, int sequence, int n_tokens, gboolean *drafted);
+/* The sequence, whose units before n_tokens are loaded, is at n_tokens, and this is marked. */
+void pd_ds_run_load_snapshot(PdDsRun *run, int sequence, int n_tokens, gboolean drafted,
+                             const guint8 *src);
 
 #endif

@@ -1,19 +1,34 @@
-/* What a run is made of: run.c allocates it, forward.c and layer_attention.c go through it. */
+/* What a run is made of: run.c allocates it, forward.c and layer_attention.c go through it, state.c
+ * keeps it. */
 #ifndef PD_DEEPSEEK_RUN_INTERNAL_H
 #define PD_DEEPSEEK_RUN_INTERNAL_H
 
+#include "engine/deepseek/rows.h"
 #include "engine/deepseek/run.h"
 
+/* Index keys that are unpacked together. */
+#define PD_DS_KEYS_TOGETHER 64
+
 typedef struct {
-    float *window; /* (window, head_dim): position p at row p mod window */
+    guint8 *window; /* (window): position p at row p mod window */
     PdDsPool pool;
-    PdDsPool index;
+    guint8 *entries; /* (max_tokens / ratio) */
+    PdDsPool index_pool;
+    guint8 *index_keys; /* as many */
 } PdDsLayerState;
+
+typedef struct {
+    int n_tokens; /* 0: none */
+    gboolean drafted;
+    guint8 *bytes;
+} PdDsSnapshot;
 
 typedef struct {
     PdDsLayerState *layers; /* (n_layers + 1), the last of the draft block */
     int n_tokens;
-    int n_drafted; /* rows that the draft block has seen */
+    int n_drafted;         /* rows that the draft block has seen */
+    PdDsSnapshot *anchors; /* (n_anchors): i at (i + 1) * anchor_tokens, if at all */
+    PdDsSnapshot mark;
 } PdDsSequence;
 
 /* Room for one chunk of n rows, and for one row. */
@@ -40,6 +55,9 @@ typedef struct {
     float *turn;       /* (rope_dim) */
     float *scores;     /* (entries) */
     float *logits;     /* (window + entries) */
+    float *unpacked;   /* (window + entries, head_dim); unless rows are floats */
+    float *index_key;  /* (index_dim) */
+    float *index_keys; /* (PD_DS_KEYS_TOGETHER, index_dim); the same */
     float *biased;     /* (n_experts) */
     float *weights;    /* (n_experts_used) */
     float *gate, *up;  /* (n_ff) */
@@ -49,13 +67,16 @@ typedef struct {
 
 struct PdDsRun {
     const PdDsModel *model;
-    int n_sequences;
-    int max_tokens;
-    int batch_rows;
+    PdDsRunOptions options;
+    PdDsRowFormat row, key; /* of windows and entries, of index keys */
+    int unit_tokens;
+    int anchor_tokens; /* from one anchor to the next */
+    int n_anchors;     /* of a sequence */
     PdDsRope rope, rope_far;
     PdDsSequence *sequences;      /* (n_sequences) */
     PdDsLayerState *layer_states; /* (n_sequences, n_layers + 1) */
-    float *floats;                /* state and scratch */
+    PdDsSnapshot *anchors;        /* (n_sequences, n_anchors) */
+    guint8 *bytes;                /* state, snapshots and scratch */
     const float **keys;           /* (window + entries) */
     int *ids;                     /* (the most that are chosen at once, entries or experts) */
     PdDsScratch scratch;
@@ -87,5 +108,11 @@ void pd_ds_run_head(PdDsRun *r, const PdDsSite *site, const float *norm, const f
                     float *logits);
 /* Attention of n rows from position `first` on: scratch.y -> scratch.f (section 3). */
 void pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int layer, int first, int n);
+
+/* Bytes of the largest snapshot at a multiple of anchor_tokens, and at any place. */
+guint64 pd_ds_anchor_bytes(const PdDsRun *r);
+guint64 pd_ds_mark_bytes(const PdDsRun *r);
+/* A layer has entered n_tokens tokens: keeps its part of the anchor that is there, if one is. */
+void pd_ds_run_keep_layer(PdDsRun *r, PdDsSequence *sequence, int layer, int n_tokens);
 
 #endif

@@ -261,7 +261,7 @@ test_compressor(void)
     PdDsLayerShape layer = {&kind, 4, FALSE};
     PdDsRope rope = {.n_pairs = 1, .amplitude = 1};
     float ape[16], norm[] = {1, 1}, values[32], scores[32], entries[4];
-    PdDsPool pool = {values, scores, entries, 0};
+    PdDsPool pool = {values, scores};
     for (int i = 0; i < 16; i++)
         ape[i] = (float)(0.1 * (i / 4) - 0.05 * (i % 4));
     PdDsCompressor c = {.ape = {.format = PD_DS_PLAIN,
@@ -277,7 +277,8 @@ test_compressor(void)
             u[i] = (float)cos(0.3 * t + 0.9 * i);
             gate[i] = (float)sin(0.5 * t - 0.4 * i);
         }
-        gboolean complete = pd_ds_compress(&layer, &c, 2, 0, &rope, t, u, gate, &pool);
+        gboolean complete =
+            pd_ds_compress(&layer, &c, 2, 0, &rope, t, u, gate, &pool, entries + t / 4 * 2);
         g_assert_cmpint(complete, ==, t % 4 == 3);
     }
     for (int w = 0; w < 2; w++) {

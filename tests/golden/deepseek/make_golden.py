@@ -51,7 +51,51 @@ def write_safetensors(path, tensors):
         f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
 
 
+def nearest(x, values):
+    """Each of x as the nearest of values (>= 0, ascending, their last bit alternating), ties to the even, with its sign."""
+    at = np.searchsorted(values, np.abs(x)).clip(1, len(values) - 1)
+    low, high = np.abs(x) - values[at - 1], values[at] - np.abs(x)
+    at = np.where((low < high) | ((low == high) & (at % 2 == 1)), at - 1, at)
+    return np.sign(x) * values[at]
+
+
+E4M3 = np.array([m * 2.0 ** -9 for m in range(8)] + [(8 + m) * 2.0 ** (e - 10) for e in range(1, 16) for m in range(8)][:-1])
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+
+
+def blocks(x, block, values, floor):
+    """Rows in blocks of one scale each: the smallest power of two that brings the block into the range of values."""
+    out = []
+    for row in x:
+        parts = [row[i:i + block] for i in range(0, len(row), block)]
+        scales = [2.0 ** np.ceil(np.log2(max(np.abs(p).max(), floor) / values[-1])) for p in parts]
+        out.append(np.concatenate([nearest(p / s, values) * s for p, s in zip(parts, scales)]))
+    return np.array(out).reshape(x.shape)
+
+
+def bf16(x):
+    m, e = np.frexp(x)
+    return np.ldexp(np.round(m * 256) / 256, e)
+
+
 class Model:
+    mixed = False  # rows kept in FP8 and BF16, index keys in FP4
+
+    def row(self, x):
+        if not self.mixed:
+            return x
+        still = self.c["head_dim"] - self.c["qk_rope_head_dim"]
+        return np.concatenate([blocks(x[:, :still], 64, E4M3, 1e-4), bf16(x[:, still:])], 1)
+
+    def rotate(self, x):
+        """The normalised Walsh-Hadamard transform of the rows."""
+        n = x.shape[-1]
+        signs = [[(-1) ** bin(i & j).count("1") for j in range(n)] for i in range(n)]
+        return x @ (np.array(signs) / np.sqrt(n)) if self.mixed else x
+
+    def key(self, x):
+        return blocks(self.rotate(x), 32, E2M1, 6 * 2.0 ** -126) if self.mixed else x
+
     def __init__(self, config, tensors):
         self.c = c = config
         self.w = {}
@@ -135,7 +179,7 @@ class Model:
     def chosen(self, prefix, x, qr, keys, t, freq):
         c = self.c
         q = (self.w[prefix + "wq_b.weight"] @ qr).reshape(c["index_n_heads"], c["index_head_dim"])
-        q = self.turn(q, t, freq)
+        q = self.rotate(self.turn(q, t, freq))
         a = self.w[prefix + "weights_proj.weight"] @ x / np.sqrt(c["index_n_heads"] * c["index_head_dim"])
         score = np.maximum(keys @ q.T, 0) @ a
         order = np.argsort(-score, kind="stable")
@@ -149,10 +193,10 @@ class Model:
         freq = self.freq_far if ratio else self.freq
         heads, width = c["num_attention_heads"], c["head_dim"]
         kv = self.norm(xs @ self.w[p + "wkv.weight"].T, self.w[p + "kv_norm.weight"])
-        kv = np.array([self.turn(kv[t], t, freq) for t in range(len(xs))])
+        kv = self.row(np.array([self.turn(kv[t], t, freq) for t in range(len(xs))]))
         csa = ratio == self.csa and ratio > 0
-        entries = self.entries(p + "compressor.", xs, ratio, csa, freq) if ratio else None
-        index = self.entries(p + "indexer.compressor.", xs, ratio, True, freq) if csa else None
+        entries = self.row(self.entries(p + "compressor.", xs, ratio, csa, freq)) if ratio else None
+        index = self.key(self.entries(p + "indexer.compressor.", xs, ratio, True, freq)) if csa else None
         out = []
         for t, x in enumerate(xs):
             qr = self.norm(self.w[p + "wq_a.weight"] @ x, self.w[p + "q_norm.weight"])
@@ -308,14 +352,19 @@ def main():
     model = Model(CONFIG, weights)
     tokens = rng.integers(0, CONFIG["vocab_size"], N_TOKENS)
     logits, streams = model.forward(tokens)
+    draft = model.draft(streams, tokens)
     print("smallest gap between an entry chosen and one not:", model.gap)
+    model.mixed = True
+    logits_mixed, streams = model.forward(tokens)
+    print("in mixed precision:", model.gap, "largest change of a logit:", np.abs(logits - logits_mixed).max())
     with open(os.path.join(HERE, "config.json"), "w") as f:
         json.dump(CONFIG, f, indent=1)
         f.write("\n")
     write_safetensors(os.path.join(HERE, "model.safetensors"), weights)
     write_safetensors(os.path.join(HERE, "golden.safetensors"), {
         "tokens": tokens.astype(np.int32), "logits": logits.astype(np.float32),
-        "draft": model.draft(streams, tokens).astype(np.float32)})
+        "draft": draft.astype(np.float32), "logits.mixed": logits_mixed.astype(np.float32),
+        "draft.mixed": model.draft(streams, tokens).astype(np.float32)})
 
 
 main()

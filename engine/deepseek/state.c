@@ -1,0 +1,385 @@
+/*
+ * The state of a sequence as bytes: whole units of entries, which are written once, and snapshots
+ * of what later tokens overwrite (run.h).  One walk over a layer's part writes it and reads it
+ * back.
+ *
+ * Per compressor a snapshot holds the tokens of the incomplete window, and of the complete window
+ * before it, where windows overlap, the half of the channels that the next entry pools (section
+ * 4.4).  Floats and row bytes stand as in memory, the floats little-endian.
+ */
+#include <string.h>
+#include "engine/deepseek/run_internal.h"
+
+#define UNIT_TOKENS_LEAST 128
+
+G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN);
+
+/* --- sizes --- */
+
+static guint64
+common_multiple(guint64 a, guint64 b)
+{
+    guint64 x = a, y = b;
+    while (y != 0) {
+        guint64 rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+int
+pd_ds_unit_tokens(const PdDsShape *s)
+{
+    guint64 n = 1;
+    for (int l = 0; l < s->n_layers && n <= G_MAXINT32; l++) {
+        if (s->layers[l].ratio > 0)
+            n = common_multiple(n, (guint64)s->layers[l].ratio);
+    }
+    n *= (UNIT_TOKENS_LEAST + n - 1) / n;
+    return (int)MIN(n, G_MAXINT32); /* then no sequence completes one */
+}
+
+/* Entries of the unit that n_tokens have not completed. */
+static int
+n_loose(const PdDsRun *r, const PdDsLayerShape *layer, int n_tokens)
+{
+    return n_tokens % r->unit_tokens / layer->ratio;
+}
+
+static gsize
+pool_bytes(const PdDsLayerShape *layer, int width, int n_tokens)
+{
+    gsize coff = (gsize)pd_ds_coff(layer->kind), ratio = (gsize)layer->ratio;
+    gsize n = (gsize)n_tokens % ratio * coff;
+    if (coff == 2 && n_tokens >= layer->ratio)
+        n += ratio;
+    return 2 * n * (gsize)width * sizeof(float);
+}
+
+static gsize
+layer_bytes(const PdDsRun *r, int l, int n_tokens)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayerShape *layer = &s->layers[l];
+    gsize n = (gsize)MIN(n_tokens, s->window) * pd_ds_row_bytes(&r->row);
+    if (layer->ratio > 0)
+        n += pool_bytes(layer, s->head_dim, n_tokens) +
+             (gsize)n_loose(r, layer, n_tokens) * pd_ds_row_bytes(&r->row);
+    if (layer->kind->indexed)
+        n += pool_bytes(layer, s->index_dim, n_tokens) +
+             (gsize)n_loose(r, layer, n_tokens) * pd_ds_row_bytes(&r->key);
+    return n;
+}
+
+gsize
+pd_ds_run_snapshot_bytes(const PdDsRun *r, int n_tokens, gboolean drafted)
+{
+    gsize n = 0;
+    for (int l = 0; l < r->model->shape.n_layers + (drafted ? 1 : 0); l++)
+        n += layer_bytes(r, l, n_tokens);
+    return n;
+}
+
+guint64
+pd_ds_anchor_bytes(const PdDsRun *r)
+{
+    return pd_ds_run_snapshot_bytes(r, G_MAXINT32 / r->unit_tokens * r->unit_tokens,
+                                    r->model->has_draft);
+}
+
+guint64
+pd_ds_mark_bytes(const PdDsRun *r)
+{
+    const PdDsShape *s = &r->model->shape;
+    guint64 n = pd_ds_anchor_bytes(r);
+    for (int l = 0; l < s->n_layers; l++) {
+        const PdDsLayerShape *layer = &s->layers[l];
+        guint64 widths = (guint64)s->head_dim, row_bytes = pd_ds_row_bytes(&r->row);
+        if (layer->ratio == 0)
+            continue;
+        if (layer->kind->indexed) {
+            widths += (guint64)s->index_dim;
+            row_bytes += pd_ds_row_bytes(&r->key);
+        }
+        n += 2 * (guint64)(layer->ratio - 1) * (guint64)pd_ds_coff(layer->kind) * widths *
+                 sizeof(float) +
+             (guint64)(MIN(r->unit_tokens, r->options.max_tokens) / layer->ratio) * row_bytes;
+    }
+    return n;
+}
+
+gsize
+pd_ds_run_unit_bytes(const PdDsRun *r)
+{
+    const PdDsShape *s = &r->model->shape;
+    gsize n = 0;
+    for (int l = 0; l < s->n_layers; l++) {
+        const PdDsLayerShape *layer = &s->layers[l];
+        if (layer->ratio > 0)
+            n += (gsize)(r->unit_tokens / layer->ratio) * pd_ds_row_bytes(&r->row);
+        if (layer->kind->indexed)
+            n += (gsize)(r->unit_tokens / layer->ratio) * pd_ds_row_bytes(&r->key);
+    }
+    return n;
+}
+
+/* --- the walk --- */
+
+/* Bytes go from the state to `out`, or from `in` to the state. */
+typedef struct {
+    guint8 *out;
+    const guint8 *in;
+    gsize n_bytes; /* moved */
+} Mover;
+
+static void
+move(Mover *m, void *state, gsize n)
+{
+    if (m->out != NULL)
+        memcpy(m->out + m->n_bytes, state, n);
+    else
+        memcpy(state, m->in + m->n_bytes, n);
+    m->n_bytes += n;
+}
+
+static void
+move_rows(Mover *m, const PdDsRowFormat *format, guint8 *rows, int first, int n)
+{
+    gsize row_bytes = pd_ds_row_bytes(format);
+    if (n > 0)
+        move(m, rows + (gsize)first * row_bytes, (gsize)n * row_bytes);
+}
+
+static void
+move_pool(Mover *m, const PdDsLayerShape *layer, int width, int n_tokens, PdDsPool *pool)
+{
+    gsize coff = (gsize)pd_ds_coff(layer->kind), ratio = (gsize)layer->ratio;
+    gsize stride = coff * (gsize)width, current = (coff - 1) * ratio * stride;
+    gsize half_bytes = (gsize)width * sizeof(float);
+    gsize tail_bytes = (gsize)n_tokens % ratio * stride * sizeof(float);
+    if (m->in != NULL)
+        pd_ds_pool_clear(layer, width, pool);
+    for (gsize i = 0; coff == 2 && n_tokens >= layer->ratio && i < ratio; i++) {
+        move(m, pool->values + i * stride, half_bytes);
+        move(m, pool->scores + i * stride, half_bytes);
+    }
+    move(m, pool->values + current, tail_bytes);
+    move(m, pool->scores + current, tail_bytes);
+}
+
+/* A layer's part of a snapshot at n_tokens. */
+static void
+move_layer(const PdDsRun *r, Mover *m, PdDsLayerState *state, int l, int n_tokens)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayerShape *layer = &s->layers[l];
+    gsize before = m->n_bytes;
+    for (int p = MAX(0, n_tokens - s->window); p < n_tokens; p++)
+        move_rows(m, &r->row, state->window, p % s->window, 1);
+    if (layer->ratio > 0) {
+        int n = n_loose(r, layer, n_tokens), first = n_tokens / layer->ratio - n;
+        move_pool(m, layer, s->head_dim, n_tokens, &state->pool);
+        move_rows(m, &r->row, state->entries, first, n);
+        if (layer->kind->indexed) {
+            move_pool(m, layer, s->index_dim, n_tokens, &state->index_pool);
+            move_rows(m, &r->key, state->index_keys, first, n);
+        }
+    }
+    g_assert(m->n_bytes - before == layer_bytes(r, l, n_tokens));
+}
+
+static void
+move_snapshot(const PdDsRun *r, Mover *m, PdDsSequence *seq, int n_tokens, gboolean drafted)
+{
+    for (int l = 0; l < r->model->shape.n_layers + (drafted ? 1 : 0); l++)
+        move_layer(r, m, &seq->layers[l], l, n_tokens);
+}
+
+static void
+move_unit(const PdDsRun *r, Mover *m, PdDsSequence *seq, int unit)
+{
+    const PdDsShape *s = &r->model->shape;
+    for (int l = 0; l < s->n_layers; l++) {
+        const PdDsLayerShape *layer = &s->layers[l];
+        int n = layer->ratio > 0 ? r->unit_tokens / layer->ratio : 0;
+        move_rows(m, &r->row, seq->layers[l].entries, unit * n, n);
+        if (layer->kind->indexed)
+            move_rows(m, &r->key, seq->layers[l].index_keys, unit * n, n);
+    }
+    g_assert(m->n_bytes == pd_ds_run_unit_bytes(r));
+}
+
+/* --- units --- */
+
+void
+pd_ds_run_save_unit(const PdDsRun *r, int sequence, int unit, guint8 *dst)
+{
+    Mover m = {.out = dst};
+    g_assert(unit >= 0 && unit < r->sequences[sequence].n_tokens / r->unit_tokens);
+    move_unit(r, &m, &r->sequences[sequence], unit);
+}
+
+void
+pd_ds_run_load_unit(PdDsRun *r, int sequence, int unit, const guint8 *src)
+{
+    Mover m = {.in = src};
+    g_assert(unit >= 0 && unit < r->options.max_tokens / r->unit_tokens);
+    move_unit(r, &m, &r->sequences[sequence], unit);
+}
+
+/* --- snapshots --- */
+
+void
+pd_ds_run_keep_layer(PdDsRun *r, PdDsSequence *seq, int l, int n_tokens)
+{
+    const PdDsShape *s = &r->model->shape;
+    if (n_tokens % r->anchor_tokens != 0)
+        return;
+    PdDsSnapshot *anchor = &seq->anchors[n_tokens / r->anchor_tokens - 1];
+    Mover m = {.out = anchor->bytes};
+    for (int before = 0; before < l; before++)
+        m.n_bytes += layer_bytes(r, before, n_tokens);
+    move_layer(r, &m, &seq->layers[l], l, n_tokens);
+    if (l == s->n_layers && anchor->n_tokens > 0) {
+        anchor->drafted = TRUE;
+    } else if (l == s->n_layers - 1) { /* the last of those that it needs */
+        anchor->n_tokens = n_tokens;
+        anchor->drafted = FALSE;
+    }
+}
+
+void
+pd_ds_run_mark(PdDsRun *r, int sequence)
+{
+    PdDsSequence *seq = &r->sequences[sequence];
+    Mover m = {.out = seq->mark.bytes};
+    seq->mark.n_tokens = seq->n_tokens;
+    seq->mark.drafted = seq->n_tokens > 0 && seq->n_drafted == seq->n_tokens;
+    move_snapshot(r, &m, seq, seq->n_tokens, seq->mark.drafted);
+}
+
+/* The last one at or before n_tokens, or NULL; the later ones are forgotten. */
+static const PdDsSnapshot *
+last_snapshot(PdDsRun *r, PdDsSequence *seq, int n_tokens)
+{
+    const PdDsSnapshot *last = NULL;
+    if (seq->mark.n_tokens > n_tokens)
+        seq->mark.n_tokens = 0;
+    if (seq->mark.n_tokens > 0)
+        last = &seq->mark;
+    for (int i = 0; i < r->n_anchors; i++) {
+        PdDsSnapshot *anchor = &seq->anchors[i];
+        if (anchor->n_tokens > n_tokens)
+            anchor->n_tokens = 0;
+        if (anchor->n_tokens > (last != NULL ? last->n_tokens : 0))
+            last = anchor;
+    }
+    return last;
+}
+
+static void
+enter_snapshot(PdDsRun *r, PdDsSequence *seq, int n_tokens, gboolean drafted, const guint8 *bytes)
+{
+    Mover m = {.in = bytes};
+    move_snapshot(r, &m, seq, n_tokens, drafted);
+    seq->n_tokens = n_tokens;
+    seq->n_drafted = drafted ? n_tokens : 0;
+}
+
+void
+pd_ds_run_rewind(PdDsRun *r, int sequence, int n_tokens)
+{
+    PdDsSequence *seq = &r->sequences[sequence];
+    if (seq->n_tokens <= n_tokens)
+        return;
+    const PdDsSnapshot *last = last_snapshot(r, seq, n_tokens);
+    if (last != NULL)
+        enter_snapshot(r, seq, last->n_tokens, last->drafted, last->bytes);
+    else
+        pd_ds_run_clear(r, sequence);
+}
+
+const guint8 *
+pd_ds_run_snapshot(const PdDsRun *r, int sequence, int n_tokens, gboolean *drafted)
+{
+    const PdDsSequence *seq = &r->sequences[sequence];
+    const PdDsSnapshot *found = &seq->mark;
+    if (n_tokens % r->anchor_tokens == 0 && n_tokens > 0 &&
+        n_tokens / r->anchor_tokens <= r->n_anchors &&
+        seq->anchors[n_tokens / r->anchor_tokens - 1].n_tokens == n_tokens)
+        found = &seq->anchors[n_tokens / r->anchor_tokens - 1];
+    if (n_tokens == 0 || found->n_tokens != n_tokens)
+        return NULL;
+    *drafted = found->drafted;
+    return found->bytes;
+}
+
+void
+pd_ds_run_load_snapshot(PdDsRun *r, int sequence, int n_tokens, gboolean drafted, const guint8 *src)
+{
+    PdDsSequence *seq = &r->sequences[sequence];
+    g_assert(n_tokens > 0 && n_tokens <= r->options.max_tokens);
+    g_assert(!drafted || r->model->has_draft);
+    pd_ds_run_clear(r, sequence);
+    enter_snapshot(r, seq, n_tokens, drafted, src);
+    pd_ds_run_mark(r, sequence);
+}
+
+/* --- sharing --- */
+
+static void
+copy_pool(const PdDsLayerShape *layer, int width, PdDsPool *to, const PdDsPool *from)
+{
+    gsize coff = (gsize)pd_ds_coff(layer->kind);
+    gsize n = coff * (gsize)layer->ratio * coff * (gsize)width;
+    memcpy(to->values, from->values, n * sizeof *to->values);
+    memcpy(to->scores, from->scores, n * sizeof *to->scores);
+}
+
+static void
+copy_layer(const PdDsRun *r, int l, int n_tokens, PdDsLayerState *to, const PdDsLayerState *from)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayerShape *layer = &s->layers[l];
+    gsize n = layer->ratio > 0 ? (gsize)(n_tokens / layer->ratio) : 0;
+    memcpy(to->window, from->window, (gsize)MIN(n_tokens, s->window) * pd_ds_row_bytes(&r->row));
+    if (layer->ratio == 0)
+        return;
+    copy_pool(layer, s->head_dim, &to->pool, &from->pool);
+    memcpy(to->entries, from->entries, n * pd_ds_row_bytes(&r->row));
+    if (!layer->kind->indexed)
+        return;
+    copy_pool(layer, s->index_dim, &to->index_pool, &from->index_pool);
+    memcpy(to->index_keys, from->index_keys, n * pd_ds_row_bytes(&r->key));
+}
+
+static void
+copy_snapshot(const PdDsRun *r, PdDsSnapshot *to, const PdDsSnapshot *from)
+{
+    to->n_tokens = from->n_tokens;
+    to->drafted = from->drafted;
+    if (from->n_tokens > 0)
+        memcpy(to->bytes, from->bytes, pd_ds_run_snapshot_bytes(r, from->n_tokens, from->drafted));
+}
+
+void
+pd_ds_run_share(PdDsRun *r, int from, int to, int n_tokens)
+{
+    const PdDsSequence *source = &r->sequences[from];
+    PdDsSequence *seq = &r->sequences[to];
+    int n_layers = r->model->shape.n_layers + (r->model->has_draft ? 1 : 0);
+    if (from == to) {
+        pd_ds_run_rewind(r, to, n_tokens);
+        return;
+    }
+    for (int l = 0; l < n_layers; l++)
+        copy_layer(r, l, l < r->model->shape.n_layers ? source->n_tokens : source->n_drafted,
+                   &seq->layers[l], &source->layers[l]);
+    for (int i = 0; i < r->n_anchors; i++)
+        copy_snapshot(r, &seq->anchors[i], &source->anchors[i]);
+    copy_snapshot(r, &seq->mark, &source->mark);
+    seq->n_tokens = source->n_tokens;
+    seq->n_drafted = source->n_drafted;
+    pd_ds_run_rewind(r, to, n_tokens);
+}

@@ -1,0 +1,222 @@
+/*
+ * Going back in a sequence of a DeepSeek model: from the last snapshot before, no earlier, and on
+ * as if nothing had been; in F32 and in mixed precision.  The checkpoint is that of
+ * tests/golden/deepseek with room for more positions; its units are of 128 tokens, its layers' of 4
+ * and 16, its window of 6.
+ */
+#include <string.h>
+#include <glib/gstdio.h>
+#include "engine/remove_tree.h"
+#include "engine/session_internal.h"
+
+enum { N = 600, UNIT = 128, VOCAB = 48 };
+
+static char *
+write_checkpoint(void)
+{
+    g_autofree char *from = g_build_filename(PD_SOURCE_ROOT, "tests", "golden", "deepseek", NULL);
+    g_autofree char *config = g_build_filename(from, "config.json", NULL);
+    g_autofree char *weights = g_build_filename(from, "model.safetensors", NULL);
+    char *folder = g_dir_make_tmp("pandect-XXXXXX", NULL);
+    g_autofree char *new_config = g_build_filename(folder, "config.json", NULL);
+    g_autofree char *new_weights = g_build_filename(folder, "model.safetensors", NULL);
+    g_autofree char *text = NULL, *data = NULL;
+    gsize n_bytes;
+    g_assert_true(g_file_get_contents(config, &text, NULL, NULL));
+    g_autoptr(GString) json = g_string_new(text);
+    g_assert_cmpint(g_string_replace(json, "\"max_position_embeddings\": 256",
+                                     "\"max_position_embeddings\": 4096", 0),
+                    ==, 1);
+    g_assert_true(g_file_set_contents(new_config, json->str, -1, NULL));
+    g_assert_true(g_file_get_contents(weights, &data, &n_bytes, NULL));
+    g_assert_true(g_file_set_contents(new_weights, data, (gssize)n_bytes, NULL));
+    return folder;
+}
+
+typedef struct {
+    char *folder;
+    PdModel *model;
+    PdDtype kv_type;
+    gint32 tokens[N + 1];
+    float *logits; /* (N, VOCAB): of one run without a stop */
+} Fixture;
+
+static PdSession *
+open_session(Fixture *f, int batch_rows)
+{
+    g_autoptr(GError) error = NULL;
+    PdSessionOptions options = {.n_sequences = 2,
+                                .max_tokens = N,
+                                .kv_type = f->kv_type,
+                                .batch_rows = batch_rows,
+                                .anchor_units = 1};
+    PdSession *session = pd_session_new(f->model, &options, &error);
+    g_assert_no_error(error);
+    return session;
+}
+
+static void
+run_tokens(PdSession *session, int sequence, const gint32 *tokens, int n, float *logits)
+{
+    g_autoptr(GError) error = NULL;
+    PdRun run = {sequence, tokens, n, logits, TRUE};
+    pd_session_run(session, &run, 1, NULL, NULL, NULL, &error);
+    g_assert_no_error(error);
+}
+
+static void
+set_up(Fixture *f, gconstpointer mixed)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GRand) rand = g_rand_new_with_seed(11);
+    PdModelOptions options = {.n_threads = 1};
+    f->folder = write_checkpoint();
+    f->model = pd_model_open(f->folder, &options, &error);
+    g_assert_no_error(error);
+    f->kv_type = mixed != NULL ? PD_Q8_0 : PD_F32;
+    for (int i = 0; i <= N; i++)
+        f->tokens[i] = g_rand_int_range(rand, 0, VOCAB);
+    g_autoptr(PdSession) session = open_session(f, N);
+    f->logits = g_new(float, N *VOCAB);
+    run_tokens(session, 0, f->tokens, N, f->logits);
+}
+
+static void
+tear_down(Fixture *f, gconstpointer mixed)
+{
+    g_free(f->logits);
+    pd_model_unref(f->model);
+    pd_remove_tree(f->folder);
+    g_free(f->folder);
+}
+
+/* Counts the rows that go through the first layer. */
+static void
+count_rows(const PdDsSeen *seen, gpointer user_data)
+{
+    int *n_rows = user_data;
+    *n_rows += seen->stage == PD_DS_STREAMS && seen->layer == 0;
+}
+
+/* Runs n more tokens behind `first` and compares; returns how many rows that took. */
+static int
+go_on(Fixture *f, PdSession *session, int sequence, int first, int n)
+{
+    g_autofree float *got = g_new(float, n *VOCAB);
+    int n_rows = 0;
+    pd_ds_run_set_trace(session->deepseek, count_rows, &n_rows);
+    run_tokens(session, sequence, f->tokens + first, n, got);
+    pd_ds_run_set_trace(session->deepseek, NULL, NULL);
+    g_assert_cmpmem(got, (gsize)(n * VOCAB) * sizeof *got, f->logits + (gsize)(first * VOCAB),
+                    (gsize)(n * VOCAB) * sizeof *got);
+    return n_rows;
+}
+
+static void
+test_truncate(Fixture *f, gconstpointer mixed)
+{
+    static const int cuts[] = {599, 513, 512, 511, 400, 385, 257, 256,
+                               255, 130, 128, 127, 60,  1,   0};
+    g_autoptr(PdSession) session = open_session(f, 100);
+    g_assert_cmpint(go_on(f, session, 0, 0, N), ==, N);
+    for (gsize i = 0; i < G_N_ELEMENTS(cuts); i++) {
+        int at = cuts[i];
+        /* Other tokens in between, which reach the next snapshots too. */
+        pd_session_truncate(session, 0, at);
+        run_tokens(session, 0, f->tokens + 3, MIN(140, N - at), NULL);
+        pd_session_truncate(session, 0, at);
+        g_assert_cmpint(go_on(f, session, 0, at, N - at), ==, N - at / UNIT * UNIT);
+    }
+    /* Step by step down, without going on in between. */
+    for (int at = N; at > 300; at -= 7)
+        pd_session_truncate(session, 0, at);
+    g_assert_cmpint(go_on(f, session, 0, 306, 100), ==, 306 - 256 + 100);
+}
+
+/* What was marked is there at once, until the sequence is cut before it. */
+static void
+test_mark(Fixture *f, gconstpointer mixed)
+{
+    g_autoptr(PdSession) session = open_session(f, 100);
+    go_on(f, session, 0, 0, 211);
+    pd_ds_run_mark(session->deepseek, 0);
+    go_on(f, session, 0, 211, 300);
+    pd_session_truncate(session, 0, 215);
+    g_assert_cmpint(go_on(f, session, 0, 215, 50), ==, 4 + 50);
+    pd_session_truncate(session, 0, 211);
+    g_assert_cmpint(go_on(f, session, 0, 211, 300), ==, 300);
+    pd_session_truncate(session, 0, 210);
+    g_assert_cmpint(go_on(f, session, 0, 210, 300), ==, 210 - 128 + 300);
+    pd_session_truncate(session, 0, 211);
+    g_assert_cmpint(go_on(f, session, 0, 211, 10), ==, 211 - 128 + 10);
+}
+
+static void
+test_share(Fixture *f, gconstpointer mixed)
+{
+    static const int cuts[] = {600, 599, 512, 300, 128, 127, 5, 0};
+    g_autoptr(PdSession) session = open_session(f, 100);
+    g_autoptr(GError) error = NULL;
+    go_on(f, session, 0, 0, N);
+    run_tokens(session, 1, f->tokens + 1, 333, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(cuts); i++) {
+        int at = cuts[i], n = MIN(at == N ? 0 : 200, N - at);
+        g_assert_true(pd_session_share_rows(session, 0, 1, at, &error));
+        if (n > 0)
+            g_assert_cmpint(go_on(f, session, 1, at, n), ==, at % UNIT + n);
+        /* Snapshots came along, and both go their own way. */
+        pd_session_truncate(session, 1, at / 2);
+        g_assert_cmpint(go_on(f, session, 1, at / 2, 20), ==, at / 2 % UNIT + 20);
+    }
+    pd_session_truncate(session, 0, 590);
+    g_assert_cmpint(go_on(f, session, 0, 590, 10), ==, 590 - 512 + 10);
+}
+
+/* Logits of the draft block for rows [at, at + n) of tokens that were just run. */
+static void
+draft(Fixture *f, PdSession *session, int at, int n, float *logits)
+{
+    pd_ds_run_draft(session->deepseek, 0, 0, f->tokens + at + 1, n, logits);
+}
+
+/* The draft block comes along where it had kept up, and starts anew where it had not. */
+static void
+test_draft(Fixture *f, gconstpointer mixed)
+{
+    g_autoptr(PdSession) session = open_session(f, 100);
+    float want[100 * VOCAB], got[100 * VOCAB];
+    for (int at = 0; at < 500; at += 100) {
+        go_on(f, session, 0, at, 100);
+        if (at < 300)
+            draft(f, session, at, 100, want);
+    }
+    g_assert_cmpint(pd_ds_run_n_drafted(session->deepseek, 0), ==, 300);
+    pd_session_truncate(session, 0, 490); /* 384: the draft block was not there */
+    g_assert_cmpint(pd_ds_run_n_tokens(session->deepseek, 0), ==, 384);
+    g_assert_cmpint(pd_ds_run_n_drafted(session->deepseek, 0), ==, 0);
+    pd_session_truncate(session, 0, 256);
+    g_assert_cmpint(pd_ds_run_n_drafted(session->deepseek, 0), ==, 256);
+    go_on(f, session, 0, 256, 44);
+    draft(f, session, 256, 44, got);
+    g_assert_cmpmem(got, 44 * VOCAB * sizeof *got, want + 56 * VOCAB, 44 * VOCAB * sizeof *got);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*test)(Fixture *, gconstpointer);
+    } tests[] = {{"truncate", test_truncate},
+                 {"mark", test_mark},
+                 {"share", test_share},
+                 {"draft", test_draft}};
+    g_test_init(&argc, &argv, NULL);
+    for (gsize i = 0; i < 2 * G_N_ELEMENTS(tests); i++) {
+        const char *mixed = i % 2 == 0 ? NULL : "mixed";
+        g_autofree char *path = g_strdup_printf("/deepseek/state/%s%s", tests[i / 2].name,
+                                                mixed != NULL ? "/mixed" : "");
+        g_test_add(path, Fixture, mixed, set_up, tests[i / 2].test, tear_down);
+    }
+    return g_test_run();
+}

@@ -1,7 +1,10 @@
 /*
  * Turns of a conversation as token ids, per family.
  *
- * The markers are those of the published templates (Qwen2.5 and SmolLM2 ChatML, Llama 3, Gemma).
+ * The markers are those of the published templates (Qwen2.5 and SmolLM2 ChatML, Llama 3, Gemma) and
+ * of DeepSeek-V4's prompt grammar (section 12.2 of its design document, from the encoding code that
+ * the checkpoints bring).  That family's text for the greatest effort of reasoning is left out: it
+ * stands before the system text, so a corpus read behind it would serve that effort only.
  * What a template adds by itself, such as a default system turn, is left to the caller, who always
  * brings one.  A marker's own words ("user\n") are encoded apart from the text that follows, so
  * that the text's tokens do not depend on what stands before it.
@@ -11,6 +14,16 @@
 #include <string.h>
 
 static const char *const role_names[] = {"system", "user", "assistant"};
+
+#define DEEPSEEK_BOS "<｜begin▁of▁sentence｜>"
+#define DEEPSEEK_EOS "<｜end▁of▁sentence｜>"
+#define DEEPSEEK_USER "<｜User｜>"
+#define DEEPSEEK_ASSISTANT "<｜Assistant｜>"
+
+/* The last of these tells V4 from its forerunners, whose turns are opened in other ways. */
+static const char *const deepseek_tokens[] = {DEEPSEEK_BOS,       DEEPSEEK_EOS, DEEPSEEK_USER,
+                                              DEEPSEEK_ASSISTANT, "<think>",    "</think>",
+                                              "｜DSML｜"};
 
 static const struct {
     const char *name;
@@ -22,6 +35,7 @@ static const struct {
     [PD_CHAT_CHATML] = {"chatml", "<|im_start|>", "<|im_end|>", NULL},
     [PD_CHAT_LLAMA3] = {"llama3", "<|start_header_id|>", "<|eot_id|>", "<|end_header_id|>"},
     [PD_CHAT_GEMMA] = {"gemma", "<start_of_turn>", "<end_of_turn>", NULL},
+    [PD_CHAT_DEEPSEEK4] = {"deepseek4", DEEPSEEK_USER, DEEPSEEK_EOS, NULL},
 };
 
 static gboolean
@@ -30,10 +44,21 @@ has_token(const PdTokenizer *tok, const char *text)
     return text == NULL || pd_tokenizer_special_id(tok, text) >= 0;
 }
 
+static gboolean
+is_deepseek4(const PdTokenizer *tok)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(deepseek_tokens); i++)
+        if (!has_token(tok, deepseek_tokens[i]))
+            return FALSE;
+    return TRUE;
+}
+
 PdChatFamily
 pd_chat_recognise(const char *template_text, const PdTokenizer *tok)
 {
-    for (guint f = PD_CHAT_CHATML; template_text != NULL && f < G_N_ELEMENTS(families); f++)
+    if (is_deepseek4(tok))
+        return PD_CHAT_DEEPSEEK4;
+    for (guint f = PD_CHAT_CHATML; template_text != NULL && f < PD_CHAT_DEEPSEEK4; f++)
         if (strstr(template_text, families[f].start) != NULL && has_token(tok, families[f].start) &&
             has_token(tok, families[f].end) && has_token(tok, families[f].after_role))
             return f;
@@ -64,11 +89,14 @@ void
 pd_chat_begin(PdChatFamily family, const PdTokenizer *tok, GArray *ids)
 {
     guint32 bos = pd_tokenizer_bos(tok);
-    if (pd_tokenizer_adds_bos(tok))
+    if (family == PD_CHAT_DEEPSEEK4)
+        put_special(tok, DEEPSEEK_BOS, ids);
+    else if (pd_tokenizer_adds_bos(tok))
         g_array_append_val(ids, bos);
 }
 
-/* Whether the last turn in ids is still open, as after a Gemma system text. */
+/* Whether the last turn in ids is still open, as after a Gemma system text or between two texts of
+ * a DeepSeek user. */
 static gboolean
 turn_is_open(PdChatFamily family, const PdTokenizer *tok, const GArray *ids)
 {
@@ -91,11 +119,31 @@ open_plain(const PdTokenizer *tok, PdRole role, GArray *ids)
     put_text(tok, words[role], ids);
 }
 
+/* The system text has no marker; texts of one user are set apart by an empty line. */
+static void
+open_deepseek(const PdTokenizer *tok, PdRole role, gboolean thinks, GArray *ids)
+{
+    if (role == PD_ROLE_SYSTEM)
+        return;
+    if (role == PD_ROLE_ASSISTANT) {
+        put_special(tok, DEEPSEEK_ASSISTANT, ids);
+        put_special(tok, thinks ? "<think>" : "</think>", ids);
+    } else if (turn_is_open(PD_CHAT_DEEPSEEK4, tok, ids)) {
+        put_text(tok, "\n\n", ids);
+    } else {
+        put_special(tok, DEEPSEEK_USER, ids);
+    }
+}
+
 void
 pd_chat_open(PdChatFamily family, const PdTokenizer *tok, PdRole role, GArray *ids)
 {
     if (family == PD_CHAT_NONE) {
         open_plain(tok, role, ids);
+        return;
+    }
+    if (family == PD_CHAT_DEEPSEEK4) {
+        open_deepseek(tok, role, FALSE, ids);
         return;
     }
     const char *name = role_names[role];
@@ -115,6 +163,15 @@ pd_chat_open(PdChatFamily family, const PdTokenizer *tok, PdRole role, GArray *i
 }
 
 void
+pd_chat_open_answer(PdChatFamily family, const PdTokenizer *tok, gboolean thinks, GArray *ids)
+{
+    if (family == PD_CHAT_DEEPSEEK4)
+        open_deepseek(tok, PD_ROLE_ASSISTANT, thinks, ids);
+    else
+        pd_chat_open(family, tok, PD_ROLE_ASSISTANT, ids);
+}
+
+void
 pd_chat_text(PdChatFamily family, const PdTokenizer *tok, const char *bytes, gsize n, GArray *ids)
 {
     pd_tokenizer_encode(tok, bytes, n, ids, NULL);
@@ -127,7 +184,9 @@ pd_chat_close(PdChatFamily family, const PdTokenizer *tok, PdRole role, GArray *
         put_text(tok, "\n\n", ids);
         return;
     }
+    if (family == PD_CHAT_DEEPSEEK4 && role != PD_ROLE_ASSISTANT)
+        return; /* what comes next ends it */
     put_special(tok, families[family].end, ids);
-    if (family != PD_CHAT_LLAMA3)
+    if (family != PD_CHAT_LLAMA3 && family != PD_CHAT_DEEPSEEK4)
         put_text(tok, "\n", ids);
 }

@@ -45,7 +45,7 @@ pd_layout_question(PdModel *model, const char *question)
 
     pd_layout_text(model, text, ids);
     pd_chat_close(chat, tok, PD_ROLE_USER, ids);
-    pd_chat_open(chat, tok, PD_ROLE_ASSISTANT, ids);
+    pd_chat_open_answer(chat, tok, FALSE, ids);
     return ids;
 }
 

@@ -1,5 +1,6 @@
 /*
- * Conversations as token ids, against the models' own templates rendered by Jinja
+ * Conversations as token ids, against the models' own templates rendered by Jinja and, for
+ * DeepSeek-V4, which has none, against strings written by hand from its prompt grammar
  * (tests/golden/chat).  The expected ids are made here from the rendered string: a text that a
  * person wrote is put aside first, so that markers inside it stay text, then the markers are looked
  * up and what lies between is encoded as ordinary text.
@@ -10,17 +11,28 @@
 #include "engine/chat.h"
 #include "tests/engine/tokenizer_fixture.h"
 
-static const char *const markers[] = {"<|im_start|>",      "<|im_end|>", "<|start_header_id|>",
-                                      "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>",
-                                      "<end_of_turn>"};
+static const char *const markers[] = {"<|im_start|>",
+                                      "<|im_end|>",
+                                      "<|start_header_id|>",
+                                      "<|end_header_id|>",
+                                      "<|eot_id|>",
+                                      "<start_of_turn>",
+                                      "<end_of_turn>",
+                                      "<｜begin▁of▁sentence｜>",
+                                      "<｜end▁of▁sentence｜>",
+                                      "<｜User｜>",
+                                      "<｜Assistant｜>",
+                                      "<think>",
+                                      "</think>"};
 
 static PdTokenizer *
 open_tokenizer(const char *family)
 {
     g_autoptr(GError) error = NULL;
-    const char *name = g_str_equal(family, "gemma")    ? "gemma"
-                       : g_str_equal(family, "llama3") ? "llama-bpe"
-                                                       : "qwen2";
+    const char *name = g_str_equal(family, "gemma")       ? "gemma"
+                       : g_str_equal(family, "llama3")    ? "llama-bpe"
+                       : g_str_equal(family, "deepseek4") ? "deepseek-v4"
+                                                          : "qwen2";
     g_autofree char *path = fixture_path(name);
     PdTokenizer *tok = pd_tokenizer_new_from_json(path, &error);
     g_assert_no_error(error);
@@ -30,7 +42,7 @@ open_tokenizer(const char *family)
 static PdChatFamily
 family_of(const char *name)
 {
-    for (int f = PD_CHAT_NONE; f <= PD_CHAT_GEMMA; f++)
+    for (int f = PD_CHAT_NONE; f <= PD_CHAT_DEEPSEEK4; f++)
         if (g_str_equal(pd_chat_family_name(f), name))
             return f;
     g_assert_not_reached();
@@ -93,7 +105,8 @@ check_chat(JsonObject *line)
         pd_chat_close(family, tok, role_of(message), ids);
     }
     expect_markup(tok, rendered, strlen(rendered), expected);
-    pd_chat_open(family, tok, PD_ROLE_ASSISTANT, ids);
+    pd_chat_open_answer(family, tok,
+                        json_object_get_boolean_member_with_default(line, "thinks", FALSE), ids);
 
     for (guint i = 0; i < ids->len; i++)
         pd_tokenizer_decode(tok, g_array_index(ids, guint32, i), TRUE, all);
@@ -101,11 +114,10 @@ check_chat(JsonObject *line)
     g_assert_cmpmem(ids->data, ids->len * 4, expected->data, expected->len * 4);
 }
 
-static void
-test_templates(void)
+static int
+check_file(const char *name)
 {
-    g_autofree char *path =
-        g_build_filename(PD_SOURCE_ROOT, "tests", "golden", "chat", "chats.jsonl", NULL);
+    g_autofree char *path = g_build_filename(PD_SOURCE_ROOT, "tests", "golden", "chat", name, NULL);
     g_autofree char *data = NULL;
     int n = 0;
     g_assert_true(g_file_get_contents(path, &data, NULL, NULL));
@@ -115,7 +127,45 @@ test_templates(void)
         g_assert_true(json_parser_load_from_data(parser, lines[n], -1, NULL));
         check_chat(json_node_get_object(json_parser_get_root(parser)));
     }
-    g_assert_cmpint(n, ==, 16);
+    return n;
+}
+
+static void
+test_templates(void)
+{
+    g_assert_cmpint(check_file("chats.jsonl"), ==, 16);
+    g_assert_cmpint(check_file("deepseek-v4.jsonl"), ==, 6);
+}
+
+/* The whole of a DeepSeek prompt but its last token is the same in either mode: what was read of a
+ * corpus serves both. */
+static void
+test_thinking(void)
+{
+    g_autoptr(PdTokenizer) tok = open_tokenizer("deepseek4");
+    GArray *prompts[2];
+    for (int thinks = 0; thinks < 2; thinks++) {
+        GArray *ids = prompts[thinks] = g_array_new(FALSE, FALSE, sizeof(guint32));
+        pd_chat_begin(PD_CHAT_DEEPSEEK4, tok, ids);
+        pd_chat_open(PD_CHAT_DEEPSEEK4, tok, PD_ROLE_USER, ids);
+        pd_chat_text(PD_CHAT_DEEPSEEK4, tok, "The text </think>.", 18, ids);
+        pd_chat_close(PD_CHAT_DEEPSEEK4, tok, PD_ROLE_USER, ids);
+        pd_chat_open_answer(PD_CHAT_DEEPSEEK4, tok, thinks, ids);
+    }
+    guint last = prompts[0]->len - 1;
+    g_assert_cmpuint(prompts[1]->len, ==, last + 1);
+    g_assert_cmpmem(prompts[0]->data, last * 4, prompts[1]->data, last * 4);
+    g_assert_cmpuint(g_array_index(prompts[0], guint32, last), ==,
+                     pd_tokenizer_special_id(tok, "</think>"));
+    g_assert_cmpuint(g_array_index(prompts[1], guint32, last), ==,
+                     pd_tokenizer_special_id(tok, "<think>"));
+    /* Between the user's marker and the assistant's there is text only. */
+    for (guint i = 2; i < last - 1; i++)
+        g_assert_cmpuint(g_array_index(prompts[0], guint32, i), <,
+                         pd_tokenizer_special_id(tok, "<｜begin▁of▁sentence｜>"));
+    g_assert_true(pd_tokenizer_is_end(tok, pd_tokenizer_special_id(tok, "<｜end▁of▁sentence｜>")));
+    g_array_unref(prompts[0]);
+    g_array_unref(prompts[1]);
 }
 
 static void
@@ -124,10 +174,15 @@ test_recognise(void)
     g_autoptr(PdTokenizer) qwen = open_tokenizer("chatml");
     g_autoptr(PdTokenizer) llama = open_tokenizer("llama3");
     g_autoptr(PdTokenizer) gemma = open_tokenizer("gemma");
+    g_autoptr(PdTokenizer) deepseek = open_tokenizer("deepseek4");
+    g_autofree char *v3_path = fixture_path("deepseek-v3");
+    g_autoptr(PdTokenizer) v3 = pd_tokenizer_new_from_json(v3_path, NULL);
     const char *chatml = "{{ '<|im_start|>' + role }}";
     g_assert_cmpint(pd_chat_recognise(chatml, qwen), ==, PD_CHAT_CHATML);
     g_assert_cmpint(pd_chat_recognise("<|start_header_id|>", llama), ==, PD_CHAT_LLAMA3);
     g_assert_cmpint(pd_chat_recognise("{{'<start_of_turn>'}}", gemma), ==, PD_CHAT_GEMMA);
+    g_assert_cmpint(pd_chat_recognise(NULL, deepseek), ==, PD_CHAT_DEEPSEEK4);
+    g_assert_cmpint(pd_chat_recognise("{{'<｜User｜>'}}", v3), ==, PD_CHAT_NONE);
     /* A base model has no template; a template without its tokens cannot be used. */
     g_assert_cmpint(pd_chat_recognise(NULL, qwen), ==, PD_CHAT_NONE);
     g_assert_cmpint(pd_chat_recognise(chatml, gemma), ==, PD_CHAT_NONE);
@@ -172,6 +227,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/chat/templates", test_templates);
+    g_test_add_func("/chat/thinking", test_thinking);
     g_test_add_func("/chat/recognise", test_recognise);
     g_test_add_func("/chat/begin", test_begin);
     g_test_add_func("/chat/base-model", test_base_model);

@@ -138,6 +138,24 @@ test_json_goldens(void)
     check_all_goldens("gemma", gemma, FALSE);
 }
 
+/* DeepSeek-V4 splits text as V3 does.  Its role markers are tokens that its file only adds, without
+ * calling them special; in text they are text all the same. */
+static void
+test_deepseek_v4(void)
+{
+    static const char markers[] = "a<｜User｜>b<｜Assistant｜><think>c</think>｜DSML｜";
+    g_autoptr(PdTokenizer) tok = open_json("deepseek-v4");
+    g_autoptr(PdTokenizer) v3 = open_json("deepseek-v3");
+    check_all_goldens("deepseek-v3", tok, TRUE);
+    assert_lossless(tok, markers, sizeof markers - 1);
+    g_autoptr(GArray) ids = encode(tok, markers, sizeof markers - 1, NULL);
+    g_autoptr(GArray) v3_ids = encode(v3, markers, sizeof markers - 1, NULL);
+    g_assert_cmpmem(ids->data, ids->len * 4, v3_ids->data, v3_ids->len * 4);
+    for (guint i = 0; i < ids->len; i++)
+        g_assert_cmpuint(g_array_index(ids, guint32, i), <,
+                         pd_tokenizer_special_id(tok, "<｜begin▁of▁sentence｜>"));
+}
+
 static void
 test_gguf_goldens(void)
 {
@@ -628,6 +646,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/tokenizer/json-goldens", test_json_goldens);
+    g_test_add_func("/tokenizer/deepseek-v4", test_deepseek_v4);
     g_test_add_func("/tokenizer/gguf-goldens", test_gguf_goldens);
     g_test_add_func("/tokenizer/any-bytes", test_any_bytes);
     g_test_add_func("/tokenizer/long-runs", test_long_runs);

@@ -5,7 +5,7 @@
 Small vocabularies, one per pre-tokenizer, are trained on the text below with Hugging Face
 `tokenizers`, whose encodings of nasty strings are then the truth that tests/engine/test_tokenizer.c
 compares with.  The pre-tokenizers are written as in the tokenizer.json of Qwen2, Llama 3, SmolLM2,
-DeepSeek-V3 and Gemma 3.  Encoding is done before special tokens are added, so text that looks like
+DeepSeek-V3 (and V4) and Gemma 3.  Encoding is done before special tokens are added, so text that looks like
 one is ordinary text.
 """
 
@@ -153,6 +153,22 @@ def train_gemma():
     return tok
 
 
+# DeepSeek-V4's markers; in its file only the first two are special, the others merely added.
+V4_MARKERS = ["<｜User｜>", "<｜Assistant｜>", "<think>", "</think>", "｜DSML｜"]
+
+
+def make_deepseek_v4():
+    """V4 splits text as V3 does; its vocabulary has the markers of its prompts as well."""
+    with open(os.path.join(HERE, "deepseek-v3.json")) as f:
+        tok = json.load(f)
+    first = max(token["id"] for token in tok["added_tokens"]) + 1
+    tok["added_tokens"] += [
+        {"id": first + i, "content": text, "single_word": False, "lstrip": False, "rstrip": False,
+         "normalized": False, "special": False} for i, text in enumerate(V4_MARKERS)]
+    with open(os.path.join(HERE, "deepseek-v4.json"), "w") as out:
+        json.dump(tok, out, ensure_ascii=False, separators=(",", ":"))
+
+
 def main():
     texts = nasty_texts()
     ids = {}
@@ -165,6 +181,7 @@ def main():
         for i, text in enumerate(texts):
             line = {"text": text, "hex": text.encode().hex(), "ids": {name: ids[name][i] for name in SPECIALS}}
             out.write(json.dumps(line, separators=(",", ":")) + "\n")
+    make_deepseek_v4()
 
 
 main()

@@ -191,6 +191,10 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
     pd_json_string(json, "status", answer->status == PD_ANSWERED ? "answered" : "not_found");
     pd_json_string(json, "question", question);
     pd_json_string(json, "answer", answer->text->str);
+    if (answer->checked)
+        pd_json_double(json, "support", answer->support);
+    if (answer->withheld)
+        pd_json_string(json, "withheld", answer->withheld);
     pd_json_string(json, "model", answer->reader);
     if (answer->blocks && answer->arm != PD_ARM_FTS)
         pd_json_string(json, "sweeper", pd_model_name(context->model));

@@ -85,8 +85,7 @@ new_session(Batch *batch, int n, int prompt_tokens, GError **error)
 {
     PdContext *view = batch->view;
     int window = pd_model_shape(view->model)->n_ctx_train;
-    /* " [12]" of a citation by id stands behind the answer for a moment */
-    int max_tokens = prompt_tokens + 1 + pd_ask_answer_limit(batch->options) + 8;
+    int max_tokens = prompt_tokens + 1 + pd_ask_answer_limit(batch->options) + PD_ASK_ROOM;
     PdSessionOptions options =
         pd_whole_session(view->model, &view->profile, view->mode, view->prefix->len, max_tokens);
 
@@ -106,8 +105,10 @@ new_session(Batch *batch, int n, int prompt_tokens, GError **error)
 static void
 finish_prompt(Ask *ask)
 {
-    g_autoptr(GArray) end = pd_layout_question(ask->batch->view->model, ask->question);
+    gboolean checks = pd_ask_checks(ask);
+    g_autoptr(GArray) end = pd_layout_question(ask->batch->view->model, ask->question, !checks);
 
+    ask->n_read_rows = (int)ask->prompt->len;
     g_array_append_vals(ask->prompt, end->data, end->len);
     ask->next_token = g_array_index(ask->prompt, gint32, ask->prompt->len - 1);
     g_array_set_size(ask->prompt, ask->prompt->len - 1);

@@ -48,6 +48,9 @@ typedef enum { PD_ANSWERED, PD_NOT_FOUND } PdAnswerStatus;
 typedef struct {
     PdAnswerStatus status;
     GString *text;     /* as streamed, without markers */
+    char *withheld;    /* an answer that what was read does not state; NULL: none */
+    gboolean checked;  /* whether what was read states it (support.h) */
+    double support;    /* then: log-odds */
     GArray *sentences; /* PdSentence */
     GArray *citations; /* PdCitation, each once */
     GArray *passages;  /* PdPassage: what was read */

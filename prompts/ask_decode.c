@@ -2,6 +2,8 @@
  * out as whole characters, and a sentence that is over gets its passage and its quote. */
 #include <string.h>
 #include "prompts/ask_internal.h"
+#include "prompts/layout.h"
+#include "prompts/support.h"
 
 static void
 clear_sentence(gpointer data)
@@ -23,6 +25,7 @@ pd_answer_free(PdAnswer *answer)
     g_clear_pointer(&answer->passages, g_array_unref);
     g_clear_pointer(&answer->blocks, g_array_unref);
     g_free(answer->reader);
+    g_free(answer->withheld);
     g_free(answer);
 }
 
@@ -151,7 +154,7 @@ close_sentence(Ask *ask, GError **error)
             return FALSE;
         }
         g_array_append_val(ask->answer->sentences, sentence);
-        if (events && events->sentence)
+        if (events && events->sentence && !pd_ask_checks(ask))
             events->sentence(
                 &g_array_index(ask->answer->sentences, PdSentence, ask->answer->sentences->len - 1),
                 events->user_data);
@@ -174,8 +177,74 @@ emit(Ask *ask, const char *piece, GError **error)
         return FALSE;
     g_string_append(ask->sentence, piece);
     g_string_append(ask->answer->text, piece);
-    if (events && events->text)
+    if (events && events->text && !pd_ask_checks(ask))
         events->text(piece, events->user_data);
+    return TRUE;
+}
+
+/* --- the check --- */
+
+gboolean
+pd_ask_checks(const Ask *ask)
+{
+    return ask->batch->context->mode == PD_READ_SWEPT &&
+           ask->batch->view->profile.support_measured && ask->read->len > 0;
+}
+
+/* What was held back goes out, each sentence with its end. */
+static void
+show_answer(Ask *ask)
+{
+    const PdAskEvents *events = ask->batch->events;
+    const PdAnswer *answer = ask->answer;
+    const char *shown = answer->text->str;
+
+    for (guint i = 0; events && i < answer->sentences->len; i++) {
+        const PdSentence *sentence = &g_array_index(answer->sentences, PdSentence, i);
+        const char *at = strstr(shown, sentence->text);
+        g_autofree char *piece = NULL;
+
+        g_assert(at); /* a sentence is cut from the text */
+        at += strlen(sentence->text);
+        piece = g_strndup(shown, (gsize)(at - shown));
+        shown = at;
+        if (events->text)
+            events->text(piece, events->user_data);
+        if (events->sentence)
+            events->sentence(sentence, events->user_data);
+    }
+}
+
+/* Put the refusal in the place of an answer that is not stated. */
+static void
+withhold(PdAnswer *answer)
+{
+    PdSentence sentence = {.text = g_strdup(PD_NOT_FOUND_SENTENCE), .citation = -1};
+
+    answer->withheld = g_strdup(answer->text->str);
+    g_string_assign(answer->text, PD_NOT_FOUND_SENTENCE);
+    g_array_set_size(answer->citations, 0);
+    g_array_set_size(answer->sentences, 0);
+    sentence.shares = g_new0(float, answer->passages->len);
+    g_array_append_val(answer->sentences, sentence);
+}
+
+static gboolean
+check_answer(Ask *ask, GError **error)
+{
+    PdAnswer *answer = ask->answer;
+
+    if (!pd_ask_checks(ask))
+        return TRUE;
+    if (answer->citations->len > 0) {
+        if (!pd_support(ask->batch->session, ask->sequence, ask->n_read_rows, ask->question,
+                        answer->text->str, &answer->support, ask->batch->cancellable, error))
+            return FALSE;
+        answer->checked = TRUE;
+        if (answer->support < ask->batch->view->profile.support_min)
+            withhold(answer);
+    }
+    show_answer(ask);
     return TRUE;
 }
 
@@ -233,7 +302,7 @@ finish(Ask *ask, GError **error)
     g_autoptr(GString) rest = g_string_new(NULL);
 
     pd_utf8_stream_finish(ask->utf8, rest);
-    if (!emit(ask, rest->str, error) || !close_sentence(ask, error))
+    if (!emit(ask, rest->str, error) || !close_sentence(ask, error) || !check_answer(ask, error))
         return FALSE;
     ask->answer->n_answer_tokens = ask->made->len;
     ask->answer->decode_seconds = pd_ask_seconds_since(ask->decoding_us);

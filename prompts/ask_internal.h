@@ -23,6 +23,7 @@ typedef struct {
     int sequence;
     GArray *read;      /* PdPassage of the view */
     GArray *prompt;    /* the prompt up to, not including, its last token */
+    int n_read_rows;   /* of the prompt: up to the last passage */
     gint32 next_token; /* to be run: the prompt's last, so that its attention is recorded, then the
                           answer's */
     PdAnswer *answer;
@@ -37,6 +38,12 @@ typedef struct {
 } Ask;
 
 void pd_ask_clear(Ask *ask);
+
+/* Is the answer checked before it is shown? */
+gboolean pd_ask_checks(const Ask *ask);
+/* Rows behind an answer: " [12]" of a citation by id, or the check in place of question and answer.
+ */
+#define PD_ASK_ROOM 48
 
 PdAnswer *pd_answer_new(void);
 int pd_ask_answer_limit(const PdAskOptions *options);

@@ -1,5 +1,5 @@
 /* See layout.h.  The words were chosen by measuring on samples/questions-extra.jsonl; changing one
- * changes PD_LAYOUT_VERSION. */
+ * of the prefix or a header changes PD_LAYOUT_VERSION. */
 #include "prompts/layout.h"
 
 #include "engine/chat.h"
@@ -10,8 +10,13 @@ static const char system_text[] =
 
 static const char task_text[] =
     "Answer the question from the documents above, in one or two short sentences, with the exact "
-    "names, numbers and dates they give. If the documents do not contain the answer, reply "
-    "only: " PD_NOT_FOUND_SENTENCE;
+    "names, numbers and dates they give.";
+
+static const char refusal_text[] =
+    " If the documents do not contain the answer, reply only: " PD_NOT_FOUND_SENTENCE;
+
+static const char check_text[] =
+    "Is this answer stated in the documents above? Reply with yes or no only.";
 
 static GArray *
 new_ids(void)
@@ -35,18 +40,36 @@ pd_layout_prefix(PdModel *model)
     return ids;
 }
 
-GArray *
-pd_layout_question(PdModel *model, const char *question)
+/* A text that ends the user turn, and the opening of the answer. */
+static GArray *
+end_turn(PdModel *model, const char *text)
 {
     PdTokenizer *tok = pd_model_tokenizer(model);
     PdChatFamily chat = pd_model_chat(model);
-    g_autofree char *text = g_strdup_printf("\n\n%s\n\nQuestion: %s", task_text, question);
     GArray *ids = new_ids();
 
     pd_layout_text(model, text, ids);
     pd_chat_close(chat, tok, PD_ROLE_USER, ids);
     pd_chat_open_answer(chat, tok, FALSE, ids);
     return ids;
+}
+
+GArray *
+pd_layout_question(PdModel *model, const char *question, gboolean may_refuse)
+{
+    g_autofree char *text = g_strdup_printf("\n\n%s%s\n\nQuestion: %s", task_text,
+                                            may_refuse ? refusal_text : "", question);
+
+    return end_turn(model, text);
+}
+
+GArray *
+pd_layout_check(PdModel *model, const char *question, const char *answer)
+{
+    g_autofree char *text =
+        g_strdup_printf("\n\nQuestion: %s\n\nAnswer: %s\n\n%s", question, answer, check_text);
+
+    return end_turn(model, text);
 }
 
 static void

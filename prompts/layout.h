@@ -12,14 +12,17 @@
 #include "engine/model.h"
 #include "ingest/corpus.h"
 
-/* Changes whenever a word of the prompts changes: part of every KV key. */
+/* Changes whenever a word of the prefix or of a header changes: part of every KV key. */
 #define PD_LAYOUT_VERSION "pandect layout 1"
 
 #define PD_HEADER_TOKENS_MAX 64
 
 /* All return gint32 arrays; free with g_array_unref. */
 GArray *pd_layout_prefix(PdModel *model);
-GArray *pd_layout_question(PdModel *model, const char *question);
+/* may_refuse: with the sentence to reply when the documents do not hold the answer. */
+GArray *pd_layout_question(PdModel *model, const char *question, gboolean may_refuse);
+/* In place of it: question and answer, and whether that is stated, yes or no. */
+GArray *pd_layout_check(PdModel *model, const char *question, const char *answer);
 
 /* A line for people and model: what this part is, without its place in it.  Free with g_free. */
 char *pd_layout_header_text(const PdDocumentRow *document, const PdPartRow *part);

@@ -57,6 +57,34 @@ static const GateRow gate_rows[] = {
     {"llama", 30, 576, 4, 4, 0.0060, 0.979},
 };
 
+/* From which log-odds on an answer counts as stated: the one with most right answers shown
+ * and most others refused, on samples/questions-extra.jsonl and questions-absent.jsonl, as
+ * tests/bench/support_threshold.py finds it. */
+typedef struct {
+    const char *arch;
+    int n_layers;
+    int n_embd;
+    double support_min;
+} SupportRow;
+
+static const SupportRow support_rows[] = {
+    /* Qwen2.5-Coder 1.5B */
+    {"qwen2", 28, 1536, 1.7},
+};
+
+static void
+use_support(PdProfile *profile, const PdModelShape *shape)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(support_rows); i++) {
+        const SupportRow *row = &support_rows[i];
+        if (strcmp(row->arch, shape->arch) != 0 || row->n_layers != shape->n_layers ||
+            row->n_embd != shape->n_embd)
+            continue;
+        profile->support_measured = TRUE;
+        profile->support_min = row->support_min;
+    }
+}
+
 static void
 use_gate(PdProfile *profile, const PdModelShape *shape)
 {
@@ -109,6 +137,7 @@ pd_profile_for(const PdModelShape *shape)
     for (int i = 0; i < profile.n_retrieval && !profile.calibrated; i++)
         profile.citation[profile.n_citation++] = profile.retrieval[i];
     use_gate(&profile, shape);
+    use_support(&profile, shape);
     profile.read_whole_tokens = MAX(shape->n_ctx_train / 2, 2048);
     return profile;
 }

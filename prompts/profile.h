@@ -24,10 +24,12 @@ typedef struct {
     int n_citation;
     int kv_key_bits; /* of the full tier's records: the widths that passed the KL gate */
     int kv_value_bits;
-    gboolean kv_measured;  /* else the widths are the careful default, 8 and 8 */
-    double kv_mean_kl;     /* nats, measured with them */
-    double kv_top1;        /* how often the most likely token is the same, 0 to 1 */
-    int read_whole_tokens; /* a corpus up to this size is read whole (mode D) */
+    gboolean kv_measured;      /* else the widths are the careful default, 8 and 8 */
+    double kv_mean_kl;         /* nats, measured with them */
+    double kv_top1;            /* how often the most likely token is the same, 0 to 1 */
+    gboolean support_measured; /* answers are checked and shown from support_min on (support.h) */
+    double support_min;        /* nats */
+    int read_whole_tokens;     /* a corpus up to this size is read whole (mode D) */
 } PdProfile;
 
 /* The row of this model, or a default made from its shape: heads of the middle layers. */

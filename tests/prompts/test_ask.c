@@ -8,6 +8,7 @@
 #include "prompts/ask.h"
 #include "prompts/layout.h"
 #include "prompts/reader.h"
+#include "prompts/support.h"
 
 #define N_QUESTIONS 11 /* more than are decoded together */
 
@@ -152,6 +153,89 @@ test_batch_index(Fixture *f, gconstpointer unused)
     pd_context_set_tier(f->world.context, PD_KV_INDEX, NULL, &error);
     g_assert_no_error(error);
     compare_batch(f, &options);
+}
+
+static void
+append_text(const char *piece, gpointer user_data)
+{
+    g_string_append(user_data, piece);
+}
+
+/* An answer that is stated enough is the one made, shown after the check; one that is not gives way
+ * to the refusal and keeps no citation. */
+static void
+test_check(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) shown = g_string_new(NULL), refused = g_string_new(NULL);
+    PdAskEvents events = {.text = append_text, .user_data = shown};
+    PdAskOptions options = short_answers();
+    PdProfile *profile = &f->world.context->profile;
+    g_autoptr(PdAnswer) answer = NULL, withheld = NULL;
+
+    profile->support_measured = TRUE;
+    profile->support_min = -1e9;
+    answer = pd_ask(f->world.context, f->questions[0], &options, &events, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_true(answer->checked);
+    g_assert_cmpint(answer->status, ==, PD_ANSWERED);
+    g_assert_null(answer->withheld);
+    g_assert_cmpuint(answer->citations->len, >, 0);
+    g_assert_true(g_str_has_prefix(answer->text->str, shown->str));
+    g_assert_cmpuint(shown->len, >, 0);
+    profile->support_min = 1e9;
+    events.user_data = refused;
+    withheld = pd_ask(f->world.context, f->questions[0], &options, &events, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(withheld->status, ==, PD_NOT_FOUND);
+    g_assert_cmpstr(withheld->withheld, ==, answer->text->str);
+    g_assert_cmpfloat(withheld->support, ==, answer->support);
+    g_assert_cmpstr(withheld->text->str, ==, PD_NOT_FOUND_SENTENCE);
+    g_assert_cmpstr(refused->str, ==, PD_NOT_FOUND_SENTENCE);
+    g_assert_cmpuint(withheld->citations->len, ==, 0);
+    compare_batch(f, &options);
+    profile->support_min = -1e9;
+    compare_batch(f, &options);
+}
+
+/* The log-odds are those of a plain run over everything, and the rows before stay. */
+static void
+test_support(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    PdSessionOptions options = {.n_sequences = 2, .max_tokens = 400, .kv_type = PD_F32};
+    g_autoptr(PdSession) session = pd_session_new(f->model, &options, &error);
+    g_autoptr(GArray) prompt = g_array_copy(f->world.context->prefix);
+    g_autoptr(GArray) check = pd_layout_check(f->model, "Where?", "At the pier.");
+    g_autoptr(GArray) yes = g_array_new(FALSE, FALSE, sizeof(gint32));
+    g_autoptr(GArray) no = g_array_new(FALSE, FALSE, sizeof(gint32));
+    g_autoptr(GArray) all = NULL;
+    g_autofree float *logits = g_new(float, pd_model_shape(f->model)->n_vocab);
+    double log_odds = 0;
+    int n_rows;
+    PdRun run = {0};
+
+    g_assert_no_error(error);
+    pd_layout_text(f->model, "The gauge stood at the pier.", prompt);
+    n_rows = (int)prompt->len;
+    all = g_array_copy(prompt);
+    g_array_append_vals(all, check->data, check->len);
+    pd_layout_text(f->model, " and more", prompt); /* an answer, to be forgotten */
+    run = (PdRun){.tokens = (const gint32 *)prompt->data, .n_tokens = (int)prompt->len};
+    g_assert_true(pd_session_run(session, &run, 1, NULL, NULL, NULL, &error));
+    g_assert_true(
+        pd_support(session, 0, n_rows, "Where?", "At the pier.", &log_odds, NULL, &error));
+    g_assert_cmpint(pd_session_n_tokens(session, 0), ==, n_rows);
+    run = (PdRun){.sequence = 1,
+                  .tokens = (const gint32 *)all->data,
+                  .n_tokens = (int)all->len,
+                  .logits = logits};
+    g_assert_true(pd_session_run(session, &run, 1, NULL, NULL, NULL, &error));
+    pd_layout_text(f->model, "Yes", yes);
+    pd_layout_text(f->model, "No", no);
+    g_assert_cmpfloat_with_epsilon(
+        log_odds, logits[g_array_index(yes, gint32, 0)] - logits[g_array_index(no, gint32, 0)],
+        1e-4);
 }
 
 static void
@@ -309,6 +393,8 @@ main(int argc, char **argv)
     ADD("/ask/batch", NULL, test_batch);
     ADD("/ask/batch-whole", "whole", test_batch_whole);
     ADD("/ask/batch-index", NULL, test_batch_index);
+    ADD("/ask/check", NULL, test_check);
+    ADD("/ask/support", NULL, test_support);
     ADD("/ask/none", NULL, test_none);
     ADD("/ask/words-alone", NULL, test_words_alone);
     ADD("/ask/view", NULL, test_view);

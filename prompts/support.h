@@ -1,0 +1,22 @@
+/*
+ * Does what was read state the answer?  A small model that is told it may refuse refuses questions
+ * whose answer stands before it and invents answers to others; asked afterwards whether its answer
+ * is stated, it tells them apart far better.  (The idea is P(True) of Kadavath et al. 2022,
+ * "Language Models (Mostly) Know What They Know".)  How sure it must be is a figure of the model's
+ * profile; a model without one may refuse in its own words instead.
+ */
+#ifndef PD_SUPPORT_H
+#define PD_SUPPORT_H
+
+#include "engine/error.h"
+#include "engine/session.h"
+
+/*
+ * The log-odds of yes over no, in nats.  The sequence must begin with the prompt up to its last
+ * passage, n_rows rows; afterwards it holds just these.
+ */
+gboolean pd_support(PdSession *session, int sequence, int n_rows, const char *question,
+                    const char *answer, double *log_odds, GCancellable *cancellable,
+                    GError **error);
+
+#endif

@@ -1,0 +1,369 @@
+/*
+ * Storing one document of an adding run: new, known, changed, or met before.
+ *
+ * A document is compared by the hash of its parts with the live one of the same key: equal means
+ * unchanged.  Each is stored under a savepoint, so that one that fails leaves nothing behind.
+ */
+#include <string.h>
+#include "ingest/add_run.h"
+
+/* Valid UTF-8, NULs allowed. */
+static gboolean
+is_text(const GString *text)
+{
+    const char *at = text->str, *end = text->str + text->len;
+    while (at < end) {
+        const char *stop;
+        if (g_utf8_validate(at, end - at, &stop))
+            return TRUE;
+        if (*stop != 0 || stop == end)
+            return FALSE;
+        at = stop + 1;
+    }
+    return TRUE;
+}
+
+static void
+hash_string(GChecksum *sum, const char *s)
+{
+    /* With its NUL, so that two neighbours cannot trade letters; NULL differs from "". */
+    g_checksum_update(sum, (const guchar *)(s ? "s" : "n"), 1);
+    if (s)
+        g_checksum_update(sum, (const guchar *)s, (gssize)strlen(s) + 1);
+}
+
+/* Everything that a citation may show of a document's parts. */
+static void
+hash_parts(const PdDocument *document, const guint8 (*texts)[PD_SHA256_BYTES],
+           guint8 digest[PD_SHA256_BYTES])
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    hash_string(sum, pd_document_kind_name(document->kind));
+    for (guint i = 0; i < document->parts->len; i++) {
+        const PdPart *part = g_ptr_array_index(document->parts, i);
+        hash_string(sum, part->path);
+        hash_string(sum, part->label);
+        g_checksum_update(sum, texts[i], PD_SHA256_BYTES);
+        if (part->boxes)
+            g_checksum_update(sum, (const guchar *)part->boxes->data,
+                              (gssize)part->boxes->len * (gssize)sizeof(PdBox));
+    }
+    gsize n = PD_SHA256_BYTES;
+    g_checksum_get_digest(sum, digest, &n);
+}
+
+static gboolean
+insert_part(PdAddRun *run, gint64 document_id, guint ord, const PdPart *part,
+            const guint8 sha256[PD_SHA256_BYTES], GError **error)
+{
+    PdCorpus *corpus = run->corpus;
+    gboolean is_new;
+    guint64 n_tokens = 0;
+    gint64 text_id = pd_text_put(corpus, part->text->str, part->text->len, sha256, &is_new, error);
+    if (!text_id)
+        return FALSE;
+    if (is_new)
+        run->report.n_new_text_bytes += part->text->len;
+    if (run->tokenizer &&
+        !pd_segments_ensure(corpus, run->tokenizer, run->tokenizer_row, text_id, part->text->str,
+                            part->text->len, &n_tokens, run->cancellable, error))
+        return FALSE;
+    run->report.n_tokens += n_tokens;
+    g_autoptr(GBytes) boxes = NULL;
+    if (part->boxes && !(boxes = pd_boxes_pack(part->boxes, error)))
+        return FALSE;
+    return pd_db_run(corpus, error,
+                     "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                     "iittiib", document_id, (gint64)ord, part->path, part->label, text_id,
+                     (gint64)(part->boxes ? part->boxes->len : 0),
+                     boxes ? g_bytes_get_data(boxes, NULL) : NULL,
+                     boxes ? g_bytes_get_size(boxes) : (gsize)0);
+}
+
+static gint64
+insert_document(PdAddRun *run, const PdDocument *d, const char *key, const char *parent_key,
+                const guint8 parts_sha256[PD_SHA256_BYTES], GError **error)
+{
+    if (!pd_db_run(run->corpus, error,
+                   "INSERT INTO document(source_id, key, kind, state, parent_key, title, author,"
+                   " recipients, date_utc, native_id, revision, in_reply_to, raw_sha256,"
+                   " raw_offset, raw_bytes, parts_sha256, first_run, last_run)"
+                   " VALUES (?, ?, ?, 'live', ?, ?, ?, ?, nullif(?, -9223372036854775807 - 1), ?,"
+                   " ?, ?, ?, ?, ?, ?, ?, ?)",
+                   "itttttti" /* to date_utc */ "tttbiibii", run->source_id, key,
+                   pd_document_kind_name(d->kind), parent_key, d->title ? d->title : key, d->author,
+                   d->recipients, d->date_utc, d->native_id, d->revision, d->in_reply_to,
+                   d->raw_sha256, (gsize)PD_SHA256_BYTES, d->raw_offset, d->raw_bytes, parts_sha256,
+                   (gsize)PD_SHA256_BYTES, run->run_id, run->run_id))
+        return 0;
+    return sqlite3_last_insert_rowid(run->corpus->db);
+}
+
+/* The live document of this key as this run's reader gave it again. */
+static gboolean
+touch_document(PdAddRun *run, gint64 id, const PdDocument *d, const char *parent_key,
+               GError **error)
+{
+    return pd_db_run(run->corpus, error,
+                     "UPDATE document SET parent_key = ?, title = ?, author = ?, recipients = ?,"
+                     " date_utc = nullif(?, -9223372036854775807 - 1), native_id = ?, revision = ?,"
+                     " in_reply_to = ?, raw_sha256 = ?, raw_offset = ?, raw_bytes = ?, last_run = ?"
+                     " WHERE id = ?",
+                     "ttttitttbiiii", parent_key, d->title ? d->title : d->key, d->author,
+                     d->recipients, d->date_utc, d->native_id, d->revision, d->in_reply_to,
+                     d->raw_sha256, (gsize)PD_SHA256_BYTES, d->raw_offset, d->raw_bytes,
+                     run->run_id, id);
+}
+
+typedef struct {
+    gint64 id; /* 0: none */
+    gint64 last_run;
+    guint8 parts_sha256[PD_SHA256_BYTES];
+    char *native_id;
+} LiveDocument;
+
+static gboolean
+find_live(PdAddRun *run, const char *key, LiveDocument *live, GError **error)
+{
+    memset(live, 0, sizeof *live);
+    g_autoptr(PdStmt) stmt =
+        pd_db_query(run->corpus, error,
+                    "SELECT id, last_run, parts_sha256, native_id FROM document"
+                    " WHERE source_id = ? AND key = ? AND state = 'live'",
+                    "it", run->source_id, key);
+    if (!stmt)
+        return FALSE;
+    int rc = pd_db_step(run->corpus, stmt, error);
+    if (rc == SQLITE_ROW) {
+        live->id = sqlite3_column_int64(stmt, 0);
+        live->last_run = sqlite3_column_int64(stmt, 1);
+        if (sqlite3_column_bytes(stmt, 2) == PD_SHA256_BYTES)
+            memcpy(live->parts_sha256, sqlite3_column_blob(stmt, 2), PD_SHA256_BYTES);
+        live->native_id = pd_db_text(stmt, 3);
+    }
+    return rc != -1;
+}
+
+static gboolean
+supersede(PdAddRun *run, gint64 id, GError **error)
+{
+    return pd_db_run(run->corpus, error, "UPDATE document SET state = 'superseded' WHERE id = ?",
+                     "i", id);
+}
+
+static gboolean
+copied_tokens(PdAddRun *run, gint64 document_id, GError **error)
+{
+    gint64 n;
+    if (!pd_db_int(run->corpus, 0, &n, error,
+                   "SELECT coalesce(sum(s.n_tokens), 0) FROM part p JOIN segment s"
+                   " ON s.text_id = p.text_id AND s.tokenizer_id = ? WHERE p.document_id = ?",
+                   "ii", run->tokenizer_row, document_id))
+        return FALSE;
+    run->report.n_tokens += (guint64)n;
+    return TRUE;
+}
+
+/*
+ * A revision that was there before and comes back: its row, and so its number in old answers, is
+ * used again.  *revived FALSE: there is none.
+ */
+static gboolean
+revive(PdAddRun *run, const PdDocument *d, const char *key, const char *parent_key,
+       const guint8 parts_sha256[PD_SHA256_BYTES], gboolean *revived, GError **error)
+{
+    gint64 id;
+    if (!pd_db_int(run->corpus, 0, &id, error,
+                   "SELECT id FROM document WHERE source_id = ? AND key = ? AND state <> 'live'"
+                   " AND parts_sha256 = ? ORDER BY id DESC LIMIT 1",
+                   "itb", run->source_id, key, parts_sha256, (gsize)PD_SHA256_BYTES))
+        return FALSE;
+    *revived = id != 0;
+    if (!id)
+        return TRUE;
+    return pd_db_run(run->corpus, error, "UPDATE document SET state = 'live' WHERE id = ?", "i",
+                     id) &&
+           touch_document(run, id, d, parent_key, error) && copied_tokens(run, id, error);
+}
+
+/*
+ * The reader knows the blob and sent no parts: the document of this path has it, or (a file that
+ * moved, a change that was taken back) another one whose parts are shared.
+ */
+static gboolean
+store_known(PdAddRun *run, const PdDocument *d, const char *key, GError **error)
+{
+    LiveDocument live;
+    gint64 donor;
+    guint8 parts_sha256[PD_SHA256_BYTES];
+    if (!find_live(run, key, &live, error))
+        return FALSE;
+    g_autofree char *native_id = live.native_id;
+    if (live.id && g_strcmp0(native_id, d->native_id) == 0) {
+        run->report.n_unchanged++;
+        return touch_document(run, live.id, d, d->parent_key, error);
+    }
+    {
+        g_autoptr(PdStmt) stmt =
+            pd_db_query(run->corpus, error,
+                        "SELECT id, parts_sha256 FROM document WHERE native_id = ? AND kind = ?"
+                        " ORDER BY id DESC LIMIT 1",
+                        "tt", d->native_id, pd_document_kind_name(d->kind));
+        int rc = stmt ? pd_db_step(run->corpus, stmt, error) : -1;
+        if (rc == SQLITE_DONE)
+            g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER,
+                        "%s: the reader sent no text for %s (blob %s), which the corpus does not "
+                        "hold",
+                        run->alias, key, d->native_id ? d->native_id : "unknown");
+        if (rc != SQLITE_ROW)
+            return FALSE;
+        donor = sqlite3_column_int64(stmt, 0);
+        memset(parts_sha256, 0, sizeof parts_sha256);
+        if (sqlite3_column_bytes(stmt, 1) == PD_SHA256_BYTES)
+            memcpy(parts_sha256, sqlite3_column_blob(stmt, 1), PD_SHA256_BYTES);
+    }
+    if (live.id && !supersede(run, live.id, error))
+        return FALSE;
+    *(live.id ? &run->report.n_changed : &run->report.n_new) += 1;
+    gboolean revived;
+    if (!revive(run, d, key, d->parent_key, parts_sha256, &revived, error))
+        return FALSE;
+    if (revived)
+        return TRUE;
+    gint64 id = insert_document(run, d, key, d->parent_key, parts_sha256, error);
+    return id &&
+           pd_db_run(run->corpus, error,
+                     "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes)"
+                     " SELECT ?, ord, path, label, text_id, n_boxes, boxes FROM part"
+                     " WHERE document_id = ? ORDER BY ord",
+                     "ii", id, donor) &&
+           copied_tokens(run, id, error);
+}
+
+static gboolean
+store_parts(PdAddRun *run, const PdDocument *d, const char *key, const char *parent_key,
+            const LiveDocument *live, const guint8 parts_sha256[PD_SHA256_BYTES],
+            const guint8 (*texts)[PD_SHA256_BYTES], GError **error)
+{
+    if (live->id && !supersede(run, live->id, error))
+        return FALSE;
+    *(live->id ? &run->report.n_changed : &run->report.n_new) += 1;
+    gboolean revived;
+    if (!revive(run, d, key, parent_key, parts_sha256, &revived, error))
+        return FALSE;
+    if (revived)
+        return TRUE;
+    gint64 id = insert_document(run, d, key, parent_key, parts_sha256, error);
+    if (!id)
+        return FALSE;
+    for (guint i = 0; i < d->parts->len; i++)
+        if (!insert_part(run, id, i, g_ptr_array_index(d->parts, i), texts[i], error))
+            return FALSE;
+    return TRUE;
+}
+
+/*
+ * The key to store a document under.  Two mails of one mailbox may carry the same Message-ID: an
+ * equal one is a duplicate (*key NULL), a different one gets "#2".  Counted in the reader's order,
+ * which is the source's, so that the next run finds the same names.
+ */
+static gboolean
+choose_key(PdAddRun *run, const PdDocument *d, const guint8 parts_sha256[PD_SHA256_BYTES],
+           char **key, GError **error)
+{
+    guint n_seen = GPOINTER_TO_UINT(g_hash_table_lookup(run->seen, d->key));
+    *key = NULL;
+    for (guint i = 1; i <= n_seen; i++) {
+        g_autofree char *earlier = i == 1 ? g_strdup(d->key) : g_strdup_printf("%s#%u", d->key, i);
+        LiveDocument live;
+        if (!find_live(run, earlier, &live, error))
+            return FALSE;
+        g_free(live.native_id);
+        if (live.id && memcmp(live.parts_sha256, parts_sha256, PD_SHA256_BYTES) == 0) {
+            g_hash_table_insert(run->renamed, g_strdup(d->key), g_steal_pointer(&earlier));
+            return TRUE;
+        }
+    }
+    *key = n_seen == 0 ? g_strdup(d->key) : g_strdup_printf("%s#%u", d->key, n_seen + 1);
+    g_hash_table_insert(run->seen, g_strdup(d->key), GUINT_TO_POINTER(n_seen + 1));
+    g_hash_table_insert(run->renamed, g_strdup(d->key), g_strdup(*key));
+    return TRUE;
+}
+
+static gboolean
+store_document(PdAddRun *run, const PdDocument *d, GError **error)
+{
+    if (d->unchanged) {
+        g_hash_table_insert(run->seen, g_strdup(d->key), GUINT_TO_POINTER(1));
+        return store_known(run, d, d->key, error);
+    }
+    g_autofree guint8(*texts)[PD_SHA256_BYTES] = g_malloc_n(d->parts->len + 1, PD_SHA256_BYTES);
+    guint8 parts_sha256[PD_SHA256_BYTES];
+    for (guint i = 0; i < d->parts->len; i++) {
+        const PdPart *part = g_ptr_array_index(d->parts, i);
+        if (part->text->len > G_MAXINT32 || !is_text(part->text)) {
+            g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT,
+                        "%s: the reader gave a part that is not UTF-8 or too large: %s %s",
+                        run->alias, d->key, part->path);
+            return FALSE;
+        }
+        pd_sha256(part->text->str, part->text->len, texts[i]);
+    }
+    hash_parts(d, (const guint8(*)[PD_SHA256_BYTES])texts, parts_sha256);
+    g_autofree char *key = NULL;
+    if (!choose_key(run, d, parts_sha256, &key, error))
+        return FALSE;
+    if (!key) {
+        run->n_duplicate++;
+        PdLedgerLine line = {"note", d->key, "the same document was met before", d->raw_bytes};
+        return pd_add_ledger_line(run, &line, error);
+    }
+    const char *parent_key = d->parent_key;
+    if (parent_key && g_hash_table_contains(run->renamed, parent_key))
+        parent_key = g_hash_table_lookup(run->renamed, parent_key);
+    LiveDocument live;
+    if (!find_live(run, key, &live, error))
+        return FALSE;
+    g_free(live.native_id);
+    if (live.id && memcmp(live.parts_sha256, parts_sha256, PD_SHA256_BYTES) == 0) {
+        run->report.n_unchanged++;
+        return touch_document(run, live.id, d, parent_key, error);
+    }
+    return store_parts(run, d, key, parent_key, &live, parts_sha256,
+                       (const guint8(*)[PD_SHA256_BYTES])texts, error);
+}
+
+/* A document that the corpus cannot take costs that document; anything else ends the run. */
+static gboolean
+costs_one_document(const GError *error)
+{
+    return g_error_matches(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT) ||
+           g_error_matches(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT) ||
+           g_error_matches(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER);
+}
+
+gboolean
+pd_add_document(PdAddRun *run, const PdDocument *d, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    PdAddReport before = run->report;
+    guint64 n_duplicate = run->n_duplicate;
+    if (!pd_db_exec(run->corpus, "SAVEPOINT document", error))
+        return FALSE;
+    if (store_document(run, d, &local)) {
+        run->n_emitted++;
+        return pd_db_exec(run->corpus, "RELEASE document", error);
+    }
+    run->report = before;
+    run->n_duplicate = n_duplicate;
+    /* A full disk may have undone the whole transaction already. */
+    gboolean undone = !sqlite3_get_autocommit(run->corpus->db) &&
+                      pd_db_exec(run->corpus, "ROLLBACK TO document; RELEASE document", NULL);
+    if (!undone || !costs_one_document(local)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    PdLedgerLine line = {"failed", d->key, local->message, d->raw_bytes};
+    return pd_add_ledger_line(run, &line, error);
+}

@@ -1,0 +1,57 @@
+/*
+ * What the files of `add` share: a run over one source, its transactions and its ledger
+ * (add_run.c), and the storing of one document (add_document.c).  Nothing outside ingest/add*.c
+ * includes this.
+ */
+#ifndef PD_ADD_RUN_H
+#define PD_ADD_RUN_H
+
+#include "ingest/corpus_internal.h"
+
+/* A transaction of so much text is large enough. */
+#define PD_ADD_BATCH_BYTES (4u * 1024 * 1024)
+
+typedef struct {
+    PdCorpus *corpus;
+    PdTokenizer *tokenizer;
+    const PdAddOptions *options;
+    PdAddReport report;
+    GCancellable *cancellable;
+    gint64 source_id;
+    gint64 run_id;
+    gint64 tokenizer_row;
+    char *alias;
+    guint64 n_emitted;
+    guint64 n_duplicate;
+    /* the open transaction */
+    gboolean in_batch;
+    guint batch_documents;
+    gsize batch_bytes;
+    gint64 batch_start_us;
+    /* what this run has met */
+    GHashTable *seen;    /* key as the reader gave it -> how many times (GUINT) */
+    GHashTable *renamed; /* such a key -> the key under which its last document is stored */
+    GHashTable *failed;  /* set of keys of "failed" ledger lines */
+    GHashTable *reasons; /* reason -> how many lines (GUINT) */
+} PdAddRun;
+PdAddRun *pd_add_run_new(PdCorpus *corpus, PdTokenizer *tokenizer, const PdAddOptions *options,
+                         GCancellable *cancellable);
+void pd_add_run_free(PdAddRun *run);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdAddRun, pd_add_run_free)
+
+gint64 pd_add_now_utc(void); /* seconds */
+
+/* Open a transaction, unless one is open. */
+gboolean pd_add_begin(PdAddRun *run, GError **error);
+/* End it, with the run's counts as they are.  `message`: why it failed, or NULL. */
+gboolean pd_add_commit(PdAddRun *run, const char *status, const char *message, GError **error);
+/* One more document or line of n bytes is in the transaction: end it if it is large enough. */
+gboolean pd_add_grow(PdAddRun *run, gsize n_bytes, GError **error);
+
+/* Store and count a line, in the open transaction. */
+gboolean pd_add_ledger_line(PdAddRun *run, const PdLedgerLine *line, GError **error);
+
+/* Store a document in the open transaction, or leave nothing of it and a "failed" line. */
+gboolean pd_add_document(PdAddRun *run, const PdDocument *document, GError **error);
+
+#endif

@@ -46,11 +46,13 @@ quantize_task(void *arg, int thread, int n_threads)
     Run *run = arg;
     const PdProduct *p = &run->products[0];
     size_t n_cols = (size_t)p->n_cols, n_blocks = n_cols / PD_ACT_BLOCK;
+    size_t tile = (size_t)pd_act_tile(run->isa, p->n_tokens);
     int first, last;
 
     pd_share(p->n_tokens, 1, thread, n_threads, &first, &last);
     for (size_t t = (size_t)first; t < (size_t)last; t++)
-        run->isa->quantize(run->acts + t * n_blocks, p->x + t * n_cols, p->n_cols);
+        run->isa->quantize(run->acts + t / tile * n_blocks * tile + t % tile, tile,
+                           p->x + t * n_cols, p->n_cols);
 }
 
 static void
@@ -125,15 +127,16 @@ pd_cpu_matmul(PdDevice *dev, PdMem x, int n_tokens, const PdMatmulJob *jobs, int
     }
 
     int n_cols = products[0].n_cols, n_threads = pd_pool_n_threads(cpu->pool);
-    size_t n_act_blocks = any_block_type ? (size_t)n_tokens * (size_t)n_cols / PD_ACT_BLOCK : 0;
-    size_t act_bytes = round_up(n_act_blocks * sizeof(PdActBlock), 64);
     const PdMatmulIsa *isa =
         n_tokens == 1 && cpu->matmul->single != NULL ? cpu->matmul->single : cpu->matmul;
+    size_t n_places = round_up((size_t)n_tokens, (size_t)pd_act_tile(isa, n_tokens));
+    size_t n_act_blocks = any_block_type ? n_places * (size_t)n_cols / PD_ACT_BLOCK : 0;
+    size_t act_bytes = round_up(n_act_blocks * sizeof(PdActBlock), 64);
     Run run = {
         .isa = isa,
         .products = products,
         .n_products = n_jobs,
-        .workspace_bytes = round_up(isa->workspace_bytes(n_cols), 64),
+        .workspace_bytes = round_up(isa->workspace_bytes(n_cols, n_tokens), 64),
     };
     uint8_t *scratch = pd_cpu_scratch(cpu, act_bytes + (size_t)n_threads * run.workspace_bytes);
     if (scratch == NULL)

@@ -35,7 +35,7 @@ typedef struct {
     const uint8_t *weight;  /* (n_rows, n_cols) in `type` */
     const float *bias;      /* (n_rows), or NULL */
     const float *x;         /* (n_tokens, n_cols) */
-    const PdActBlock *acts; /* (n_tokens, n_cols / 32); of block types only */
+    const PdActBlock *acts; /* of block types only: pd_act_tile() */
     float *out;             /* (n_tokens, n_rows) */
     PdDtype type;
     int n_rows;
@@ -50,11 +50,14 @@ struct PdMatmulIsa {
     /* The set that multiplies single tokens instead, to the same bits, or NULL. */
     const PdMatmulIsa *single;
 
-    /* n_cols activations (a multiple of 32) of one token */
-    void (*quantize)(PdActBlock *dst, const float *x, int n_cols);
+    /* The blocks of so many tokens stand together (pd_act_tile); 1: each token's on their own. */
+    int tile_tokens;
 
-    /* Scratch of one thread for a product of n_cols. */
-    size_t (*workspace_bytes)(int n_cols);
+    /* n_cols activations (a multiple of 32) of one token; its blocks lie `stride` apart. */
+    void (*quantize)(PdActBlock *dst, size_t stride, const float *x, int n_cols);
+
+    /* Scratch of one thread for a product of n_cols and n_tokens; 64-byte aligned. */
+    size_t (*workspace_bytes)(int n_cols, int n_tokens);
 
     /* out[t][r] for first_row <= r < first_row + n_rows, n_rows <= panel_rows, and every token. */
     void (*multiply_rows)(const PdProduct *p, int first_row, int n_rows, void *workspace);
@@ -65,6 +68,17 @@ struct PdMatmulIsa {
 };
 
 extern const PdMatmulIsa pd_matmul_reference;
+
+/*
+ * Rounded activations lie as a kernel walks over them: (tile, block, token of the tile), so that
+ * all tokens of a tile are reached from one pointer.  A tile has tile_tokens tokens, or all where
+ * there are fewer; the last one may have unused places.
+ */
+static inline int
+pd_act_tile(const PdMatmulIsa *isa, int n_tokens)
+{
+    return n_tokens < isa->tile_tokens ? n_tokens : isa->tile_tokens;
+}
 
 static inline bool
 pd_is_float_type(PdDtype type)

@@ -33,6 +33,13 @@ set_starts(PdActBlock *dst, __m128i low, __m128i high)
     dst->start_32_sub[1] = _mm_cvtsi128_si32(_mm_mullo_epi16(high, _mm_set1_epi16(-32)));
 }
 
+INLINE void
+copy_row(float *to, const float *from)
+{
+    _mm256_storeu_ps(to, _mm256_loadu_ps(from));
+    _mm256_storeu_ps(to + 8, _mm256_loadu_ps(from + 8));
+}
+
 INLINE __m256i
 broadcast_word(const int8_t *q)
 {
@@ -58,15 +65,15 @@ now(__m256i v)
 
 /* sum[t][half] += words first..last of the block, in 16 bits. */
 INLINE void
-add_words(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
-          int n_tokens, int first, int last)
+add_words(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, int n_tokens,
+          int first, int last)
 {
 #pragma GCC unroll 8
     for (int g = first; g < last; g++) {
         __m256i w0 = load_codes(block, g, 0), w1 = load_codes(block, g, 1);
 #pragma GCC unroll 8
         for (int t = 0; t < n_tokens; t++) {
-            __m256i x = broadcast_word(acts[(size_t)t * stride].q + 4 * g);
+            __m256i x = broadcast_word(acts[t].q + 4 * g);
             sum[t][0] = now(_mm256_add_epi16(sum[t][0], _mm256_maddubs_epi16(w0, x)));
             sum[t][1] = now(_mm256_add_epi16(sum[t][1], _mm256_maddubs_epi16(w1, x)));
         }
@@ -76,8 +83,7 @@ add_words(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, s
 /* Q8_0, both operands signed: |w| * (x with w's sign); each pair of products fills 16 bits, so it
  * is widened at once. */
 INLINE void
-add_signed_words(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
-                 int n_tokens)
+add_signed_words(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, int n_tokens)
 {
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
@@ -87,7 +93,7 @@ add_signed_words(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *
             __m256i w = load_codes(block, g, half), size = _mm256_abs_epi8(w);
 #pragma GCC unroll 8
             for (int t = 0; t < n_tokens; t++) {
-                __m256i x = broadcast_word(acts[(size_t)t * stride].q + 4 * g);
+                __m256i x = broadcast_word(acts[t].q + 4 * g);
                 __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(x, w));
                 sum[t][half] = _mm256_add_epi32(sum[t][half], _mm256_madd_epi16(pairs, ones));
             }
@@ -98,19 +104,19 @@ add_signed_words(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *
 /* sum in 32 bits of one block: words of all types but Q6_K end as sum(v q); those of Q6_K as
  * sum(sub_scale v q). */
 INLINE void
-sum_block(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
-          int n_tokens, Kind kind)
+sum_block(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, int n_tokens,
+          Kind kind)
 {
     bool start = kind == KIND_START || kind == KIND_START_MIN;
 #pragma GCC unroll 8
     for (int t = 0; t < n_tokens; t++)
         sum[t][0] = sum[t][1] =
-            start ? _mm256_set1_epi32(acts[(size_t)t * stride].start_16) : _mm256_setzero_si256();
+            start ? _mm256_set1_epi32(acts[t].start_16) : _mm256_setzero_si256();
     if (kind == KIND_Q8_0) {
-        add_signed_words(sum, block, acts, stride, n_tokens);
+        add_signed_words(sum, block, acts, n_tokens);
         return;
     }
-    add_words(sum, block, acts, stride, n_tokens, 0, 8);
+    add_words(sum, block, acts, n_tokens, 0, 8);
 #pragma GCC unroll 8
     for (int t = 0; t < n_tokens; t++)
 #pragma GCC unroll 2
@@ -120,16 +126,15 @@ sum_block(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, s
 
 /* As sum_block for Q6_K: each 16 columns have a scale, the multiplier that widens. */
 INLINE void
-sum_block_q6_k(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
-               int n_tokens)
+sum_block_q6_k(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *acts, int n_tokens)
 {
     __m256i part[TILE_TOKENS][2];
 #pragma GCC unroll 2
     for (int sub = 0; sub < 2; sub++) {
 #pragma GCC unroll 8
         for (int t = 0; t < n_tokens; t++)
-            part[t][0] = part[t][1] = _mm256_set1_epi32(acts[(size_t)t * stride].start_32_sub[sub]);
-        add_words(part, block, acts, stride, n_tokens, 4 * sub, 4 * sub + 4);
+            part[t][0] = part[t][1] = _mm256_set1_epi32(acts[t].start_32_sub[sub]);
+        add_words(part, block, acts, n_tokens, 4 * sub, 4 * sub + 4);
 #pragma GCC unroll 8
         for (int t = 0; t < n_tokens; t++) {
 #pragma GCC unroll 2
@@ -142,30 +147,19 @@ sum_block_q6_k(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *ac
     }
 }
 
-/* The next tile's activations, which come from the second-level cache or the third. */
-INLINE void
-prefetch_tokens(const PdActBlock *acts, size_t stride, int n_tokens)
-{
-    if (n_tokens < TILE_TOKENS) /* the last one */
-        return;
-#pragma GCC unroll 8
-    for (int t = n_tokens; t < 2 * n_tokens; t++)
-        _mm_prefetch((const char *)&acts[(size_t)t * stride], _MM_HINT_T0);
-}
-
-/* acc[t][row] += the product of the panel with n_tokens tokens, `stride` blocks apart. */
+/* acc[t][row] += the product of the panel with n_tokens tokens that stand together, each of whose
+ * blocks is `stride` behind the last. */
 INLINE void
 multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const PdActBlock *acts,
               size_t stride, int n_tokens, Kind kind)
 {
     bool has_min = kind == KIND_MIN || kind == KIND_START_MIN;
-    for (int b = 0; b < n_blocks; b++, panel++, acts++) {
+    for (int b = 0; b < n_blocks; b++, panel++, acts += stride) {
         __m256i sum[TILE_TOKENS][2];
-        prefetch_tokens(acts, stride, n_tokens);
         if (kind == KIND_Q6_K)
-            sum_block_q6_k(sum, panel, acts, stride, n_tokens);
+            sum_block_q6_k(sum, panel, acts, n_tokens);
         else
-            sum_block(sum, panel, acts, stride, n_tokens, kind);
+            sum_block(sum, panel, acts, n_tokens, kind);
 
         const float *scales = kind == KIND_Q6_K ? panel->d : panel->scale;
 #pragma GCC unroll 2
@@ -174,7 +168,7 @@ multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const
 #pragma GCC unroll 8
             for (int t = 0; t < n_tokens; t++) {
                 float *to = acc[t] + 8 * half;
-                const PdActBlock *act = &acts[(size_t)t * stride];
+                const PdActBlock *act = &acts[t];
                 __m256 dot = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[t][half]), scale);
                 __m256 v = _mm256_fmadd_ps(dot, _mm256_set1_ps(act->d), _mm256_load_ps(to));
                 if (has_min)
@@ -256,6 +250,7 @@ multiply_rows_avx2(const PdProduct *p, int first_row, int n_rows, void *workspac
 const PdMatmulIsa pd_matmul_avx2 = {
     .name = "avx2",
     .panel_rows = ROWS,
+    .tile_tokens = TILE_TOKENS,
     .quantize = quantize,
     .workspace_bytes = workspace_bytes,
     .multiply_rows = multiply_rows_avx2,

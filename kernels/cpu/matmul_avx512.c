@@ -73,6 +73,13 @@ set_starts(PdActBlock *dst, __m128i low, __m128i high)
     dst->start_32_sub[1] = -32 * sum[1];
 }
 
+/* In one vector: a load cannot take over two halves that were stored just before. */
+INLINE void
+copy_row(float *to, const float *from)
+{
+    _mm512_storeu_ps(to, _mm512_loadu_ps(from));
+}
+
 INLINE __m512i
 load_codes(const PdPanelBlock *block, int g)
 {
@@ -81,8 +88,8 @@ load_codes(const PdPanelBlock *block, int g)
 
 /* sum[t] += words first..last of the block. */
 INLINE void
-add_words(__m512i *sum, const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
-          int n_tokens, int first, int last)
+add_words(__m512i *sum, const PdPanelBlock *block, const PdActBlock *acts, int n_tokens, int first,
+          int last)
 {
     UNROLL
     for (int g = first; g < last; g++) {
@@ -90,7 +97,7 @@ add_words(__m512i *sum, const PdPanelBlock *block, const PdActBlock *acts, size_
         UNROLL
         for (int t = 0; t < n_tokens; t++) {
             int word;
-            memcpy(&word, acts[(size_t)t * stride].q + 4 * g, sizeof word);
+            memcpy(&word, acts[t].q + 4 * g, sizeof word);
             sum[t] = _mm512_dpbusd_epi32(sum[t], w, _mm512_set1_epi32(word));
         }
     }
@@ -112,15 +119,14 @@ sub_scales(const PdPanelBlock *block, int sub)
 /* dot[t] = sum(v q) of a block, before the scale; of Q6_K sum(sub_scale v q), whose parts and total
  * are integers below 2^24 and so exact in float32. */
 INLINE void
-dot_block(__m512 *dot, const PdPanelBlock *block, const PdActBlock *acts, size_t stride,
-          int n_tokens, Kind kind)
+dot_block(__m512 *dot, const PdPanelBlock *block, const PdActBlock *acts, int n_tokens, Kind kind)
 {
     __m512i sum[TILE_TOKENS];
     if (kind != KIND_Q6_K) {
         UNROLL
         for (int t = 0; t < n_tokens; t++)
-            sum[t] = _mm512_set1_epi32(start_of(&acts[(size_t)t * stride], kind));
-        add_words(sum, block, acts, stride, n_tokens, 0, 8);
+            sum[t] = _mm512_set1_epi32(start_of(&acts[t], kind));
+        add_words(sum, block, acts, n_tokens, 0, 8);
         UNROLL
         for (int t = 0; t < n_tokens; t++)
             dot[t] = cvtepi32_ps(sum[t]);
@@ -131,8 +137,8 @@ dot_block(__m512 *dot, const PdPanelBlock *block, const PdActBlock *acts, size_t
         __m512 scale = sub_scales(block, sub);
         UNROLL
         for (int t = 0; t < n_tokens; t++)
-            sum[t] = _mm512_set1_epi32(acts[(size_t)t * stride].start_32_sub[sub]);
-        add_words(sum, block, acts, stride, n_tokens, 4 * sub, 4 * sub + 4);
+            sum[t] = _mm512_set1_epi32(acts[t].start_32_sub[sub]);
+        add_words(sum, block, acts, n_tokens, 4 * sub, 4 * sub + 4);
         UNROLL
         for (int t = 0; t < n_tokens; t++) {
             __m512 part = cvtepi32_ps(sum[t]);
@@ -141,18 +147,8 @@ dot_block(__m512 *dot, const PdPanelBlock *block, const PdActBlock *acts, size_t
     }
 }
 
-/* The next tile's activations, which come from the second-level cache or the third. */
-INLINE void
-prefetch_tokens(const PdActBlock *acts, size_t stride, int n_tokens)
-{
-    if (n_tokens < TILE_TOKENS) /* the last one */
-        return;
-    UNROLL
-    for (int t = n_tokens; t < 2 * n_tokens; t++)
-        _mm_prefetch((const char *)&acts[(size_t)t * stride], _MM_HINT_T0);
-}
-
-/* acc[t][row] += the product of the panel with n_tokens tokens, `stride` blocks apart. */
+/* acc[t][row] += the product of the panel with n_tokens tokens that stand together, each of whose
+ * blocks is `stride` behind the last. */
 INLINE void
 multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const PdActBlock *acts,
               size_t stride, int n_tokens, Kind kind)
@@ -162,15 +158,14 @@ multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const
     UNROLL
     for (int t = 0; t < n_tokens; t++)
         total[t] = _mm512_load_ps(acc[t]);
-    for (int b = 0; b < n_blocks; b++, panel++, acts++) {
+    for (int b = 0; b < n_blocks; b++, panel++, acts += stride) {
         __m512 dot[TILE_TOKENS];
-        prefetch_tokens(acts, stride, n_tokens);
-        dot_block(dot, panel, acts, stride, n_tokens, kind);
+        dot_block(dot, panel, acts, n_tokens, kind);
         __m512 scale = _mm512_load_ps(kind == KIND_Q6_K ? panel->d : panel->scale);
         __m512 min = has_min ? _mm512_load_ps(panel->min) : scale;
         UNROLL
         for (int t = 0; t < n_tokens; t++) {
-            const PdActBlock *act = &acts[(size_t)t * stride];
+            const PdActBlock *act = &acts[t];
             total[t] =
                 _mm512_fmadd_ps(_mm512_mul_ps(dot[t], scale), _mm512_set1_ps(act->d), total[t]);
             if (has_min)
@@ -245,6 +240,7 @@ burst(int rounds)
 const PdMatmulIsa TABLE = {
     .name = TABLE_NAME,
     .panel_rows = ROWS,
+    .tile_tokens = TILE_TOKENS,
     .single = &pd_matmul_avx2, /* a single token waits for memory, not for products */
     .quantize = quantize,
     .workspace_bytes = workspace_bytes,

@@ -2,16 +2,16 @@
  * The part of the products that AVX2 and AVX-512 share: rounding activations, and walking over a
  * panel's columns in chunks that stay in the first-level cache and over the tokens in tiles.
  * Included by matmul_avx2.c and matmul_avx512.c after their definitions of ROWS, TILE_TOKENS,
- * FLOAT_TILE_TOKENS, set_starts, unpack, multiply_tile and multiply_float_tile, so that tiles are
- * inlined with a constant number of tokens and a constant kind.
+ * FLOAT_TILE_TOKENS, set_starts, copy_row, unpack, multiply_tile and multiply_float_tile, so that
+ * tiles are inlined with a constant number of tokens and a constant kind.
  */
 
 /* As the reference does (ref_matmul.c), 8 values a time. */
 static void
-quantize(PdActBlock *dst, const float *x, int n_cols)
+quantize(PdActBlock *dst, size_t stride, const float *x, int n_cols)
 {
     const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-    for (int c = 0; c < n_cols; c += PD_ACT_BLOCK, dst++) {
+    for (int c = 0; c < n_cols; c += PD_ACT_BLOCK, dst += stride) {
         __m256 v[4], max = _mm256_setzero_ps();
         for (int i = 0; i < 4; i++) {
             v[i] = _mm256_loadu_ps(x + c + 8 * i);
@@ -42,58 +42,59 @@ quantize(PdActBlock *dst, const float *x, int n_cols)
     }
 }
 
-/* The sums of a tile continue where the last chunk left them in `out`. */
-INLINE void
-load_tile(float (*acc)[ROWS], const PdProduct *p, int first_row, int n_rows, int first_token,
-          int n_tokens, bool first_chunk)
-{
-    for (int t = 0; t < n_tokens; t++) {
-        const float *out = p->out + (size_t)(first_token + t) * (size_t)p->n_rows + first_row;
-        const float *from = !first_chunk ? out : p->bias != NULL ? p->bias + first_row : NULL;
-        if (from == NULL)
-            for (int r = 0; r < ROWS; r += 8)
-                _mm256_store_ps(acc[t] + r, _mm256_setzero_ps());
-        else if (n_rows == ROWS)
-            for (int r = 0; r < ROWS; r += 8)
-                _mm256_store_ps(acc[t] + r, _mm256_loadu_ps(from + r));
-        else
-            for (int r = 0; r < ROWS; r++)
-                acc[t][r] = r < n_rows ? from[r] : 0;
-    }
-}
-
-INLINE void
-store_tile(float (*acc)[ROWS], const PdProduct *p, int first_row, int n_rows, int first_token,
-           int n_tokens)
-{
-    for (int t = 0; t < n_tokens; t++) {
-        float *out = p->out + (size_t)(first_token + t) * (size_t)p->n_rows + first_row;
-        if (n_rows == ROWS)
-            for (int r = 0; r < ROWS; r += 8)
-                _mm256_storeu_ps(out + r, _mm256_load_ps(acc[t] + r));
-        else
-            for (int r = 0; r < n_rows; r++)
-                out[r] = acc[t][r];
-    }
-}
-
+/* A panel's columns from first_block on, by every token. */
 typedef struct {
     const PdProduct *p;
-    const PdPanelBlock *panel;
+    const void *panel;   /* PdPanelBlock, or of float types f32 (n_blocks, ROWS) */
+    float (*sums)[ROWS]; /* (n_tokens): where chunks leave them for the next */
     int first_row, n_rows;
-    int first_block, n_blocks; /* of 32 columns */
+    int first_block, n_blocks; /* of 32 columns; of float types single columns */
+    int n_all_blocks;
 } Chunk;
 
 INLINE void
-multiply_tokens(const Chunk *c, int first_token, int n_tokens, Kind kind)
+begin_sums(const Chunk *c, int first_token, int n_tokens)
 {
-    _Alignas(64) float acc[TILE_TOKENS][ROWS];
-    size_t stride = (size_t)c->p->n_cols / PD_ACT_BLOCK;
-    const PdActBlock *acts = c->p->acts + (size_t)first_token * stride + c->first_block;
+    static const float zeros[ROWS];
+    const float *bias = c->p->bias != NULL ? c->p->bias + c->first_row : zeros;
 
-    load_tile(acc, c->p, c->first_row, c->n_rows, first_token, n_tokens, c->first_block == 0);
-    multiply_tile(acc, c->panel, c->n_blocks, acts, stride, n_tokens, kind);
-    store_tile(acc, c->p, c->first_row, c->n_rows, first_token, n_tokens);
+    for (int t = first_token; t < first_token + n_tokens; t++)
+        if (c->n_rows == ROWS)
+            copy_row(c->sums[t], bias);
+        else
+            for (int r = 0; r < ROWS; r++)
+                c->sums[t][r] = r < c->n_rows ? bias[r] : 0;
+}
+
+INLINE void
+put_out(const Chunk *c, int first_token, int n_tokens)
+{
+    for (int t = first_token; t < first_token + n_tokens; t++) {
+        float *out = c->p->out + (size_t)t * (size_t)c->p->n_rows + c->first_row;
+        if (c->n_rows == ROWS)
+            copy_row(out, c->sums[t]);
+        else
+            memcpy(out, c->sums[t], (size_t)c->n_rows * sizeof *out);
+    }
+}
+
+INLINE bool
+is_last(const Chunk *c)
+{
+    return c->first_block + c->n_blocks == c->n_all_blocks;
+}
+
+INLINE void
+multiply_tokens(const Chunk *c, int first_token, int n_tokens, int tile, Kind kind)
+{
+    int first_block = first_token / tile * c->n_all_blocks + c->first_block;
+    const PdActBlock *acts = c->p->acts + (size_t)first_block * (size_t)tile + first_token % tile;
+
+    if (c->first_block == 0)
+        begin_sums(c, first_token, n_tokens);
+    multiply_tile(c->sums + first_token, c->panel, c->n_blocks, acts, (size_t)tile, n_tokens, kind);
+    if (is_last(c))
+        put_out(c, first_token, n_tokens);
 }
 
 /* A chunk by all tokens: whole tiles first, then smaller ones. */
@@ -101,15 +102,16 @@ INLINE void
 multiply_chunk(const Chunk *c, Kind kind)
 {
     int t = 0, n_tokens = c->p->n_tokens;
+    int tile = n_tokens < TILE_TOKENS ? n_tokens : TILE_TOKENS;
     for (; t + TILE_TOKENS <= n_tokens; t += TILE_TOKENS)
-        multiply_tokens(c, t, TILE_TOKENS, kind);
+        multiply_tokens(c, t, TILE_TOKENS, TILE_TOKENS, kind);
     if (TILE_TOKENS > 4)
         for (; t + 4 <= n_tokens; t += 4)
-            multiply_tokens(c, t, 4, kind);
+            multiply_tokens(c, t, 4, tile, kind);
     for (; t + 2 <= n_tokens; t += 2)
-        multiply_tokens(c, t, 2, kind);
+        multiply_tokens(c, t, 2, tile, kind);
     if (t < n_tokens)
-        multiply_tokens(c, t, 1, kind);
+        multiply_tokens(c, t, 1, tile, kind);
 }
 
 static void
@@ -152,35 +154,37 @@ static void (*const chunk_of_type[PD_N_DTYPES])(const Chunk *c) = {
 /* --- float types: the same walk over panels of float32, (column, row) --- */
 
 INLINE void
-multiply_float_tokens(const Chunk *c, const float *panel, int first_token, int n_tokens)
+multiply_float_tokens(const Chunk *c, int first_token, int n_tokens)
 {
-    _Alignas(64) float acc[FLOAT_TILE_TOKENS][ROWS];
     size_t stride = (size_t)c->p->n_cols;
     const float *x = c->p->x + (size_t)first_token * stride + c->first_block;
 
-    load_tile(acc, c->p, c->first_row, c->n_rows, first_token, n_tokens, c->first_block == 0);
-    multiply_float_tile(acc, panel, c->n_blocks, x, stride, n_tokens);
-    store_tile(acc, c->p, c->first_row, c->n_rows, first_token, n_tokens);
+    if (c->first_block == 0)
+        begin_sums(c, first_token, n_tokens);
+    multiply_float_tile(c->sums + first_token, c->panel, c->n_blocks, x, stride, n_tokens);
+    if (is_last(c))
+        put_out(c, first_token, n_tokens);
 }
 
 static void
-multiply_float_chunk(const Chunk *c, const float *panel)
+multiply_float_chunk(const Chunk *c)
 {
     int t = 0, n_tokens = c->p->n_tokens;
     for (; t + FLOAT_TILE_TOKENS <= n_tokens; t += FLOAT_TILE_TOKENS)
-        multiply_float_tokens(c, panel, t, FLOAT_TILE_TOKENS);
+        multiply_float_tokens(c, t, FLOAT_TILE_TOKENS);
     for (; t + 4 <= n_tokens; t += 4)
-        multiply_float_tokens(c, panel, t, 4);
+        multiply_float_tokens(c, t, 4);
     for (; t + 2 <= n_tokens; t += 2)
-        multiply_float_tokens(c, panel, t, 2);
+        multiply_float_tokens(c, t, 2);
     if (t < n_tokens)
-        multiply_float_tokens(c, panel, t, 1);
+        multiply_float_tokens(c, t, 1);
 }
 
 /* Each chunk of columns is summed from 0 and then added to the total, which keeps rounding errors
  * of long rows small.  Here the "blocks" of a chunk are single columns. */
 static void
-multiply_rows_float(const PdProduct *p, int first_row, int n_rows, float *panel)
+multiply_rows_float(const PdProduct *p, int first_row, int n_rows, float *panel,
+                    float (*sums)[ROWS])
 {
     const uint8_t *rows[ROWS];
     size_t row_bytes = pd_row_bytes(p->type, (size_t)p->n_cols);
@@ -188,28 +192,41 @@ multiply_rows_float(const PdProduct *p, int first_row, int n_rows, float *panel)
         rows[i] = p->weight + (size_t)(first_row + (i < n_rows ? i : n_rows - 1)) * row_bytes;
 
     const uint8_t *next = rows[0] + ROWS * row_bytes;
-    Chunk c = {.p = p, .first_row = first_row, .n_rows = n_rows};
+    Chunk c = {.p = p,
+               .panel = panel,
+               .sums = sums,
+               .first_row = first_row,
+               .n_rows = n_rows,
+               .n_all_blocks = p->n_cols};
     for (; c.first_block < p->n_cols; c.first_block += c.n_blocks) {
         int left = p->n_cols - c.first_block;
         c.n_blocks = left < PD_FLOAT_PANEL_COLS ? left : PD_FLOAT_PANEL_COLS;
         pd_unpack_float_avx2(p->type, panel, rows, c.first_block, c.n_blocks, next);
         next += ROWS * pd_row_bytes(p->type, (size_t)c.n_blocks);
-        multiply_float_chunk(&c, panel);
+        multiply_float_chunk(&c);
     }
 }
 
+enum {
+    PANEL_BYTES = (int)(PD_PANEL_BLOCKS * sizeof(PdPanelBlock)) > PD_FLOAT_PANEL_BYTES
+                      ? (int)(PD_PANEL_BLOCKS * sizeof(PdPanelBlock))
+                      : PD_FLOAT_PANEL_BYTES,
+};
+
+/* A panel and, behind it, the sums of all tokens. */
 static size_t
-workspace_bytes(int n_cols)
+workspace_bytes(int n_cols, int n_tokens)
 {
-    size_t quantized = PD_PANEL_BLOCKS * sizeof(PdPanelBlock);
-    return quantized > PD_FLOAT_PANEL_BYTES ? quantized : PD_FLOAT_PANEL_BYTES;
+    (void)n_cols;
+    return PANEL_BYTES + (size_t)n_tokens * ROWS * sizeof(float);
 }
 
 static void
 multiply_rows(const PdProduct *p, int first_row, int n_rows, void *workspace)
 {
+    float(*sums)[ROWS] = (void *)((char *)workspace + PANEL_BYTES);
     if (pd_is_float_type(p->type)) {
-        multiply_rows_float(p, first_row, n_rows, workspace);
+        multiply_rows_float(p, first_row, n_rows, workspace, sums);
         return;
     }
     const uint8_t *rows[ROWS];
@@ -221,13 +238,16 @@ multiply_rows(const PdProduct *p, int first_row, int n_rows, void *workspace)
     /* The rows of the next panel, which follow in memory; a prefetch beyond the end does no harm.
      */
     const uint8_t *next = rows[0] + ROWS * row_bytes;
-    /* With few tokens, short chunks: unpacking waits for memory, multiplying does not. */
-    int max_blocks = p->n_tokens < 8 ? PD_PANEL_BLOCKS : PD_PANEL_BLOCKS;
-    Chunk c = {.p = p, .panel = panel, .first_row = first_row, .n_rows = n_rows};
     int n_blocks = p->n_cols / PD_ACT_BLOCK;
+    Chunk c = {.p = p,
+               .panel = panel,
+               .sums = sums,
+               .first_row = first_row,
+               .n_rows = n_rows,
+               .n_all_blocks = n_blocks};
     for (; c.first_block < n_blocks; c.first_block += c.n_blocks) {
         int left = n_blocks - c.first_block;
-        c.n_blocks = left < max_blocks ? left : max_blocks;
+        c.n_blocks = left < PD_PANEL_BLOCKS ? left : PD_PANEL_BLOCKS;
         unpack(p->type, panel, rows, c.first_block, c.n_blocks, next);
         next += ROWS * pd_row_bytes(p->type, (size_t)c.n_blocks * PD_ACT_BLOCK);
         chunk_of_type[p->type](&c);

@@ -35,10 +35,10 @@ quantize_block(PdActBlock *dst, const float *x)
 }
 
 static void
-quantize(PdActBlock *dst, const float *x, int n_cols)
+quantize(PdActBlock *dst, size_t stride, const float *x, int n_cols)
 {
-    for (int c = 0; c < n_cols; c += PD_ACT_BLOCK)
-        quantize_block(dst++, x + c);
+    for (int c = 0; c < n_cols; c += PD_ACT_BLOCK, dst += stride)
+        quantize_block(dst, x + c);
 }
 
 static double
@@ -76,8 +76,9 @@ dot_acts(const float *w, const PdActBlock *acts, int n)
 }
 
 static size_t
-workspace_bytes(int n_cols)
+workspace_bytes(int n_cols, int n_tokens)
 {
+    (void)n_tokens;
     return (size_t)n_cols * sizeof(float);
 }
 
@@ -101,6 +102,7 @@ multiply_rows(const PdProduct *p, int first_row, int n_rows, void *workspace)
 const PdMatmulIsa pd_matmul_reference = {
     .name = "reference",
     .panel_rows = 8,
+    .tile_tokens = 1,
     .quantize = quantize,
     .workspace_bytes = workspace_bytes,
     .multiply_rows = multiply_rows,

@@ -222,8 +222,7 @@ on_attachment_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cur
         return broken(assembler, error, "attachment data out of place");
     if (type == PD_FRAME_DATA) {
         gsize n;
-        guint64 max = assembler->attachment_name ? assembler->limits.file_bytes_max
-                                                 : assembler->limits.unpacked_bytes_max;
+        guint64 max = MAX(assembler->limits.file_bytes_max, assembler->limits.unpacked_bytes_max);
         const guint8 *bytes = pd_frame_get_bytes(cursor, &n);
         if (!cursor_ends_well(cursor) || n > PD_FRAME_DATA_BYTES_MAX ||
             assembler->attachment.n_bytes + n > max)
@@ -232,6 +231,10 @@ on_attachment_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cur
     }
     if (!cursor_ends_well(cursor))
         return broken(assembler, error, "malformed end of attachment");
+    if (type == PD_FRAME_DROP) {
+        drop_attachment(assembler);
+        return TRUE;
+    }
     gboolean ok = assembler->sink.attachment(
         assembler->attachment_name, assembler->attachment_type, assembler->attachment.fd,
         assembler->attachment.n_bytes, assembler->sink.user_data, error);
@@ -288,6 +291,7 @@ on_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cursor, GError
     case PD_FRAME_ATTACHMENT:
     case PD_FRAME_DATA:
     case PD_FRAME_ATTACHMENT_END:
+    case PD_FRAME_DROP:
         return on_attachment_frame(assembler, type, cursor, error);
     case PD_FRAME_RESULT:
         return on_result(assembler, cursor, error);

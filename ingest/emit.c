@@ -196,6 +196,13 @@ pd_emit_attachment_end(PdEmitter *emitter, GError **error)
 }
 
 gboolean
+pd_emit_attachment_drop(PdEmitter *emitter, GError **error)
+{
+    begin(emitter, PD_FRAME_DROP);
+    return send_frame(emitter, error);
+}
+
+gboolean
 pd_emit_attachment(PdEmitter *emitter, const char *name, const char *media_type,
                    const guint8 *bytes, gsize n, GError **error)
 {

@@ -27,6 +27,7 @@ typedef enum {
     PD_FRAME_ATTACHMENT,     /* name or NULL, media type; then DATAs, then ATTACHMENT_END */
     PD_FRAME_DATA,           /* bytes */
     PD_FRAME_ATTACHMENT_END, /* empty */
+    PD_FRAME_DROP,           /* empty; instead of ATTACHMENT_END: take it back */
     PD_FRAME_RESULT,         /* last: 0 or 1 + error code, message */
 } PdFrameType;
 
@@ -125,12 +126,13 @@ gboolean pd_emit_ledger(PdEmitter *emitter, const char *level, const char *key, 
 gboolean pd_emit_progress(PdEmitter *emitter, guint64 done, guint64 total, GError **error);
 gboolean pd_emit_attachment(PdEmitter *emitter, const char *name, const char *media_type,
                             const guint8 *bytes, gsize n, GError **error);
-/* The same piece by piece: head, data any number of times, end.  A result that is an error takes
- * back an attachment that was not ended. */
+/* The same piece by piece: head, data any number of times, end.  In place of the end, `drop` or a
+ * result that is an error takes the attachment back. */
 gboolean pd_emit_attachment_head(PdEmitter *emitter, const char *name, const char *media_type,
                                  GError **error);
 gboolean pd_emit_attachment_data(PdEmitter *emitter, const guint8 *bytes, gsize n, GError **error);
 gboolean pd_emit_attachment_end(PdEmitter *emitter, GError **error);
+gboolean pd_emit_attachment_drop(PdEmitter *emitter, GError **error);
 gboolean pd_emit_result(PdEmitter *emitter, const GError *result, GError **error);
 
 #endif

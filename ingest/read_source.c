@@ -1,12 +1,12 @@
 /*
  * Reading one source: starts readers, walks folders, hands attachments to the reader of their kind.
- * Small text files of a folder go to one reader process together (starting one takes longer than
- * reading them); one that kills it costs itself alone, the rest is read by another.
+ * Small text files of a folder or archive go to one reader process together (starting one takes
+ * longer than reading them); one that kills it costs itself alone, the rest is read by another.
  *
  * Keys are made here, so that they are unique within the source: "folder/file", "folder/box!/id",
- * "id!/attachment"; what a compressed file holds has the key of the file.  Inside a source nothing
- * is fatal: what cannot be read becomes a ledger line and the next file follows.  Only the sink,
- * the user, or the failure of the source itself stop it.
+ * "id!/attachment", "archive!/folder/file"; what a compressed file holds has the key of the file.
+ * Inside a source nothing is fatal: what cannot be read becomes a ledger line and the next file
+ * follows.  Only the sink, the user, or the failure of the source itself stop it.
  */
 #include "ingest/worker.h"
 
@@ -41,9 +41,10 @@ typedef struct {
     gboolean in_packed;
     guint64 n_unpacked_bytes;
     guint n_unpacked_files;
-    /* small files of a folder that wait to be read together */
-    GPtrArray *files;  /* PdWorkerFile */
-    GByteArray *bytes; /* of all of them */
+    /* small files of a folder or archive that wait to be read together */
+    GPtrArray *files;       /* PdWorkerFile */
+    GByteArray *bytes;      /* of all of them */
+    char *files_parent_key; /* of all of them; NULL: none */
 } Reading;
 
 /* One run of one reader. */
@@ -62,6 +63,9 @@ typedef struct {
     gboolean began;
 } Run;
 
+static gboolean read_batch(Reading *reading, GError **error);
+static gboolean add_to_batch(Reading *reading, const char *kind, const char *key,
+                             const char *parent_key, int fd, gboolean *waits, GError **error);
 static gboolean read_one(Reading *reading, const char *kind, const char *name, const char *prefix,
                          const char *parent_key, const char *path, int fd, guint depth,
                          GError **error);
@@ -193,7 +197,7 @@ name_attachment(const Run *run, const char *name, char **key, char **parent_key)
     return !run->has_document || run->document_key;
 }
 
-/* What came out of a compressed file counts against its limits, however deep it lay. */
+/* What came out of a compressed file or archive counts against its limits, however deep it lay. */
 static const char *
 count_unpacked(Reading *reading, const Run *run, guint64 n_bytes)
 {
@@ -202,10 +206,27 @@ count_unpacked(Reading *reading, const Run *run, guint64 n_bytes)
     reading->n_unpacked_bytes += n_bytes;
     reading->n_unpacked_files++;
     if (reading->n_unpacked_bytes > reading->limits->unpacked_bytes_max)
-        return "not read: all that came out of this compressed file is over the limit of bytes";
+        return "not read: all that came out of this compressed file or archive is over the limit "
+               "of bytes";
     if (reading->n_unpacked_files > reading->limits->archive_entries_max)
-        return "not read: more files came out of this compressed file than the limit allows";
+        return "not read: more files came out of this compressed file or archive than the limit "
+               "allows";
     return NULL;
+}
+
+/* Read what came out of a run's input, or put it into the batch. */
+static gboolean
+read_inner(Run *run, const char *kind, const char *name, const char *key, const char *parent_key,
+           int fd, GError **error)
+{
+    Reading *reading = run->reading;
+    gboolean waits = FALSE;
+    /* Files of an archive come in order; those of mails follow their mail at once. */
+    if (pd_is_archive(run->kind) &&
+        (!add_to_batch(reading, kind, key, parent_key, fd, &waits, error) ||
+         (!waits && !read_batch(reading, error))))
+        return FALSE;
+    return waits || read_one(reading, kind, name, key, parent_key, NULL, fd, run->depth + 1, error);
 }
 
 static gboolean
@@ -223,20 +244,22 @@ on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes,
     if (over)
         return say(reading, "skipped", key, over, (gint64)n_bytes, error);
     if (run->depth >= reading->limits->depth_max) {
-        g_autofree char *reason =
-            g_strdup_printf("%s deeper than the limit of %u",
-                            name ? "attachment" : "compressed file", reading->limits->depth_max);
+        g_autofree char *reason = g_strdup_printf("%s deeper than the limit of %u",
+                                                  !name                      ? "compressed file"
+                                                  : pd_is_archive(run->kind) ? "file in an archive"
+                                                                             : "attachment",
+                                                  reading->limits->depth_max);
         return say(reading, "skipped", key, reason, (gint64)n_bytes, error);
     }
     g_autofree char *unpacked_name = pd_unpacked_name(run->name);
-    const char *kind = pd_detect_fd(fd, name ? name : unpacked_name, &problem);
+    const char *shown = !name ? run->name : pd_is_archive(run->kind) ? key : name;
+    const char *kind = pd_detect_fd(fd, name ? shown : unpacked_name, &problem);
     if (media_type && strcmp(media_type, "message/rfc822") == 0) {
         g_clear_error(&problem);
         kind = "eml";
     }
     if (kind)
-        read_one(reading, kind, name ? name : run->name, key, parent_key, NULL, fd, run->depth + 1,
-                 &problem);
+        read_inner(run, kind, shown, key, parent_key, fd, &problem);
     return !problem || catch_error(reading, key, problem, error);
 }
 
@@ -335,6 +358,8 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
         reading->n_unpacked_files = 0;
     }
     gboolean ok = run_reader(&run, request, fd, error);
+    if (pd_is_archive(kind) && !reading->stop && !read_batch(reading, ok ? error : NULL))
+        ok = FALSE;
     if (outermost)
         reading->in_packed = FALSE;
     if (request->temp_dir)
@@ -369,7 +394,8 @@ read_rest_alone(Reading *reading, guint first, GError **error)
         if (i < first)
             continue;
         if (pd_spool_append(&spool, bytes, file->n_bytes, &problem))
-            read_one(reading, file->kind, file->key, file->key, NULL, NULL, spool.fd, 0, &problem);
+            read_one(reading, file->kind, file->key, file->key, reading->files_parent_key, NULL,
+                     spool.fd, 0, &problem);
         if (problem && !catch_error(reading, file->key, problem, error))
             return FALSE;
     }
@@ -382,7 +408,8 @@ read_batch(Reading *reading, GError **error)
 {
     g_autoptr(PdWorkerRequest) request = g_new0(PdWorkerRequest, 1);
     g_autoptr(GError) problem = NULL;
-    Run run = {.reading = reading, .kind = "text", .prefix = ""};
+    Run run = {
+        .reading = reading, .kind = "text", .prefix = "", .parent_key = reading->files_parent_key};
     if (reading->files->len == 0)
         return TRUE;
     request->kind = g_strdup("text");
@@ -410,13 +437,19 @@ read_batch(Reading *reading, GError **error)
 
 /* Put a file of a kind and size that can wait into the batch: *waits. */
 static gboolean
-add_to_batch(Reading *reading, const char *kind, const char *key, int fd, gboolean *waits,
-             GError **error)
+add_to_batch(Reading *reading, const char *kind, const char *key, const char *parent_key, int fd,
+             gboolean *waits, GError **error)
 {
-    guint before = reading->bytes->len;
     *waits = FALSE;
     if (strcmp(kind, "text") != 0 && strcmp(kind, "markdown") != 0 && strcmp(kind, "html") != 0)
         return TRUE;
+    if (g_strcmp0(parent_key, reading->files_parent_key) != 0) {
+        if (!read_batch(reading, error))
+            return FALSE;
+        g_free(reading->files_parent_key);
+        reading->files_parent_key = g_strdup(parent_key);
+    }
+    guint before = reading->bytes->len;
     g_byte_array_set_size(reading->bytes, before + SMALL_FILE_BYTES + 1);
     ssize_t n = pread(fd, reading->bytes->data + before, SMALL_FILE_BYTES + 1, 0);
     *waits =
@@ -444,7 +477,7 @@ read_folder_file(Reading *reading, const char *path, const char *key, GError **e
     }
     const char *kind = pd_detect_fd(fd, key, &problem);
     /* In order: keys that clash are numbered as they come. */
-    gboolean ok = !kind || (add_to_batch(reading, kind, key, fd, &waits, error) &&
+    gboolean ok = !kind || (add_to_batch(reading, kind, key, NULL, fd, &waits, error) &&
                             (waits || read_batch(reading, error)));
     if (ok && kind && !waits)
         read_one(reading, kind, key, key, NULL, NULL, fd, 0, &problem);
@@ -555,7 +588,10 @@ pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimit
         .files = files,
         .bytes = bytes,
     };
-    if (strcmp(kind, "folder") == 0)
-        return walk_folder(&reading, request->path, "", 0, error) && read_batch(&reading, error);
-    return read_file_source(&reading, kind, error);
+    gboolean ok =
+        strcmp(kind, "folder") == 0
+            ? walk_folder(&reading, request->path, "", 0, error) && read_batch(&reading, error)
+            : read_file_source(&reading, kind, error);
+    g_free(reading.files_parent_key);
+    return ok;
 }

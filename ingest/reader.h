@@ -41,8 +41,8 @@ typedef struct {
     guint html_depth_max;       /* 2,000 */
     guint document_seconds_max; /* 120 */
     guint64 worker_bytes_max;   /* 1 GiB address space */
-    guint64 unpacked_bytes_max; /* 4 GiB out of one compressed file, however deep; only an mbox may
-                                   come to more than file_bytes_max alone */
+    guint64 unpacked_bytes_max; /* 4 GiB out of one compressed file or archive, however deep; only
+                                   an mbox or archive may come to more than file_bytes_max alone */
     guint unpack_ratio_max;     /* 100: bytes out for a byte in, after the first MiB */
     guint archive_entries_max;  /* 100,000 files in one archive, however deep */
 } PdReadLimits;
@@ -57,7 +57,7 @@ typedef struct {
 } PdReadRequest;
 
 /* "git", "pdf", "mbox", "maildir", "eml", "html", "markdown", "text", "gzip", "xz", "zstd",
- * "bzip2", "folder", or NULL with an error that says what the file is. */
+ * "bzip2", "zip", "tar", "7z", "folder", or NULL with an error that says what the file is. */
 const char *pd_detect_kind(const char *path, GError **error);
 
 /* Read one source of the given kind ("folder" walks it and dispatches).  Attachments are dispatched

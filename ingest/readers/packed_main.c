@@ -5,7 +5,6 @@
  */
 #include "ingest/readers/readers.h"
 
-#include <string.h>
 #include <sys/stat.h>
 
 #include "ingest/error.h"
@@ -20,25 +19,15 @@ typedef struct {
     guint64 out_max;
 } Job;
 
-/* Messages of an mbox are read one by one: it may be longer than other files. */
-static guint64
-longest_of(const Job *job, const guint8 *bytes, gsize n)
-{
-    const PdReadLimits *limits = &job->request->limits;
-    g_autofree char *name = pd_unpacked_name(job->request->name);
-    const char *kind = pd_sniff(bytes, MIN(n, PD_SNIFF_BYTES), name);
-    return kind && strcmp(kind, "mbox") == 0
-               ? limits->unpacked_bytes_max
-               : MIN(limits->unpacked_bytes_max, limits->file_bytes_max);
-}
-
 static gboolean
 on_bytes(const guint8 *bytes, gsize n, gpointer user_data, GError **error)
 {
     Job *job = user_data;
     guint ratio = job->request->limits.unpack_ratio_max;
-    if (!job->n_out)
-        job->out_max = longest_of(job, bytes, n);
+    if (!job->n_out) {
+        g_autofree char *name = pd_unpacked_name(job->request->name);
+        job->out_max = pd_unpacked_bytes_max(&job->request->limits, bytes, n, name);
+    }
     job->n_out += n;
     if (job->n_out > job->out_max) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,

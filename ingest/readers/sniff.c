@@ -213,11 +213,58 @@ compression_of(const guint8 *bytes, gsize n)
     return NULL;
 }
 
+/* The head of a tar file begins with a name and holds the sum of its own bytes (POSIX pax; the
+ * oldest tars have that too, and no other mark). */
+static gboolean
+looks_like_tar(const guint8 *bytes, gsize n)
+{
+    enum { HEAD_BYTES = 512, SUM_AT = 148, SUM_BYTES = 8 };
+    if (n < HEAD_BYTES || !bytes[0])
+        return FALSE;
+    guint64 sum = 0;
+    for (gsize i = 0; i < HEAD_BYTES; i++)
+        sum += i >= SUM_AT && i < SUM_AT + SUM_BYTES ? ' ' : bytes[i];
+    g_autofree char *digits = g_strndup((const char *)bytes + SUM_AT, SUM_BYTES);
+    char *end;
+    return g_ascii_strtoull(g_strchug(digits), &end, 8) == sum && end > digits;
+}
+
+/* PKWARE's APPNOTE.TXT 4.3 (a member, the end of an empty archive, a piece of a split one) and
+ * 7zFormat.txt. */
+static const char *
+archive_of(const guint8 *bytes, gsize n)
+{
+    static const char *const zip[] = {"PK\3\4", "PK\5\6", "PK\7\b"};
+    for (gsize i = 0; i < G_N_ELEMENTS(zip); i++) {
+        if (n >= 22 && memcmp(bytes, zip[i], 4) == 0)
+            return "zip";
+    }
+    if (n >= 6 && memcmp(bytes, "7z\xBC\xAF\x27\x1C", 6) == 0)
+        return "7z";
+    return looks_like_tar(bytes, n) ? "tar" : NULL;
+}
+
+gboolean
+pd_is_archive(const char *kind)
+{
+    static const char *const archives[] = {"zip", "tar", "7z", NULL};
+    return g_strv_contains(archives, kind);
+}
+
 gboolean
 pd_is_packed(const char *kind)
 {
     static const char *const packed[] = {"gzip", "xz", "zstd", "bzip2", NULL};
-    return g_strv_contains(packed, kind);
+    return g_strv_contains(packed, kind) || pd_is_archive(kind);
+}
+
+guint64
+pd_unpacked_bytes_max(const PdReadLimits *limits, const guint8 *bytes, gsize n, const char *name)
+{
+    const char *kind = pd_sniff(bytes, MIN(n, PD_SNIFF_BYTES), name);
+    gboolean piecemeal = kind && (strcmp(kind, "mbox") == 0 || pd_is_packed(kind));
+    return piecemeal ? limits->unpacked_bytes_max
+                     : MIN(limits->unpacked_bytes_max, limits->file_bytes_max);
 }
 
 char *
@@ -273,6 +320,9 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
     const char *compression = compression_of(bytes, n);
     if (compression)
         return compression;
+    const char *archive = archive_of(bytes, n);
+    if (archive)
+        return archive;
     if (looks_like_mbox(at, end))
         return "mbox";
     if (looks_like_mail(at, end, has_suffix(name, mail)))

@@ -5,17 +5,23 @@
 #ifndef PD_SNIFF_H
 #define PD_SNIFF_H
 
-#include <glib.h>
+#include "ingest/reader.h"
 
 #define PD_SNIFF_BYTES 8192
 
-/* "git" (a bundle), "pdf", "gzip", "xz", "zstd", "bzip2", "mbox", "eml", "html", "markdown", "text";
- * NULL: none of these.
- * `bytes`: the start of the file, PD_SNIFF_BYTES of it if there are so many; `name` may be NULL. */
+/* "git" (a bundle), "pdf", "gzip", "xz", "zstd", "bzip2", "zip", "tar", "7z", "mbox", "eml",
+ * "html", "markdown", "text"; NULL: none of these. `bytes`: the start of the file, PD_SNIFF_BYTES
+ * of it if there are so many; `name` may be NULL. */
 const char *pd_sniff(const guint8 *bytes, gsize n, const char *name);
 
-/* A kind that is unpacked to something else. */
+/* A kind that holds files. */
+gboolean pd_is_archive(const char *kind);
+/* A kind that is unpacked to something else: a compressed file or an archive. */
 gboolean pd_is_packed(const char *kind);
+/* How many bytes may come out as one file, by the first `n` that did: what is read piece by piece
+ * (an mbox, an archive) may be longer than other files. */
+guint64 pd_unpacked_bytes_max(const PdReadLimits *limits, const guint8 *bytes, gsize n,
+                              const char *name);
 /* "box.mbox" of "box.mbox.gz": what a compressed file holds.  Free with g_free. */
 char *pd_unpacked_name(const char *name);
 

@@ -121,6 +121,10 @@ emitted(const PdDocument *document)
     g_assert_true(pd_emit_begin(&emitter, 3, 4, "k", NULL));
     g_assert_true(pd_emit_document(&emitter, document, NULL));
     g_assert_true(pd_emit_attachment(&emitter, "a.pdf", "application/pdf", slice, 100, NULL));
+    /* One that is taken back never arrives. */
+    g_assert_true(pd_emit_attachment_head(&emitter, "b.pdf", NULL, NULL));
+    g_assert_true(pd_emit_attachment_data(&emitter, slice, 50, NULL));
+    g_assert_true(pd_emit_attachment_drop(&emitter, NULL));
     g_assert_true(pd_emit_ledger(&emitter, "note", "k", -1, NULL, "two\nlines %d", 5));
     g_assert_true(pd_emit_progress(&emitter, 1, 2, NULL));
     g_assert_true(pd_emit_result(&emitter, NULL, NULL));

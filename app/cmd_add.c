@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "app/commands.h"
-#include "app/json_out.h"
+#include "app/ledger_out.h"
 #include "app/load_tokenizer.h"
 #include "ingest/corpus.h"
 
@@ -14,7 +14,7 @@ static const char examples[] =
     "  pandect -C case add papers/ --json | jq .\n"
     "\n"
     "Adding a source again brings it up to date: only what changed is read and stored.  What was\n"
-    "left out, and why, is told here and by `pandect ls --skipped`.  Ctrl-C keeps what is done.\n"
+    "left out, and why, is told here and by `pandect ledger`.  Ctrl-C keeps what is done.\n"
     "The exit code is 1 if a source or document failed or was read only in part; the rest is kept.";
 
 /* Lines of one kind that are printed one by one; the rest is counted. */
@@ -95,45 +95,38 @@ print_report_json(JsonBuilder *json, const char *path, const PdAddReport *r, GPt
     json_builder_begin_object(json);
     pd_json_string(json, "source", path);
     pd_json_string(json, "error", error ? error->message : NULL);
-    pd_json_int(json, "new", (gint64)r->n_new);
-    pd_json_int(json, "unchanged", (gint64)r->n_unchanged);
-    pd_json_int(json, "changed", (gint64)r->n_changed);
-    pd_json_int(json, "removed", (gint64)r->n_removed);
-    pd_json_int(json, "skipped", (gint64)r->n_skipped);
-    pd_json_int(json, "failed", (gint64)r->n_failed);
-    pd_json_int(json, "partial", (gint64)r->n_partial);
+    pd_ledger_json_counts(json, r);
     pd_json_int(json, "tokens", (gint64)r->n_tokens);
     pd_json_int(json, "new_text_bytes", (gint64)r->n_new_text_bytes);
     json_builder_set_member_name(json, "ledger");
     json_builder_begin_array(json);
     for (guint i = 0; i < lines->len; i++) {
         const Line *line = g_ptr_array_index(lines, i);
-        json_builder_begin_object(json);
-        pd_json_string(json, "level", line->level);
-        pd_json_string(json, "key", line->key);
-        pd_json_string(json, "reason", line->reason);
-        pd_json_int(json, "bytes", line->n_bytes);
-        json_builder_end_object(json);
+        const PdLedgerLine shown = {line->level, line->key, line->reason, line->n_bytes};
+        pd_ledger_json_line(json, &shown);
     }
     json_builder_end_array(json);
     json_builder_end_object(json);
 }
 
-/* Failed and partial documents one by one: they are what a person must look at. */
+/* Failed and partial documents one by one: they are what a person must look at.  Of a source that
+ * failed as a whole the error tells. */
 static void
-print_problems(const char *name, GPtrArray *lines, gboolean verbose)
+print_problems(const char *name, GPtrArray *lines, gboolean source_failed, gboolean verbose)
 {
     guint n = 0;
     for (guint i = 0; i < lines->len; i++) {
         const Line *line = g_ptr_array_index(lines, i);
         if (!verbose && !g_str_equal(line->level, "failed") && !g_str_equal(line->level, "partial"))
             continue;
+        if (source_failed && !line->key[0])
+            continue;
         if (n++ < LINES_SHOWN_MAX || verbose)
             pd_warn("%s: %s%s%s: %s", name, line->level, line->key[0] ? " " : "", line->key,
                     line->reason);
     }
     if (n > LINES_SHOWN_MAX && !verbose)
-        pd_warn("%s: %u more; see: pandect ls --skipped", name, n - LINES_SHOWN_MAX);
+        pd_warn("%s: %u more; see: pandect ledger", name, n - LINES_SHOWN_MAX);
 }
 
 static gint
@@ -258,7 +251,7 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
         print_report_json(json, path, &report, lines, error);
         return complete;
     }
-    print_problems(name, lines, flags->verbose);
+    print_problems(name, lines, !ok, flags->verbose);
     if (ok)
         print_report(name, &report, lines);
     else

@@ -1,16 +1,17 @@
-/* pandect ls: the documents of the corpus, or what was left out of it. */
+/* pandect ls: the documents of the corpus. */
 #include <stdio.h>
 #include "app/commands.h"
 #include "app/json_out.h"
 #include "ingest/corpus.h"
 
-static const char examples[] = "Examples:\n"
-                               "  pandect -C case ls\n"
-                               "  pandect -C case ls lua.bundle\n"
-                               "  pandect -C case ls --skipped         what was not read, and why\n"
-                               "  pandect -C case ls --json | jq '.[].tokens'\n"
-                               "\n"
-                               "The number in front is the document's: see `pandect show`.";
+static const char examples[] =
+    "Examples:\n"
+    "  pandect -C case ls\n"
+    "  pandect -C case ls lua.bundle\n"
+    "  pandect -C case ls --json | jq '.[].tokens'\n"
+    "\n"
+    "The number in front is the document's: see `pandect show`.  What was not\n"
+    "read, and why: `pandect ledger`.";
 
 static char *
 date_of(gint64 date_utc)
@@ -83,37 +84,13 @@ list_documents(PdCorpus *corpus, const char *source, JsonBuilder *json, GError *
     return TRUE;
 }
 
-static void
-on_skipped(const char *source, const PdLedgerLine *line, gpointer user_data)
-{
-    JsonBuilder *json = user_data;
-    if (json) {
-        json_builder_begin_object(json);
-        pd_json_string(json, "source", source);
-        pd_json_string(json, "level", line->level);
-        pd_json_string(json, "key", line->key);
-        pd_json_string(json, "reason", line->reason);
-        pd_json_int(json, "bytes", line->n_bytes);
-        json_builder_end_object(json);
-        return;
-    }
-    g_autofree char *text = g_strdup_printf("%-8s %s: %s%s%s", line->level, source, line->key,
-                                            line->key[0] ? ": " : "", line->reason);
-    g_autofree char *safe = pd_terminal_safe(text, -1);
-    g_strdelimit(safe, "\n", ' ');
-    puts(safe);
-}
-
 int
 pd_cmd_ls(PdApp *app, int argc, char **argv)
 {
-    gboolean as_json = FALSE, skipped = FALSE;
+    gboolean as_json = FALSE;
     int exit_code;
     const GOptionEntry entries[] = {
-        {"skipped", 0, 0, G_OPTION_ARG_NONE, &skipped,
-         "What the last reading of each source left out, and why", NULL},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "A JSON array", NULL},
-        G_OPTION_ENTRY_NULL};
+        {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "A JSON array", NULL}, G_OPTION_ENTRY_NULL};
     g_autoptr(GError) error = NULL;
     if (!pd_parse_options(entries, "[SOURCE]",
                           "List the documents of the corpus in the order in which they are read.",
@@ -130,9 +107,7 @@ pd_cmd_ls(PdApp *app, int argc, char **argv)
     g_autoptr(JsonBuilder) json = as_json ? json_builder_new() : NULL;
     if (json)
         json_builder_begin_array(json);
-    gboolean ok = skipped ? pd_corpus_ledger(corpus, source, on_skipped, json, &error)
-                          : list_documents(corpus, source, json, &error);
-    if (!ok)
+    if (!list_documents(corpus, source, json, &error))
         return pd_fail(error);
     if (json) {
         json_builder_end_array(json);

@@ -3,7 +3,8 @@
 
 const PdCommand pd_commands[] = {
     {"add", "read repositories, PDFs, mail and texts into the corpus", pd_cmd_add},
-    {"ls", "the documents of the corpus, or what was left out", pd_cmd_ls},
+    {"ls", "the documents of the corpus", pd_cmd_ls},
+    {"ledger", "what was read, what was not, and why", pd_cmd_ledger},
     {"show", "the stored bytes of a document, a part or a range", pd_cmd_show},
     {"rm", "take sources or documents out of the corpus", pd_cmd_rm},
     {"gc", "give back the disk space of what nothing can use any more", pd_cmd_gc},

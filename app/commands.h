@@ -20,6 +20,7 @@ int pd_cmd_plan(PdApp *app, int argc, char **argv);
 /* What is in the corpus. */
 int pd_cmd_add(PdApp *app, int argc, char **argv);
 int pd_cmd_ls(PdApp *app, int argc, char **argv);
+int pd_cmd_ledger(PdApp *app, int argc, char **argv);
 int pd_cmd_show(PdApp *app, int argc, char **argv);
 int pd_cmd_rm(PdApp *app, int argc, char **argv);
 int pd_cmd_gc(PdApp *app, int argc, char **argv);

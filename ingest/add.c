@@ -43,7 +43,8 @@ add_progress(guint64 done, guint64 total, gpointer user_data)
 {
     PdAddRun *run = user_data;
     if (run->options->progress)
-        run->options->progress(run->alias, done, total, run->n_emitted, run->options->user_data);
+        run->options->progress(run->alias, done, total, run->report.n_read,
+                               run->options->user_data);
 }
 
 /* --- a run --------------------------------------------------------------------------------- */
@@ -76,14 +77,16 @@ choose_alias(PdCorpus *corpus, const char *path, GError **error)
     }
 }
 
+/* `kind` NULL: it cannot be read. */
 static gboolean
 insert_source(PdAddRun *run, const char *path, const char *kind, GError **error)
 {
     run->alias = choose_alias(run->corpus, path, error);
-    if (!run->alias || !pd_db_run(run->corpus, error,
-                                  "INSERT INTO source(alias, path, kind, added_at)"
-                                  " VALUES (?, ?, ?, ?)",
-                                  "ttti", run->alias, path, kind, pd_add_now_utc()))
+    if (!run->alias ||
+        !pd_db_run(run->corpus, error,
+                   "INSERT INTO source(alias, path, kind, added_at)"
+                   " VALUES (?, ?, ?, ?)",
+                   "ttti", run->alias, path, kind ? kind : "unknown", pd_add_now_utc()))
         return FALSE;
     run->source_id = sqlite3_last_insert_rowid(run->corpus->db);
     return TRUE;
@@ -111,7 +114,8 @@ start_run(PdAddRun *run, const char *path, const char *kind, GError **error)
     gboolean ok =
         find_source(run, path, error) && (run->source_id || insert_source(run, path, kind, error));
     ok = ok && pd_db_run(run->corpus, error,
-                         "UPDATE source SET kind = ?, git_revision = ?, work_tree = ? WHERE id = ?",
+                         "UPDATE source SET kind = coalesce(?, kind), git_revision = ?, work_tree "
+                         "= ? WHERE id = ?",
                          "ttii", kind, read->git_revision, (gint64)read->work_tree, run->source_id);
     /* We hold the writer lock: whoever was running is no more. */
     ok = ok && pd_db_run(run->corpus, error,
@@ -253,23 +257,16 @@ why_nothing(PdAddRun *run)
     return g_string_free(text, FALSE);
 }
 
-/* A source without documents is not kept: nothing of it could be listed or asked about. */
-static gboolean
-drop_empty_source(PdAddRun *run, GError **error)
-{
-    return pd_db_run(run->corpus, error,
-                     "DELETE FROM source WHERE id = ?1 AND NOT EXISTS"
-                     " (SELECT 1 FROM document WHERE source_id = ?1)",
-                     "i", run->source_id);
-}
-
 static gboolean
 finish_run(PdAddRun *run, const char *path, GError **error)
 {
     if (!tokenize_missing(run, error) || !pd_add_begin(run, error))
         return FALSE;
-    if (run->n_emitted == 0) {
+    if (run->report.n_read == 0) {
         g_autofree char *why = why_nothing(run);
+        PdLedgerLine line = {"skipped", "", why, -1};
+        if (g_hash_table_size(run->reasons) == 0 && !pd_add_ledger_line(run, &line, error))
+            return FALSE;
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT, "%s: %s", path, why);
         return FALSE;
     }
@@ -282,21 +279,33 @@ finish_run(PdAddRun *run, const char *path, GError **error)
            pd_add_commit(run, "done", NULL, error);
 }
 
-/* Keeps what was finished and writes down how the run ended. */
-static void
-abandon_run(PdAddRun *run, const GError *why, gboolean cancelled)
-{
-    if (sqlite3_get_autocommit(run->corpus->db))
-        run->in_batch = FALSE; /* SQLite undid the transaction (disk full) */
-    pd_add_commit(run, cancelled ? "cancelled" : "failed", why->message, NULL);
-    drop_empty_source(run, NULL);
-}
-
 static gboolean
-is_cancelled(PdAddRun *run, const GError *error)
+is_cancelled(const GError *error)
 {
     return g_error_matches(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED) ||
            g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+}
+
+/* What the source as a whole could not be read for belongs into its ledger, unless it is no fault
+ * of the source (the user stopped it, the corpus cannot be written). */
+static gboolean
+blame_source(PdAddRun *run, const GError *why, GError **error)
+{
+    PdLedgerLine line = {pd_ingest_error_level(why), "", why->message, -1};
+    return is_cancelled(why) || g_error_matches(why, PD_INGEST_ERROR, PD_INGEST_ERROR_CORPUS) ||
+           add_ledger(&line, run, error);
+}
+
+/* Keeps what was finished and writes down how the run ended.  A source that gave nothing stays as
+ * well: its ledger says why. */
+static void
+abandon_run(PdAddRun *run, const GError *why, gboolean cancelled)
+{
+    if (!run->run_id)
+        return;
+    if (sqlite3_get_autocommit(run->corpus->db))
+        run->in_batch = FALSE; /* SQLite undid the transaction (disk full) */
+    pd_add_commit(run, cancelled ? "cancelled" : "failed", why->message, NULL);
 }
 
 static gboolean
@@ -312,6 +321,25 @@ read_source(PdAddRun *run, const PdCorpusReader *reader, const char *path, const
     PdReadSink sink = {add_document, add_ledger, add_progress, run};
     return reader->read(kind, &request, run->options->limits, &sink, run->cancellable, error);
 }
+
+static gboolean
+add_source(PdAddRun *run, const PdCorpusReader *reader, const char *path, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    g_autofree char *absolute = pd_source_canonical_path(path);
+    const char *kind = reader->detect(absolute, &why);
+    /* A path that leads nowhere was mistyped: it is no source. */
+    gboolean exists = !g_error_matches(why, PD_INGEST_ERROR, PD_INGEST_ERROR_NOT_FOUND);
+    if (exists && !start_run(run, absolute, kind, error))
+        return FALSE;
+    if (kind && read_source(run, reader, absolute, kind, &why))
+        return finish_run(run, path, error);
+    if (exists && !blame_source(run, why, error))
+        return FALSE;
+    g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
+}
+
 gboolean
 pd_corpus_add_with_reader(PdCorpus *corpus, const PdCorpusReader *reader, const char *path,
                           PdTokenizer *tokenizer, const PdAddOptions *options, PdAddReport *report,
@@ -321,20 +349,16 @@ pd_corpus_add_with_reader(PdCorpus *corpus, const PdCorpusReader *reader, const 
     g_return_val_if_fail(corpus->mode != PD_CORPUS_READ, FALSE);
     g_autoptr(PdAddRun) run =
         pd_add_run_new(corpus, tokenizer, options ? options : &no_options, cancellable);
-    g_autofree char *absolute = pd_source_canonical_path(path);
-    const char *kind = reader->detect(absolute, error);
-    if (!kind || !start_run(run, absolute, kind, error))
-        return FALSE;
     g_autoptr(GError) local = NULL;
-    gboolean ok = read_source(run, reader, absolute, kind, &local) && finish_run(run, path, &local);
+    gboolean ok = add_source(run, reader, path, &local);
     if (!ok) {
-        gboolean cancelled = is_cancelled(run, local);
+        gboolean cancelled = is_cancelled(local);
         abandon_run(run, local, cancelled);
         if (cancelled)
             g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED,
                         "%s: interrupted; %" G_GUINT64_FORMAT
                         " documents are stored, the same command goes on from there",
-                        path, run->n_emitted);
+                        path, run->report.n_read);
         else
             g_propagate_error(error, g_steal_pointer(&local));
     }

@@ -315,7 +315,7 @@ store_document(PdAddRun *run, const PdDocument *d, GError **error)
     if (!choose_key(run, d, parts_sha256, &key, error))
         return FALSE;
     if (!key) {
-        run->n_duplicate++;
+        run->report.n_duplicate++;
         PdLedgerLine line = {"note", d->key, "the same document was met before", d->raw_bytes};
         return pd_add_ledger_line(run, &line, error);
     }
@@ -348,15 +348,13 @@ pd_add_document(PdAddRun *run, const PdDocument *d, GError **error)
 {
     g_autoptr(GError) local = NULL;
     PdAddReport before = run->report;
-    guint64 n_duplicate = run->n_duplicate;
     if (!pd_db_exec(run->corpus, "SAVEPOINT document", error))
         return FALSE;
     if (store_document(run, d, &local)) {
-        run->n_emitted++;
+        run->report.n_read++;
         return pd_db_exec(run->corpus, "RELEASE document", error);
     }
     run->report = before;
-    run->n_duplicate = n_duplicate;
     /* A full disk may have undone the whole transaction already. */
     gboolean undone = !sqlite3_get_autocommit(run->corpus->db) &&
                       pd_db_exec(run->corpus, "ROLLBACK TO document; RELEASE document", NULL);

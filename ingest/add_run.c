@@ -53,8 +53,8 @@ save_counts(PdAddRun *run, const char *status, const char *message, GError **err
                      " n_duplicate = ?, n_removed = ?, n_skipped = ?, n_failed = ?, n_partial = ?"
                      " WHERE id = ?",
                      "ttiiiiiiiiiiii", status, message, (gint64)over, pd_add_now_utc(),
-                     (gint64)run->n_emitted, (gint64)r->n_new, (gint64)r->n_unchanged,
-                     (gint64)r->n_changed, (gint64)run->n_duplicate, (gint64)r->n_removed,
+                     (gint64)r->n_read, (gint64)r->n_new, (gint64)r->n_unchanged,
+                     (gint64)r->n_changed, (gint64)r->n_duplicate, (gint64)r->n_removed,
                      (gint64)r->n_skipped, (gint64)r->n_failed, (gint64)r->n_partial, run->run_id);
 }
 

@@ -21,8 +21,6 @@ typedef struct {
     gint64 run_id;
     gint64 tokenizer_row;
     char *alias;
-    guint64 n_emitted;
-    guint64 n_duplicate;
     /* the open transaction */
     gboolean in_batch;
     guint batch_documents;

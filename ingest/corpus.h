@@ -26,16 +26,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdCorpus, pd_corpus_free)
 sqlite3 *pd_corpus_db(PdCorpus *corpus);
 const char *pd_corpus_dir(PdCorpus *corpus);
 
+/* A run's account, in documents. */
 typedef struct {
-    guint64 n_new;       /* documents stored */
+    guint64 n_read;      /* given by the reader: the sum of the next four */
+    guint64 n_new;       /* stored */
     guint64 n_unchanged; /* found again as they were */
     guint64 n_changed;   /* new revision of a known key */
+    guint64 n_duplicate; /* met before in this run, stored once */
     guint64 n_removed;   /* gone from the source */
     guint64 n_skipped;
     guint64 n_failed;
     guint64 n_partial;
-    guint64 n_tokens; /* in new and changed documents */
-    guint64 n_new_text_bytes;
+    guint64 n_tokens;         /* in new and changed documents; of the run that was just made only */
+    guint64 n_new_text_bytes; /* likewise */
 } PdAddReport;
 
 typedef struct {
@@ -166,6 +169,24 @@ gboolean pd_corpus_shorten(PdCorpus *corpus, PdTokenizer *tokenizer, guint64 n_t
 
 /* Is there a source of this alias?  If not, the error names those that there are. */
 gboolean pd_corpus_has_source(PdCorpus *corpus, const char *alias, GError **error);
+
+/* The last run over a source: how it ended and what it came to.  A source that gave nothing has
+ * one too. */
+typedef struct {
+    char *source; /* alias */
+    char *path;
+    char *kind;   /* as pd_detect_kind says; "unknown": it could not be told */
+    char *status; /* "running", "done", "failed", "cancelled", "interrupted" (by a kill) */
+    char *error;  /* why it is not done; or NULL */
+    gint64 started_utc;
+    gint64 ended_utc; /* G_MININT64: not yet, or by a kill */
+    PdAddReport report;
+} PdRunRow;
+void pd_run_row_free(PdRunRow *row);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdRunRow, pd_run_row_free)
+/* Of each source (or the one of this alias; NULL: all) in the order of addition.  Free with
+ * g_ptr_array_unref. */
+GPtrArray *pd_corpus_runs(PdCorpus *corpus, const char *alias, GError **error);
 
 /* What the last run over each source (or the one of this alias) left out or remarked on. */
 gboolean pd_corpus_ledger(PdCorpus *corpus, const char *alias,

@@ -189,46 +189,6 @@ pd_corpus_part(PdCorpus *corpus, gint64 part_id, GError **error)
     return row->text ? g_steal_pointer(&row) : NULL;
 }
 
-gboolean
-pd_corpus_has_source(PdCorpus *corpus, const char *alias, GError **error)
-{
-    gint64 id;
-    if (!pd_db_int(corpus, 0, &id, error, "SELECT id FROM source WHERE alias = ?", "t", alias))
-        return FALSE;
-    if (id)
-        return TRUE;
-    g_autoptr(PdStmt) stmt = pd_db_query(
-        corpus, error, "SELECT coalesce(group_concat(alias, ', '), 'none') FROM source", "");
-    if (stmt && pd_db_step(corpus, stmt, error) == SQLITE_ROW)
-        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_NOT_FOUND,
-                    "%s: no source '%s'; there are: %s", corpus->dir, alias,
-                    (const char *)sqlite3_column_text(stmt, 0));
-    return FALSE;
-}
-
-gboolean
-pd_corpus_ledger(PdCorpus *corpus, const char *alias,
-                 void (*line)(const char *source, const PdLedgerLine *line, gpointer user_data),
-                 gpointer user_data, GError **error)
-{
-    g_autoptr(PdStmt) stmt =
-        pd_db_query(corpus, error,
-                    "SELECT s.alias, l.level, l.key, l.reason, l.n_bytes FROM ledger l"
-                    " JOIN run r ON r.id = l.run_id JOIN source s ON s.id = r.source_id"
-                    " WHERE (?1 IS NULL OR s.alias = ?1)"
-                    " AND r.id = (SELECT max(id) FROM run WHERE source_id = s.id)"
-                    " ORDER BY s.id, l.id",
-                    "t", alias);
-    int rc = stmt ? SQLITE_ROW : -1;
-    while (rc == SQLITE_ROW && (rc = pd_db_step(corpus, stmt, error)) == SQLITE_ROW) {
-        PdLedgerLine row = {
-            (const char *)sqlite3_column_text(stmt, 1), (const char *)sqlite3_column_text(stmt, 2),
-            (const char *)sqlite3_column_text(stmt, 3), sqlite3_column_int64(stmt, 4)};
-        line((const char *)sqlite3_column_text(stmt, 0), &row, user_data);
-    }
-    return rc == SQLITE_DONE;
-}
-
 /* --- segments ------------------------------------------------------------------------------ */
 
 typedef struct {

@@ -23,7 +23,7 @@ static const char *const steps[] = {
     "  id INTEGER PRIMARY KEY AUTOINCREMENT," /* order of addition; never used twice */
     "  alias TEXT NOT NULL UNIQUE,"
     "  path TEXT NOT NULL UNIQUE," /* absolute */
-    "  kind TEXT NOT NULL,"        /* as pd_detect_kind says */
+    "  kind TEXT NOT NULL,"        /* as pd_detect_kind says; "unknown": not at all */
     "  git_revision TEXT,"         /* as asked for; NULL: HEAD */
     "  work_tree INTEGER NOT NULL DEFAULT 0,"
     "  added_at INTEGER NOT NULL) STRICT;"

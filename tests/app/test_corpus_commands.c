@@ -145,13 +145,47 @@ test_add(Fixture *f, gconstpointer data)
     JsonArray *ledger = json_object_get_array_member(report, "ledger");
     g_assert_cmpstr(json_object_get_string_member(json_array_get_object_element(ledger, 0), "key"),
                     ==, "data.bin");
-    assert_run(f, "ls --skipped", 0, "skipped* files: data.bin: *\n", "");
+    assert_run(f, "ledger", 0, "files (folder, 20*Z): 2 read, 1 skipped\n  skipped   data.bin: *\n",
+               "");
     assert_run(f, "verify --model " PD_SOURCE_ROOT "/tests/golden/tiny/tiny.gguf", 0,
                "sound: 2 documents, 0 KV records\n", "");
     /* One source that is not there does not keep the others out. */
     write_file(f, "one.txt", "one\n", -1);
     g_autofree char *both = g_strdup_printf("add missing.pdf one.txt --model %s", model);
     assert_run(f, both, 1, "one.txt: 1 new; * tokens\n", "*missing.pdf*");
+}
+
+/* A source that gave nothing is no document, but has its ledger. */
+static void
+test_ledger(Fixture *f, gconstpointer data)
+{
+    g_autofree char *words = g_strdup_printf("add nothing.pdf notes missing.txt --model %s", model);
+    write_file(f, "nothing.pdf", "%PDF-1.7\nno more\n", -1);
+    write_file(f, "notes", "", 0);
+    assert_run(f, words, 1, "", "*nothing.pdf*damaged*\n*notes is empty*\n*missing.txt*\n");
+    assert_run(f, "ls", 0, "0 documents*", "");
+    run(f, "ledger --json");
+    g_autoptr(JsonNode) root = json_of(f);
+    JsonArray *sources = json_node_get_array(root);
+    g_assert_cmpuint(json_array_get_length(sources), ==, 2);
+    const char *const expected[][4] = {{"nothing.pdf", "pdf", "failed", "damaged"},
+                                       {"notes", "unknown", "skipped", "empty"}};
+    for (guint i = 0; i < 2; i++) {
+        JsonObject *source = json_array_get_object_element(sources, i);
+        JsonArray *lines = json_object_get_array_member(source, "lines");
+        g_assert_cmpstr(json_object_get_string_member(source, "source"), ==, expected[i][0]);
+        g_assert_cmpstr(json_object_get_string_member(source, "kind"), ==, expected[i][1]);
+        g_assert_cmpstr(json_object_get_string_member(source, "status"), ==, "failed");
+        g_assert_cmpint(json_object_get_int_member(source, "read"), ==, 0);
+        g_assert_cmpint(json_object_get_int_member(source, expected[i][2]), ==, 1);
+        g_assert_cmpuint(json_array_get_length(lines), ==, 1);
+        JsonObject *line = json_array_get_object_element(lines, 0);
+        g_assert_cmpstr(json_object_get_string_member(line, "level"), ==, expected[i][2]);
+        g_assert_nonnull(strstr(json_object_get_string_member(line, "reason"), expected[i][3]));
+    }
+    assert_run(f, "ledger missing.txt", 1, "", "*no source 'missing.txt'; there are: *notes*");
+    assert_run(f, "rm notes", 0, "notes: 0 documents removed\n", "");
+    assert_run(f, "ledger", 0, "nothing.pdf (pdf, *): 0 read, 1 failed; failed: *", "");
 }
 
 /* The bytes of a file come out of a pipe unchanged: CRLF, UTF-8, ranges that cut a character. */
@@ -316,6 +350,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/corpus-commands/add", Fixture, NULL, set_up, test_add, tear_down);
+    g_test_add("/corpus-commands/ledger", Fixture, NULL, set_up, test_ledger, tear_down);
     g_test_add("/corpus-commands/show", Fixture, NULL, set_up, test_show, tear_down);
     g_test_add("/corpus-commands/rm", Fixture, NULL, set_up, test_rm, tear_down);
     g_test_add("/corpus-commands/private", Fixture, NULL, set_up, test_private, tear_down);

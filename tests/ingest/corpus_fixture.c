@@ -5,11 +5,15 @@
 #include "corpus_fixture.h"
 
 FakeSource fake_source;
+int fake_detect_error = -1;
 
 static const char *
 fake_detect(const char *path, GError **error)
 {
-    return "folder";
+    if (fake_detect_error < 0)
+        return "folder";
+    g_set_error(error, PD_INGEST_ERROR, fake_detect_error, "%s: not read", path);
+    return NULL;
 }
 
 static gboolean
@@ -185,6 +189,30 @@ assert_sound(const char *dir)
     if (findings->len > 0)
         g_test_message("%s", (char *)g_ptr_array_index(findings, 0));
     g_assert_cmpuint(findings->len, ==, 0);
+}
+
+static void
+append_line(const char *source, const PdLedgerLine *line, gpointer out)
+{
+    g_string_append_printf(out, "%s %s %s: %s\n", source, line->level, line->key, line->reason);
+}
+
+char *
+dump_ledger(PdCorpus *corpus)
+{
+    g_autoptr(GError) error = NULL;
+    GString *out = g_string_new(NULL);
+    g_autoptr(GPtrArray) runs = pd_corpus_runs(corpus, NULL, &error);
+    g_assert_no_error(error);
+    for (guint i = 0; i < runs->len; i++) {
+        const PdRunRow *run = g_ptr_array_index(runs, i);
+        const PdAddReport *r = &run->report;
+        g_string_append_printf(out, "%s %s %s: %d read, %d skipped, %d failed\n", run->source,
+                               run->kind, run->status, (int)r->n_read, (int)r->n_skipped,
+                               (int)r->n_failed);
+        g_assert_true(pd_corpus_ledger(corpus, run->source, append_line, out, &error));
+    }
+    return g_string_free(out, FALSE);
 }
 
 char *

@@ -33,6 +33,7 @@ typedef struct {
 
 extern FakeSource fake_source; /* what fake_reader serves */
 extern const PdCorpusReader fake_reader;
+extern int fake_detect_error; /* what becomes of detecting a source; -1: it is a folder */
 
 /* n documents of about `n_bytes` of text each, every third one a copy of an earlier text. */
 FakeDocument *fake_documents(gsize n, gsize n_bytes, guint32 seed);
@@ -51,6 +52,9 @@ PdAddReport add_fake(PdCorpus *corpus, const char *path);
 gint64 count_rows(PdCorpus *corpus, const char *sql);
 /* No findings, or the test fails with them. */
 void assert_sound(const char *dir);
+/* "SOURCE KIND STATUS: N read, N skipped, N failed", and "SOURCE LEVEL KEY: REASON" lines after it,
+ * of the last run over each source. */
+char *dump_ledger(PdCorpus *corpus);
 /* Everything that a user can see of the live documents, one line each. */
 char *dump_content(const char *dir);
 

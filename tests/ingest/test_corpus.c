@@ -225,13 +225,33 @@ test_nothing(void)
     assert_add_fails(corpus, "/x/a.pdf", "*a.pdf: no text layer on any page; run OCR first");
     fake_source.n_lines = 3;
     assert_add_fails(corpus, "/x/dir", "*dir: nothing in it could be read: 2 x binary, 1 x no *");
-    g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM source"), ==, 0);
+    fake_detect_error = PD_INGEST_ERROR_UNSUPPORTED;
+    assert_add_fails(corpus, "/x/b.bin", "*b.bin: not read");
+    fake_detect_error = PD_INGEST_ERROR_NOT_FOUND; /* mistyped: no source */
+    assert_add_fails(corpus, "/x/c.bin", "*c.bin: not read");
+    fake_detect_error = -1;
+    /* Nothing to list, but the reasons are kept. */
+    g_autofree char *ledger = dump_ledger(corpus);
+    g_assert_cmpstr(ledger, ==,
+                    "a.pdf folder failed: 0 read, 0 skipped, 1 failed\n"
+                    "a.pdf failed : no text layer on any page; run OCR first\n"
+                    "dir folder failed: 0 read, 2 skipped, 1 failed\n"
+                    "dir failed : no text layer on any page; run OCR first\n"
+                    "dir skipped a: binary\n"
+                    "dir skipped b: binary\n"
+                    "b.bin unknown failed: 0 read, 1 skipped, 0 failed\n"
+                    "b.bin skipped : /x/b.bin: not read\n");
+    g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document"), ==, 0);
     /* What was read earlier is kept. */
     FakeDocument one[] = {{PD_KIND_TEXT, "a", "one\n"}};
     serve(one, 1);
     add_fake(corpus, "/x/dir");
     serve(NULL, 0);
     assert_add_fails(corpus, "/x/dir", "*dir: nothing to read in it");
+    g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM ledger l JOIN run r ON r.id = run_id"
+                                       " WHERE r.id = (SELECT max(id) FROM run) AND level ="
+                                       " 'skipped' AND key = '' AND reason LIKE 'nothing%'"),
+                    ==, 1);
     g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document WHERE state = 'live'"), ==,
                     1);
     assert_sound(path);

@@ -5,6 +5,7 @@
  * and text beyond the page's edge.
  */
 #include "collect.h"
+#include "ingest/corpus.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>
@@ -76,6 +77,29 @@ check_case(const Collected *c, JsonObject *item)
 }
 
 static void
+collect_line(const char *source, const PdLedgerLine *line, gpointer lines)
+{
+    g_ptr_array_add(lines, g_strdup_printf("%s %s: %s", line->level, line->key, line->reason));
+}
+
+/* What was said while reading is what the corpus knows afterwards, also of a source that gave
+ * nothing. */
+static void
+check_kept(const char *path, const char *folder, JsonObject *item)
+{
+    g_autofree char *dir = g_build_filename(folder, "corpus", NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) documents = g_ptr_array_new();
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(PdCorpus) corpus = pd_corpus_open(dir, PD_CORPUS_CREATE, &error);
+    g_assert_no_error(error);
+    pd_corpus_add(corpus, path, NULL, NULL, NULL, NULL, NULL);
+    g_assert_true(pd_corpus_ledger(corpus, NULL, collect_line, lines, &error));
+    const Collected kept = {documents, lines, NULL};
+    g_assert_true(says_one_of(&kept, json_object_get_array_member(item, "reason")));
+}
+
+static void
 test_case(gconstpointer data)
 {
     JsonObject *item = (JsonObject *)data;
@@ -94,6 +118,8 @@ test_case(gconstpointer data)
     if (path) {
         g_autoptr(Collected) c = collect(path, NULL, NULL);
         check_case(c, item);
+        if (says_one_of(c, json_object_get_array_member(item, "reason")))
+            check_kept(path, folder, item);
     } else {
         g_test_skip("the programs tar and zstd are needed to unpack this");
     }

@@ -129,7 +129,7 @@ gboolean pd_corpus_each_segment(PdCorpus *corpus, PdCorpusSegmentFunc func, gpoi
 char *pd_corpus_locate(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
                        GError **error);
 /* The same for programs, as a JSON object: kind, source, document, key, title, revision, blob,
- * lines, page, label, boxes, message_id, mime_part. */
+ * lines, page, label, place (inside an office document), boxes, message_id, mime_part. */
 char *pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
                             GError **error);
 

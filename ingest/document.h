@@ -16,6 +16,7 @@ typedef enum {
     PD_KIND_TEXT,
     PD_KIND_MARKDOWN,
     PD_KIND_HTML,
+    PD_KIND_DOCX,
     PD_N_KINDS
 } PdDocumentKind;
 
@@ -29,7 +30,7 @@ typedef struct {
 
 typedef struct {
     char *path;    /* git/text: ""; PDF: "page/3" (from 1); mail: "headers", "1", "1.2" (MIME part
-                      path) */
+                      path); word processors: "body/12" (section, number of its first block) */
     char *label;   /* for people: page label "iv", part's file name or type; may be NULL */
     GString *text; /* canonical UTF-8, LF line ends unless the source is text with other ends (then
                       verbatim) */
@@ -60,7 +61,6 @@ void pd_document_free(PdDocument *document);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdDocument, pd_document_free)
 /* Adds an empty part and returns it (owned by the document). */
 PdPart *pd_document_add_part(PdDocument *document, const char *path, const char *label);
-const char *
-pd_document_kind_name(PdDocumentKind kind); /* "git", "pdf", "mail", "text", "markdown", "html" */
+const char *pd_document_kind_name(PdDocumentKind kind); /* "git", "pdf", "mail" ... */
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "ingest/corpus_internal.h"
 #include "ingest/json_text.h"
+#include "ingest/place.h"
 
 typedef struct {
     PdPartRow *part;
@@ -25,7 +26,8 @@ typedef struct {
     gint64 source_id;
     guint line_first;
     guint line_last;
-    gint64 page; /* from 1; 0: none */
+    gint64 page;  /* from 1; 0: none */
+    char *inside; /* an office document's own way of saying it; NULL: it has none */
 } Place;
 
 static void
@@ -40,6 +42,7 @@ place_free(Place *place)
     g_free(place->native_id);
     g_free(place->revision);
     g_free(place->parent_key);
+    g_free(place->inside);
     g_free(place);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Place, place_free)
@@ -105,6 +108,8 @@ find_place(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end, GError 
         place->line_last += count_lines(place->part->text, start, end - 1);
     if (g_str_has_prefix(place->part->path, "page/"))
         place->page = g_ascii_strtoll(place->part->path + strlen("page/"), NULL, 10);
+    place->inside = pd_part_place(place->kind, place->part->path, place->part->label,
+                                  place->part->text, start, end);
     return g_steal_pointer(&place);
 }
 
@@ -226,6 +231,8 @@ locate_lines(const Place *place)
 {
     g_autofree char *lines = line_range(place);
     const char *name = file_name(place);
+    if (place->inside)
+        return g_strdup_printf("%s, %s", name, place->inside);
     if (place->kind == PD_KIND_HTML)
         return g_strdup_printf("%s, l. %s of its text", name, lines);
     if (place->kind == PD_KIND_GIT_FILE && place->revision)
@@ -350,6 +357,7 @@ pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 e
     else
         json_builder_add_null_value(json);
     pd_json_string(json, "label", place->part->label);
+    pd_json_string(json, "place", place->inside);
     add_boxes(json, place, start, end);
     g_autofree char *id = mail && place->native_id ? message_id(place->native_id) : NULL;
     pd_json_string(json, "message_id", id);

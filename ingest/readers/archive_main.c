@@ -1,7 +1,24 @@
-/* pandect-read-archive: the files in a zip, tar or 7z archive. */
-#include "ingest/readers/members.h"
-
+/*
+ * pandect-read-archive: the files in a zip, tar or 7z archive; and zips that are documents, as
+ * their content says and not their name.
+ */
 #include <locale.h>
+#include <string.h>
+
+#include "ingest/error.h"
+#include "ingest/readers/members.h"
+#include "ingest/readers/office.h"
+
+typedef struct {
+    const char *kind; /* as pd_package_kind says */
+    PdDocumentKind document_kind;
+    gboolean (*read)(const PdPackage *package, PdDocument *document, PdEmitter *emitter,
+                     GError **error);
+} Format;
+
+static const Format formats[] = {
+    {"docx", PD_KIND_DOCX, pd_docx_read},
+};
 
 /* The parent watches the time between frames. */
 static gboolean
@@ -13,10 +30,50 @@ prepare(const PdWorkerRequest *request, PdSandboxNeeds *needs, GError **error)
     return TRUE;
 }
 
+/* Where Office Open XML keeps files that were put into a document. */
+static gboolean
+is_embedded(const char *path)
+{
+    return strstr(path, "/embeddings/") || strstr(path, "/afchunk");
+}
+
+static gboolean
+read_package(const Format *format, const PdWorkerRequest *request, PdEmitter *emitter,
+             GError **error)
+{
+    g_autoptr(PdPackage) package =
+        pd_package_open(PD_READER_INPUT_FD, request->name, emitter, error);
+    g_autoptr(PdDocument) document = pd_package_document(format->document_kind, PD_READER_INPUT_FD);
+    if (!package || !format->read(package, document, emitter, error))
+        return FALSE;
+    if (!document->title)
+        document->title = g_strdup(request->name);
+    if (!document->parts->len) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT, "%s has no text (%s)",
+                    request->name, format->kind);
+        return FALSE;
+    }
+    return pd_emit_document(emitter, document, error) &&
+           pd_members_emit_some(request, is_embedded, emitter, error);
+}
+
+static gboolean
+run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
+{
+    const char *kind = strcmp(request->kind, "zip") == 0
+                           ? pd_package_kind(PD_READER_INPUT_FD, &request->limits)
+                           : NULL;
+    for (gsize i = 0; kind && i < G_N_ELEMENTS(formats); i++) {
+        if (strcmp(formats[i].kind, kind) == 0)
+            return read_package(&formats[i], request, emitter, error);
+    }
+    return pd_members_emit(request, emitter, error);
+}
+
 int
 main(void)
 {
     static const char *const kinds[] = {"zip", "tar", "7z", NULL};
-    const PdReaderProgram program = {kinds, prepare, pd_archive_emit};
+    const PdReaderProgram program = {kinds, prepare, run};
     return pd_reader_main(&program);
 }

@@ -138,17 +138,38 @@ is_enough(const Job *job, guint64 n_members, char **why)
     return *why != NULL;
 }
 
-gboolean
-pd_archive_emit(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
+static Job
+job_new(const PdWorkerRequest *request, PdEmitter *emitter)
 {
     struct stat status;
+    Job job = {.limits = &request->limits, .emitter = emitter};
+    if (fstat(PD_READER_INPUT_FD, &status) == 0 && status.st_size > 0)
+        job.n_in = (guint64)status.st_size;
+    return job;
+}
+
+gboolean
+pd_members_emit_some(const PdWorkerRequest *request, gboolean (*is_wanted)(const char *path),
+                     PdEmitter *emitter, GError **error)
+{
+    g_autoptr(PdContainer) container = pd_container_open(request->kind, PD_READER_INPUT_FD);
+    g_autofree char *damage = NULL;
+    Job job = job_new(request, emitter);
+    while (pd_container_next(container, &job.member, &damage)) {
+        if (is_wanted(job.member->path) && !read_member(&job, container, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+pd_members_emit(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
+{
     g_autoptr(PdContainer) container = pd_container_open(request->kind, PD_READER_INPUT_FD);
     g_autofree char *damage = NULL;
     g_autofree char *why = NULL;
-    Job job = {.limits = &request->limits, .emitter = emitter};
+    Job job = job_new(request, emitter);
     guint64 n_members = 0;
-    if (fstat(PD_READER_INPUT_FD, &status) == 0 && status.st_size > 0)
-        job.n_in = (guint64)status.st_size;
     while (pd_container_next(container, &job.member, &damage)) {
         if (is_enough(&job, ++n_members, &why))
             return pd_emit_ledger(emitter, "partial", "", (gint64)job.n_in, error, "%s", why);

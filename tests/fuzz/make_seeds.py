@@ -1,4 +1,4 @@
-"""Makes the seed corpora of fuzz_gguf and fuzz_tokenizer_json.
+"""Makes the seed corpora of fuzz_gguf, fuzz_tokenizer_json and fuzz_office.
 
     python3 tests/fuzz/make_seeds.py FOLDER
     build-fuzz/tests/fuzz/fuzz_gguf -max_len=65536 FOLDER/gguf
@@ -11,6 +11,7 @@ import json
 import os
 import struct
 import sys
+import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "..", "golden", "tokenizer")
@@ -73,7 +74,7 @@ def tokenizer_keys(root, texts, model, pre):
 
 def main():
     folder = sys.argv[1]
-    for sub in ("gguf", "tokenizer_json"):
+    for sub in ("gguf", "tokenizer_json", "office"):
         os.makedirs(os.path.join(folder, sub), exist_ok=True)
 
     def write(sub, name, data):
@@ -93,6 +94,14 @@ def main():
         write("gguf", name, gguf(tokenizer_keys(root, texts, model, name)))
         text = json.dumps(root, ensure_ascii=False, separators=(",", ":")).encode()
         write("tokenizer_json", name, text + b"\0a text's end 123\xff")
+    # A package as fuzz_office takes it: the number of its format, and files in that order.
+    docx = ("word/document.xml", "word/styles.xml", "word/numbering.xml", "word/footnotes.xml", "word/comments.xml")
+    for number, name, files in [(0, "sample.docx", docx)]:
+        with zipfile.ZipFile(os.path.join(HERE, "..", "golden", "office", name)) as package:
+            held = [package.read(path) if path in package.namelist() else b"" for path in files]
+        # Of the template's styles, which are long and all alike, the last.
+        held = [d if len(d) < 30000 else b"<w:styles>" + d[d.rindex(b"<w:style ", 0, -3000):] for d in held]
+        write("office", name, bytes([number]) + b"\0".join(held))
 
 
 main()

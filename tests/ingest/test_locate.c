@@ -161,8 +161,8 @@ located(Fixture *fixture, JsonParser *parser, const char *key, const char *path,
     g_assert_true(json_parser_load_from_data(parser, json, -1, NULL));
     JsonObject *object = json_node_get_object(json_parser_get_root(parser));
     static const char *const members[] = {
-        "kind",  "source", "document", "part", "key",   "title", "revision",   "blob",
-        "start", "end",    "lines",    "page", "label", "boxes", "message_id", "mime_part"};
+        "kind", "source", "document", "part",  "key",   "title", "revision",   "blob",     "start",
+        "end",  "lines",  "page",     "label", "place", "boxes", "message_id", "mime_part"};
     for (gsize i = 0; i < G_N_ELEMENTS(members); i++)
         g_assert_true(json_object_has_member(object, members[i]));
     return object;

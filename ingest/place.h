@@ -1,0 +1,13 @@
+/* Where in an office document a range of a part's text lies, as people say it. */
+#ifndef PD_PLACE_H
+#define PD_PLACE_H
+
+#include "ingest/document.h"
+
+/* `path`, `label`: the part's; `text`: all of it, of which bytes `start` to `end` are meant.
+ *   word processors   ¶ 12 ("Payment")   ¶¶ 12-14 ("Payment")   footnotes, ¶ 3
+ * NULL: the kind has no such places (lines or pages say it).  Free with g_free. */
+char *pd_part_place(PdDocumentKind kind, const char *path, const char *label, const char *text,
+                    gsize start, gsize end);
+
+#endif

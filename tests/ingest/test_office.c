@@ -1,0 +1,315 @@
+/*
+ * Office documents: their text, what is left out of it and told, and the places in it.  The files
+ * of tests/golden/office were made by other programs (the scripts make_*.py there).
+ */
+#include "collect.h"
+
+#include <string.h>
+
+#include "ingest/place.h"
+
+static char *
+golden(const char *name)
+{
+    return g_build_filename(PD_SOURCE_ROOT, "tests/golden/office", name, NULL);
+}
+
+static Collected *
+collect_golden(const char *name)
+{
+    g_autofree char *path = golden(name);
+    return collect(path, NULL, NULL);
+}
+
+/* All texts of a document, one after another. */
+static char *
+document_text(const PdDocument *document)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < document->parts->len; i++)
+        g_string_append(text, ((PdPart *)g_ptr_array_index(document->parts, i))->text->str);
+    return g_string_free(text, FALSE);
+}
+
+static const char *
+part_text(const PdDocument *document, const char *path)
+{
+    for (guint i = 0; i < document->parts->len; i++) {
+        const PdPart *part = g_ptr_array_index(document->parts, i);
+        if (strcmp(part->path, path) == 0)
+            return part->text->str;
+    }
+    g_test_message("there is no part %s", path);
+    g_assert_not_reached();
+}
+
+/* Words in order; marks of headings, which are ours, left out. */
+static char *
+words(const char *text)
+{
+    g_auto(GStrv) all = g_strsplit_set(text, " \n\t", -1);
+    GString *out = g_string_new(NULL);
+    for (char **word = all; *word; word++) {
+        if (**word && strspn(*word, "#") != strlen(*word))
+            g_string_append_printf(out, "%s ", *word);
+    }
+    return g_string_free(out, FALSE);
+}
+
+/* The same words as another program reads in it. */
+static void
+check_words(const PdDocument *document, const char *golden_name)
+{
+    g_autofree char *path = golden(golden_name);
+    g_autofree char *want = NULL;
+    g_assert_true(g_file_get_contents(path, &want, NULL, NULL));
+    g_autofree char *text = document_text(document);
+    g_autofree char *ours = words(text);
+    g_autofree char *theirs = words(want);
+    g_assert_cmpuint(strlen(theirs), >, 1000);
+    g_assert_cmpstr(ours, ==, theirs);
+}
+
+static PdDocument *
+only_document(const Collected *c, PdDocumentKind kind)
+{
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, >=, 1);
+    PdDocument *document = g_ptr_array_index(c->documents, 0);
+    g_assert_cmpint(document->kind, ==, kind);
+    g_assert_cmpstr(document->key, ==, "");
+    return document;
+}
+
+/* The place of `quote`, which is in the document. */
+static void
+check_place(const PdDocument *document, const char *quote, const char *want)
+{
+    for (guint i = 0; i < document->parts->len; i++) {
+        const PdPart *part = g_ptr_array_index(document->parts, i);
+        const char *found = strstr(part->text->str, quote);
+        if (!found)
+            continue;
+        gsize start = (gsize)(found - part->text->str);
+        g_autofree char *place = pd_part_place(document->kind, part->path, part->label,
+                                               part->text->str, start, start + strlen(quote));
+        g_assert_cmpstr(place, ==, want);
+        return;
+    }
+    g_test_message("there is no %s", quote);
+    g_assert_not_reached();
+}
+
+/* --- Word ------------------------------------------------------------------------------------- */
+
+static void
+test_docx_words(void)
+{
+    g_autofree char *path = golden("plain.docx");
+    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    const PdDocument *document = only_document(c, PD_KIND_DOCX);
+    check_words(document, "plain.txt");
+    g_assert_cmpuint(c->documents->len, ==, 1);
+    g_assert_cmpuint(c->lines->len, ==, 0);
+    g_assert_cmpstr(document->title, ==, "plain.docx");
+    g_assert_cmpstr(document->author, ==, "Kay Smith");
+    g_assert_cmpint(document->date_utc, ==, 1704164645);
+    g_autofree char *bytes = NULL;
+    gsize n;
+    g_assert_true(g_file_get_contents(path, &bytes, &n, NULL));
+    g_autofree char *sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *)bytes, n);
+    g_autoptr(GString) ours = g_string_new(NULL);
+    for (int i = 0; i < 32; i++)
+        g_string_append_printf(ours, "%02x", document->raw_sha256[i]);
+    g_assert_cmpstr(ours->str, ==, sum);
+    g_assert_cmpint(document->raw_bytes, ==, (gint64)n);
+}
+
+static void
+test_docx(void)
+{
+    g_autoptr(Collected) c = collect_golden("sample.docx");
+    const PdDocument *document = only_document(c, PD_KIND_DOCX);
+    g_assert_cmpstr(document->title, ==, "Lease of the pier");
+    g_assert_cmpstr(part_text(document, "body/1"), ==,
+                    "# Lease of the pier\n\nBetween the harbour and the tenant.\n\n# Rent\n\n"
+                    "1. The rent is due.\n\n1.3. In May.\n\n1.4. In June.\n\n(i) By transfer.\n\n"
+                    "2. It may rise.\n\n2.3. Once a year.\n\n- A thing\n\n  - Another thing\n\n"
+                    "The rent is 90 crowns a month.\n\nThe tenant always pays.\n\nOne sentence.\n\n"
+                    "Seen, all of it.\n\n## Places\n\nPier\tState\n4\tflooded in May deep wet\n\n"
+                    "It floods.[^1]\n\nIn a box.\n\nBeside it.\n\n7 pages.\n");
+    g_assert_cmpstr(part_text(document, "footnotes/1"), ==, "[^1] Twice a year.\n");
+    g_assert_cmpstr(part_text(document, "comments/1"), ==,
+                    "Ann Lee, 2024-02-03, on \xC2\xB6 12 \"90 crowns\": Should be 95.\n");
+    g_assert_cmpstr(part_text(document, "headers and footers/1"), ==, "Harbour office\n");
+    g_assert_true(collected_says(c, "note", "hidden text: 33 bytes"));
+    g_assert_true(collected_says(c, "insertions read: 1", "deletions not read: 1 (6 bytes)"));
+    g_assert_cmpuint(c->lines->len, ==, 2);
+    g_assert_cmpuint(c->documents->len, ==, 2);
+    const PdDocument *embedded = collected_find(c, "word/embeddings/note.txt");
+    g_assert_nonnull(embedded);
+    check_place(document, "Between the harbour", "\xC2\xB6 2 (\"Lease of the pier\")");
+    check_place(document, "Rent", "\xC2\xB6 3 (\"Rent\")");
+    check_place(document, "90 crowns", "\xC2\xB6 12 (\"Rent\")");
+    check_place(document, "always pays.\n\nOne sentence.\n\nSeen",
+                "\xC2\xB6\xC2\xB6 13-15 (\"Rent\")");
+    check_place(document, "flooded", "\xC2\xB6 17 (\"Places\")");
+    check_place(document, "Twice", "footnotes, \xC2\xB6 1");
+}
+
+/* What is in a document is what its content says, not its name. */
+static void
+test_by_content(void)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *from = golden("sample.docx");
+    g_autofree char *to = g_build_filename(folder, "lease.zip", NULL);
+    g_autofree char *bytes = NULL;
+    gsize n;
+    g_assert_true(g_file_get_contents(from, &bytes, &n, NULL));
+    g_assert_true(g_file_set_contents(to, bytes, (gssize)n, NULL));
+    g_autoptr(Collected) c = collect(folder, NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpint(collected_find(c, "lease.zip")->kind, ==, PD_KIND_DOCX);
+    const PdDocument *embedded = collected_find(c, "lease.zip!/word/embeddings/note.txt");
+    g_assert_nonnull(embedded);
+    g_assert_cmpstr(embedded->parent_key, ==, "lease.zip");
+    remove_folder(folder);
+}
+
+/* --- damage ----------------------------------------------------------------------------------- */
+
+/* A zip of stored files (APPNOTE.TXT 4.3), for packages that no program would write. */
+typedef struct {
+    GByteArray *bytes;
+    GByteArray *directory;
+    guint16 n;
+} Zip;
+
+static void
+put(GByteArray *out, guint64 value, guint n_bytes)
+{
+    for (guint i = 0; i < n_bytes; i++) {
+        guint8 byte = (guint8)(value >> (8 * i));
+        g_byte_array_append(out, &byte, 1);
+    }
+}
+
+static guint32
+crc32_of(const char *text)
+{
+    guint32 crc = 0xFFFFFFFFu;
+    for (; *text; text++) {
+        crc ^= (guint8)*text;
+        for (int k = 0; k < 8; k++)
+            crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+    }
+    return ~crc;
+}
+
+static void
+zip_add(Zip *zip, const char *name, const char *text)
+{
+    guint32 offset = zip->bytes->len;
+    for (int k = 0; k < 2; k++) {
+        GByteArray *out = k ? zip->directory : zip->bytes;
+        put(out, k ? 0x02014b50 : 0x04034b50, 4);
+        if (k)
+            put(out, 20, 2);
+        put(out, 20, 2);
+        put(out, 0, 8); /* flags, stored, time */
+        put(out, crc32_of(text), 4);
+        put(out, strlen(text), 4);
+        put(out, strlen(text), 4);
+        put(out, strlen(name), 2);
+        put(out, 0, 2);
+        if (k) {
+            put(out, 0, 10);
+            put(out, offset, 4);
+        }
+        g_byte_array_append(out, (const guint8 *)name, (guint)strlen(name));
+        if (!k)
+            g_byte_array_append(out, (const guint8 *)text, (guint)strlen(text));
+    }
+    zip->n++;
+}
+
+static Collected *
+collect_zip(Zip *zip)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "made", NULL);
+    guint32 offset = zip->bytes->len;
+    g_byte_array_append(zip->bytes, zip->directory->data, zip->directory->len);
+    put(zip->bytes, 0x06054b50, 4);
+    put(zip->bytes, 0, 4);
+    put(zip->bytes, zip->n, 2);
+    put(zip->bytes, zip->n, 2);
+    put(zip->bytes, zip->directory->len, 4);
+    put(zip->bytes, offset, 4);
+    put(zip->bytes, 0, 2);
+    g_assert_true(
+        g_file_set_contents(path, (const char *)zip->bytes->data, (gssize)zip->bytes->len, NULL));
+    g_byte_array_unref(zip->bytes);
+    g_byte_array_unref(zip->directory);
+    Collected *c = collect(path, NULL, NULL);
+    remove_folder(folder);
+    return c;
+}
+
+static Zip
+zip_new(void)
+{
+    return (Zip){g_byte_array_new(), g_byte_array_new(), 0};
+}
+
+#define DOCX_TYPES                                                                                 \
+    "<Types><Override PartName='/word/document.xml' ContentType='application/vnd."                 \
+    "openxmlformats-officedocument.wordprocessingml.document.main+xml'/></Types>"
+
+static Collected *
+collect_docx(const char *document)
+{
+    Zip zip = zip_new();
+    zip_add(&zip, "[Content_Types].xml", DOCX_TYPES);
+    zip_add(&zip, "word/document.xml", document);
+    return collect_zip(&zip);
+}
+
+static void
+test_docx_damage(void)
+{
+    /* Cut short in the middle of a table: what came before is read. */
+    g_autoptr(Collected) cut = collect_docx(
+        "<d><p><r><t>Whole.</t></r></p><tbl><tr><tc><p><r><t>Cell.</t></r></p></tc><tc><p>");
+    g_assert_no_error(cut->error);
+    g_assert_true(collected_says(cut, "partial", "word/document.xml was read up to there"));
+    g_autofree char *text = collected_text(cut);
+    g_assert_cmpstr(text, ==, "Whole.\n\nCell.\n\n");
+    /* Entities: declared ones are not followed. */
+    g_autoptr(Collected) lol = collect_docx("<!DOCTYPE d [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]>"
+                                            "<d><p><r><t>&b;</t></r></p></d>");
+    g_assert_cmpuint(lol->documents->len, ==, 0);
+    g_assert_true(collected_says(lol, "document type", ""));
+    g_autoptr(Collected) none = collect_docx("");
+    g_assert_error(none->error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT);
+    /* Deeper than libxml2's limit. */
+    g_autoptr(GString) deep = g_string_new("<d><p><r><t>Top.</t></r></p>");
+    for (int i = 0; i < 1000; i++)
+        g_string_append(deep, "<tbl><tr><tc>");
+    g_autoptr(Collected) nested = collect_docx(deep->str);
+    g_assert_true(collected_says(nested, "partial", "damaged"));
+    g_autofree char *top = collected_text(nested);
+    g_assert_cmpstr(top, ==, "Top.\n\n");
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/office/docx", test_docx);
+    g_test_add_func("/office/docx-words", test_docx_words);
+    g_test_add_func("/office/docx-damage", test_docx_damage);
+    g_test_add_func("/office/by-content", test_by_content);
+    return g_test_run();
+}

@@ -18,6 +18,7 @@
 
 enum {
     ROWS = PD_PANEL_ROWS,
+    PANELS = 1,
     TILE_TOKENS = 4, /* 4 tokens by 16 rows: 8 of the 16 registers hold sums */
     FLOAT_TILE_TOKENS = 6,
 };
@@ -150,9 +151,10 @@ sum_block_q6_k(__m256i sum[][2], const PdPanelBlock *block, const PdActBlock *ac
 /* acc[t][row] += the product of the panel with n_tokens tokens that stand together, each of whose
  * blocks is `stride` behind the last. */
 INLINE void
-multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const PdActBlock *acts,
-              size_t stride, int n_tokens, Kind kind)
+multiply_tile(float (*acc)[ROWS], size_t acc_stride, const PdPanelBlock *panel, int n_blocks,
+              const PdActBlock *acts, size_t stride, int n_tokens, Kind kind)
 {
+    (void)acc_stride; /* between panels */
     bool has_min = kind == KIND_MIN || kind == KIND_START_MIN;
     for (int b = 0; b < n_blocks; b++, panel++, acts += stride) {
         __m256i sum[TILE_TOKENS][2];

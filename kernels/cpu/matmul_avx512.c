@@ -3,9 +3,10 @@
  * SIMDe, so that tests run it on any CPU with AVX2.
  *
  * vpdpbusd multiplies 64 unsigned codes with 64 signed activations and adds four products into each
- * 32-bit sum: one vector is 16 rows by 4 columns, the activations come as one broadcast word, and
- * 12 tokens keep the multipliers busy through the latency of a sum.  Then per 32 columns, with
- * lanes as rows, the same float operations in the same order as in matmul_avx2.c:
+ * 32-bit sum: one vector is 16 rows by 4 columns, the activations come as one broadcast word that
+ * two panels share, and 6 tokens by 2 panels keep the multipliers busy through the latency of a
+ * sum.  Then per 32 columns, with lanes as rows, the same float operations in the same order as in
+ * matmul_avx2.c:
  *
  *     acc = fma(float(sum) * scale, d, acc);   acc = fma(min, sum_x, acc)
  */
@@ -57,7 +58,8 @@ srai_epi32(__m512i v, int n)
 
 enum {
     ROWS = PD_PANEL_ROWS,
-    TILE_TOKENS = 12, /* 12 integer and 12 float sums of 32 registers */
+    PANELS = 2,
+    TILE_TOKENS = 6, /* by two panels: 12 integer and 12 float sums of 32 registers */
     FLOAT_TILE_TOKENS = 12,
 };
 
@@ -86,19 +88,25 @@ load_codes(const PdPanelBlock *block, int g)
     return _mm512_load_si512(block->codes[g]);
 }
 
-/* sum[t] += words first..last of the block. */
+/* sum[t][i] += words first..last of the block in panel i. */
 INLINE void
-add_words(__m512i *sum, const PdPanelBlock *block, const PdActBlock *acts, int n_tokens, int first,
-          int last)
+add_words(__m512i sum[][PANELS], const PdPanelBlock *block, const PdActBlock *acts, int n_tokens,
+          int first, int last)
 {
     UNROLL
     for (int g = first; g < last; g++) {
-        __m512i w = load_codes(block, g);
+        __m512i w[PANELS];
+        UNROLL
+        for (int i = 0; i < PANELS; i++)
+            w[i] = load_codes(block + i * PD_PANEL_BLOCKS, g);
         UNROLL
         for (int t = 0; t < n_tokens; t++) {
             int word;
             memcpy(&word, acts[t].q + 4 * g, sizeof word);
-            sum[t] = _mm512_dpbusd_epi32(sum[t], w, _mm512_set1_epi32(word));
+            __m512i x = _mm512_set1_epi32(word);
+            UNROLL
+            for (int i = 0; i < PANELS; i++)
+                sum[t][i] = _mm512_dpbusd_epi32(sum[t][i], w[i], x);
         }
     }
 }
@@ -116,65 +124,97 @@ sub_scales(const PdPanelBlock *block, int sub)
     return cvtepi32_ps(srai_epi32(pairs, 16));
 }
 
-/* dot[t] = sum(v q) of a block, before the scale; of Q6_K sum(sub_scale v q), whose parts and total
- * are integers below 2^24 and so exact in float32. */
+/* dot[t][i] = sum(v q) of a block of Q6_K: sum(sub_scale v q), whose parts and total are integers
+ * below 2^24 and so exact in float32. */
 INLINE void
-dot_block(__m512 *dot, const PdPanelBlock *block, const PdActBlock *acts, int n_tokens, Kind kind)
+dot_block_q6_k(__m512 dot[][PANELS], const PdPanelBlock *block, const PdActBlock *acts,
+               int n_tokens)
 {
-    __m512i sum[TILE_TOKENS];
-    if (kind != KIND_Q6_K) {
-        UNROLL
-        for (int t = 0; t < n_tokens; t++)
-            sum[t] = _mm512_set1_epi32(start_of(&acts[t], kind));
-        add_words(sum, block, acts, n_tokens, 0, 8);
-        UNROLL
-        for (int t = 0; t < n_tokens; t++)
-            dot[t] = cvtepi32_ps(sum[t]);
-        return;
-    }
     UNROLL
     for (int sub = 0; sub < 2; sub++) {
-        __m512 scale = sub_scales(block, sub);
-        UNROLL
-        for (int t = 0; t < n_tokens; t++)
-            sum[t] = _mm512_set1_epi32(acts[t].start_32_sub[sub]);
-        add_words(sum, block, acts, n_tokens, 4 * sub, 4 * sub + 4);
+        __m512i sum[TILE_TOKENS][PANELS];
         UNROLL
         for (int t = 0; t < n_tokens; t++) {
-            __m512 part = cvtepi32_ps(sum[t]);
-            dot[t] = sub == 0 ? _mm512_mul_ps(part, scale) : _mm512_fmadd_ps(part, scale, dot[t]);
+            UNROLL
+            for (int i = 0; i < PANELS; i++)
+                sum[t][i] = _mm512_set1_epi32(acts[t].start_32_sub[sub]);
+        }
+        add_words(sum, block, acts, n_tokens, 4 * sub, 4 * sub + 4);
+        UNROLL
+        for (int i = 0; i < PANELS; i++) {
+            __m512 scale = sub_scales(block + i * PD_PANEL_BLOCKS, sub);
+            UNROLL
+            for (int t = 0; t < n_tokens; t++) {
+                __m512 part = cvtepi32_ps(sum[t][i]);
+                dot[t][i] =
+                    sub == 0 ? _mm512_mul_ps(part, scale) : _mm512_fmadd_ps(part, scale, dot[t][i]);
+            }
         }
     }
 }
 
-/* acc[t][row] += the product of the panel with n_tokens tokens that stand together, each of whose
- * blocks is `stride` behind the last. */
+/* dot[t][i] = sum(v q) of a block, before the scale. */
 INLINE void
-multiply_tile(float (*acc)[ROWS], const PdPanelBlock *panel, int n_blocks, const PdActBlock *acts,
-              size_t stride, int n_tokens, Kind kind)
+dot_block(__m512 dot[][PANELS], const PdPanelBlock *block, const PdActBlock *acts, int n_tokens,
+          Kind kind)
+{
+    __m512i sum[TILE_TOKENS][PANELS];
+    if (kind == KIND_Q6_K) {
+        dot_block_q6_k(dot, block, acts, n_tokens);
+        return;
+    }
+    UNROLL
+    for (int t = 0; t < n_tokens; t++) {
+        UNROLL
+        for (int i = 0; i < PANELS; i++)
+            sum[t][i] = _mm512_set1_epi32(start_of(&acts[t], kind));
+    }
+    add_words(sum, block, acts, n_tokens, 0, 8);
+    UNROLL
+    for (int t = 0; t < n_tokens; t++) {
+        UNROLL
+        for (int i = 0; i < PANELS; i++)
+            dot[t][i] = cvtepi32_ps(sum[t][i]);
+    }
+}
+
+/* acc[t][row] += the product of the panels with n_tokens tokens that stand together, each of whose
+ * blocks is `stride` behind the last; the second panel's sums are acc_stride behind the first's. */
+INLINE void
+multiply_tile(float (*acc)[ROWS], size_t acc_stride, const PdPanelBlock *panels, int n_blocks,
+              const PdActBlock *acts, size_t stride, int n_tokens, Kind kind)
 {
     bool has_min = kind == KIND_MIN || kind == KIND_START_MIN;
-    __m512 total[TILE_TOKENS];
+    __m512 total[TILE_TOKENS][PANELS];
     UNROLL
-    for (int t = 0; t < n_tokens; t++)
-        total[t] = _mm512_load_ps(acc[t]);
-    for (int b = 0; b < n_blocks; b++, panel++, acts += stride) {
-        __m512 dot[TILE_TOKENS];
-        dot_block(dot, panel, acts, n_tokens, kind);
-        __m512 scale = _mm512_load_ps(kind == KIND_Q6_K ? panel->d : panel->scale);
-        __m512 min = has_min ? _mm512_load_ps(panel->min) : scale;
+    for (int t = 0; t < n_tokens; t++) {
         UNROLL
-        for (int t = 0; t < n_tokens; t++) {
-            const PdActBlock *act = &acts[t];
-            total[t] =
-                _mm512_fmadd_ps(_mm512_mul_ps(dot[t], scale), _mm512_set1_ps(act->d), total[t]);
-            if (has_min)
-                total[t] = _mm512_fmadd_ps(min, _mm512_set1_ps(act->sum), total[t]);
+        for (size_t i = 0; i < PANELS; i++)
+            total[t][i] = _mm512_load_ps(acc[i * acc_stride + (size_t)t]);
+    }
+    for (int b = 0; b < n_blocks; b++, panels++, acts += stride) {
+        __m512 dot[TILE_TOKENS][PANELS];
+        dot_block(dot, panels, acts, n_tokens, kind);
+        UNROLL
+        for (int i = 0; i < PANELS; i++) {
+            const PdPanelBlock *block = panels + i * PD_PANEL_BLOCKS;
+            __m512 scale = _mm512_load_ps(kind == KIND_Q6_K ? block->d : block->scale);
+            __m512 min = has_min ? _mm512_load_ps(block->min) : scale;
+            UNROLL
+            for (int t = 0; t < n_tokens; t++) {
+                __m512 scaled = _mm512_mul_ps(dot[t][i], scale);
+                total[t][i] = _mm512_fmadd_ps(scaled, _mm512_set1_ps(acts[t].d), total[t][i]);
+                if (has_min)
+                    total[t][i] = _mm512_fmadd_ps(min, _mm512_set1_ps(acts[t].sum), total[t][i]);
+            }
         }
     }
     UNROLL
-    for (int t = 0; t < n_tokens; t++)
-        _mm512_store_ps(acc[t], total[t]);
+    for (int t = 0; t < n_tokens; t++) {
+        UNROLL
+        for (size_t i = 0; i < PANELS; i++)
+            _mm512_store_ps(acc[i * acc_stride + (size_t)t], total[t][i]);
+    }
 }
 
 /* The unpacking is AVX2's; the signed codes of Q8_0 get their zero of 128 here. */
@@ -239,7 +279,7 @@ burst(int rounds)
 
 const PdMatmulIsa TABLE = {
     .name = TABLE_NAME,
-    .panel_rows = ROWS,
+    .panel_rows = PANELS * ROWS,
     .tile_tokens = TILE_TOKENS,
     .single = &pd_matmul_avx2, /* a single token waits for memory, not for products */
     .quantize = quantize,

@@ -1,9 +1,10 @@
 /*
  * The part of the products that AVX2 and AVX-512 share: rounding activations, and walking over a
  * panel's columns in chunks that stay in the first-level cache and over the tokens in tiles.
- * Included by matmul_avx2.c and matmul_avx512.c after their definitions of ROWS, TILE_TOKENS,
- * FLOAT_TILE_TOKENS, set_starts, copy_row, unpack, multiply_tile and multiply_float_tile, so that
- * tiles are inlined with a constant number of tokens and a constant kind.
+ * Included by matmul_avx2.c and matmul_avx512.c after their definitions of ROWS, PANELS (that are
+ * multiplied together), TILE_TOKENS, FLOAT_TILE_TOKENS, set_starts, copy_row, unpack, multiply_tile
+ * and multiply_float_tile, so that tiles are inlined with a constant number of tokens and a
+ * constant kind.
  */
 
 /* As the reference does (ref_matmul.c), 8 values a time. */
@@ -42,11 +43,11 @@ quantize(PdActBlock *dst, size_t stride, const float *x, int n_cols)
     }
 }
 
-/* A panel's columns from first_block on, by every token. */
+/* Columns of the panels from first_block on, by every token. */
 typedef struct {
     const PdProduct *p;
-    const void *panel;   /* PdPanelBlock, or of float types f32 (n_blocks, ROWS) */
-    float (*sums)[ROWS]; /* (n_tokens): where chunks leave them for the next */
+    const void *panels;  /* (PANELS, PD_PANEL_BLOCKS); of float types f32 (n_blocks, ROWS) */
+    float (*sums)[ROWS]; /* (PANELS, n_tokens): where chunks leave them for the next */
     int first_row, n_rows;
     int first_block, n_blocks; /* of 32 columns; of float types single columns */
     int n_all_blocks;
@@ -55,27 +56,30 @@ typedef struct {
 INLINE void
 begin_sums(const Chunk *c, int first_token, int n_tokens)
 {
-    static const float zeros[ROWS];
-    const float *bias = c->p->bias != NULL ? c->p->bias + c->first_row : zeros;
+    for (int at = 0; at < c->n_rows; at += ROWS) {
+        _Alignas(64) float begin[ROWS] = {0};
+        int n = c->n_rows - at < ROWS ? c->n_rows - at : ROWS;
+        float(*sums)[ROWS] = c->sums + at / ROWS * c->p->n_tokens + first_token;
 
-    for (int t = first_token; t < first_token + n_tokens; t++)
-        if (c->n_rows == ROWS)
-            copy_row(c->sums[t], bias);
-        else
-            for (int r = 0; r < ROWS; r++)
-                c->sums[t][r] = r < c->n_rows ? bias[r] : 0;
+        if (c->p->bias != NULL)
+            memcpy(begin, c->p->bias + c->first_row + at, (size_t)n * sizeof *begin);
+        for (int t = 0; t < n_tokens; t++)
+            copy_row(sums[t], begin);
+    }
 }
 
 INLINE void
 put_out(const Chunk *c, int first_token, int n_tokens)
 {
-    for (int t = first_token; t < first_token + n_tokens; t++) {
-        float *out = c->p->out + (size_t)t * (size_t)c->p->n_rows + c->first_row;
-        if (c->n_rows == ROWS)
-            copy_row(out, c->sums[t]);
-        else
-            memcpy(out, c->sums[t], (size_t)c->n_rows * sizeof *out);
-    }
+    for (int t = first_token; t < first_token + n_tokens; t++)
+        for (int at = 0; at < c->n_rows; at += ROWS) {
+            const float *sums = c->sums[at / ROWS * c->p->n_tokens + t];
+            float *out = c->p->out + (size_t)t * (size_t)c->p->n_rows + c->first_row + at;
+            if (c->n_rows - at >= ROWS)
+                copy_row(out, sums);
+            else
+                memcpy(out, sums, (size_t)(c->n_rows - at) * sizeof *out);
+        }
 }
 
 INLINE bool
@@ -92,7 +96,8 @@ multiply_tokens(const Chunk *c, int first_token, int n_tokens, int tile, Kind ki
 
     if (c->first_block == 0)
         begin_sums(c, first_token, n_tokens);
-    multiply_tile(c->sums + first_token, c->panel, c->n_blocks, acts, (size_t)tile, n_tokens, kind);
+    multiply_tile(c->sums + first_token, (size_t)c->p->n_tokens, c->panels, c->n_blocks, acts,
+                  (size_t)tile, n_tokens, kind);
     if (is_last(c))
         put_out(c, first_token, n_tokens);
 }
@@ -161,7 +166,7 @@ multiply_float_tokens(const Chunk *c, int first_token, int n_tokens)
 
     if (c->first_block == 0)
         begin_sums(c, first_token, n_tokens);
-    multiply_float_tile(c->sums + first_token, c->panel, c->n_blocks, x, stride, n_tokens);
+    multiply_float_tile(c->sums + first_token, c->panels, c->n_blocks, x, stride, n_tokens);
     if (is_last(c))
         put_out(c, first_token, n_tokens);
 }
@@ -193,7 +198,7 @@ multiply_rows_float(const PdProduct *p, int first_row, int n_rows, float *panel,
 
     const uint8_t *next = rows[0] + ROWS * row_bytes;
     Chunk c = {.p = p,
-               .panel = panel,
+               .panels = panel,
                .sums = sums,
                .first_row = first_row,
                .n_rows = n_rows,
@@ -208,17 +213,16 @@ multiply_rows_float(const PdProduct *p, int first_row, int n_rows, float *panel,
 }
 
 enum {
-    PANEL_BYTES = (int)(PD_PANEL_BLOCKS * sizeof(PdPanelBlock)) > PD_FLOAT_PANEL_BYTES
-                      ? (int)(PD_PANEL_BLOCKS * sizeof(PdPanelBlock))
-                      : PD_FLOAT_PANEL_BYTES,
+    QUANTIZED_BYTES = PANELS * PD_PANEL_BLOCKS * (int)sizeof(PdPanelBlock),
+    PANEL_BYTES = QUANTIZED_BYTES > PD_FLOAT_PANEL_BYTES ? QUANTIZED_BYTES : PD_FLOAT_PANEL_BYTES,
 };
 
-/* A panel and, behind it, the sums of all tokens. */
+/* The panels and, behind them, the sums of all tokens. */
 static size_t
 workspace_bytes(int n_cols, int n_tokens)
 {
     (void)n_cols;
-    return PANEL_BYTES + (size_t)n_tokens * ROWS * sizeof(float);
+    return PANEL_BYTES + (size_t)n_tokens * PANELS * ROWS * sizeof(float);
 }
 
 static void
@@ -226,21 +230,23 @@ multiply_rows(const PdProduct *p, int first_row, int n_rows, void *workspace)
 {
     float(*sums)[ROWS] = (void *)((char *)workspace + PANEL_BYTES);
     if (pd_is_float_type(p->type)) {
-        multiply_rows_float(p, first_row, n_rows, workspace, sums);
+        for (int at = 0; at < n_rows; at += ROWS)
+            multiply_rows_float(p, first_row + at, n_rows - at < ROWS ? n_rows - at : ROWS,
+                                workspace, sums);
         return;
     }
-    const uint8_t *rows[ROWS];
+    const uint8_t *rows[PANELS * ROWS];
     size_t row_bytes = pd_row_bytes(p->type, (size_t)p->n_cols);
-    for (int i = 0; i < ROWS; i++) /* a short panel repeats its last row */
+    for (int i = 0; i < PANELS * ROWS; i++) /* a short panel repeats its last row */
         rows[i] = p->weight + (size_t)(first_row + (i < n_rows ? i : n_rows - 1)) * row_bytes;
 
-    PdPanelBlock *panel = workspace;
-    /* The rows of the next panel, which follow in memory; a prefetch beyond the end does no harm.
+    PdPanelBlock *panels = workspace;
+    /* The rows of the next panels, which follow in memory; a prefetch beyond the end does no harm.
      */
-    const uint8_t *next = rows[0] + ROWS * row_bytes;
+    const uint8_t *next = rows[0] + PANELS * ROWS * row_bytes;
     int n_blocks = p->n_cols / PD_ACT_BLOCK;
     Chunk c = {.p = p,
-               .panel = panel,
+               .panels = panels,
                .sums = sums,
                .first_row = first_row,
                .n_rows = n_rows,
@@ -248,8 +254,11 @@ multiply_rows(const PdProduct *p, int first_row, int n_rows, void *workspace)
     for (; c.first_block < n_blocks; c.first_block += c.n_blocks) {
         int left = n_blocks - c.first_block;
         c.n_blocks = left < PD_PANEL_BLOCKS ? left : PD_PANEL_BLOCKS;
-        unpack(p->type, panel, rows, c.first_block, c.n_blocks, next);
-        next += ROWS * pd_row_bytes(p->type, (size_t)c.n_blocks * PD_ACT_BLOCK);
+        for (int i = 0; i < PANELS; i++) {
+            unpack(p->type, panels + i * PD_PANEL_BLOCKS, rows + i * ROWS, c.first_block,
+                   c.n_blocks, next);
+            next += ROWS * pd_row_bytes(p->type, (size_t)c.n_blocks * PD_ACT_BLOCK);
+        }
         chunk_of_type[p->type](&c);
     }
 }

@@ -405,6 +405,7 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
     PdAskOptions options = {0};
     int exit_code = PD_EXIT_OK;
     const GOptionEntry entries[] = {
+        PD_MODE_OPTION_ENTRY(flags.model),
         PD_MODEL_OPTION_ENTRIES(flags.model),
         {"json", 0, 0, G_OPTION_ARG_NONE, &flags.json, "The answer as one JSON object", NULL},
         {"why", 0, 0, G_OPTION_ARG_NONE, &flags.why, "Also which blocks won and their scores",

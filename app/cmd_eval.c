@@ -162,11 +162,6 @@ fill_options(Eval *eval, int argc, char **argv, int *exit_code)
         *exit_code = pd_usage("eval", "--items, --budget and --max-tokens are positive numbers");
         return FALSE;
     }
-    if (flags->model.mode) {
-        *exit_code = pd_usage("eval", "--mode is chosen by --arms: dense reads whole, the others "
-                                      "sweep");
-        return FALSE;
-    }
     eval->options.items = (guint)flags->items;
     eval->options.seed = (guint64)flags->seed;
     eval->options.ask.budget_tokens = flags->budget;

@@ -106,6 +106,7 @@ pd_cmd_plan(PdApp *app, int argc, char **argv)
     gint64 tokens = 0;
     int exit_code;
     const GOptionEntry entries[] = {
+        PD_MODE_OPTION_ENTRY(flags),
         PD_MODEL_OPTION_ENTRIES(flags),
         {"tokens", 0, 0, G_OPTION_ARG_INT64, &tokens, "Plan for a corpus of N tokens", "N"},
         PD_COST_OPTION_ENTRIES(cost),

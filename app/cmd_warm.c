@@ -65,6 +65,7 @@ pd_cmd_warm(PdApp *app, int argc, char **argv)
     gboolean json = FALSE;
     int exit_code;
     const GOptionEntry entries[] = {
+        PD_MODE_OPTION_ENTRY(flags),
         PD_MODEL_OPTION_ENTRIES(flags),
         {"json", 0, 0, G_OPTION_ARG_NONE, &json, "The report as one JSON object", NULL},
         G_OPTION_ENTRY_NULL};

@@ -16,13 +16,15 @@ typedef struct {
 void pd_model_flags_clear(PdModelFlags *flags);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdModelFlags, pd_model_flags_clear)
 
+#define PD_MODE_OPTION_ENTRY(o)                                                                    \
+    {                                                                                              \
+        "mode", 0, 0, G_OPTION_ARG_STRING, &(o).mode,                                              \
+            "How the corpus is read: auto (default), whole, swept, sparse", "MODE"                 \
+    }
+
 #define PD_MODEL_OPTION_ENTRIES(o)                                                                 \
     {"model",    'm', 0, G_OPTION_ARG_FILENAME, &(o).model, "Model name, GGUF file or folder",     \
      "NAME|FILE"},                                                                                 \
-        {"mode",    0,                                                                             \
-         0,         G_OPTION_ARG_STRING,                                                           \
-         &(o).mode, "How the corpus is read: auto (default), whole, swept, sparse",                \
-         "MODE"},                                                                                  \
         {"kv",    0,                                                                               \
          0,       G_OPTION_ARG_STRING,                                                             \
          &(o).kv, "What is kept of a swept corpus: auto (default), index, full",                   \

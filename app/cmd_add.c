@@ -15,6 +15,8 @@ static const char examples[] =
     "\n"
     "Adding a source again brings it up to date: only what changed is read and stored.  What was\n"
     "left out, and why, is told here and by `pandect ledger`.  Ctrl-C keeps what is done.\n"
+    "Keys, tokens and passwords in well-known formats are masked in what models read and in every\n"
+    "quote; `pandect show --unmask` has them.  With --no-mask nothing is.\n"
     "The exit code is 1 if a source or document failed or was read only in part; the rest is kept.";
 
 /* Lines of one kind that are printed one by one; the rest is counted. */
@@ -43,6 +45,7 @@ typedef struct {
     char **sources;
     gboolean work_tree;
     gboolean insecure;
+    gboolean no_mask;
     gboolean json;
     gboolean verbose;
 } AddFlags;
@@ -216,6 +219,9 @@ print_report(const char *name, const PdAddReport *r, GPtrArray *lines)
         g_autofree char *skipped = skipped_by_reason(lines, r->n_skipped);
         g_string_append_printf(text, "%s%s", text->len ? ", " : "", skipped);
     }
+    if (r->n_masked)
+        g_string_append_printf(text, "; %" G_GUINT64_FORMAT " %s masked", r->n_masked,
+                               r->n_masked == 1 ? "secret" : "secrets");
     if (r->n_tokens)
         g_string_append_printf(text, "; %" G_GUINT64_FORMAT " tokens", r->n_tokens);
     g_autofree char *line = g_strdup_printf("%s: %s", name, text->str);
@@ -235,6 +241,7 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
     PdAddOptions options = {.read = {.git_revision = flags->revision,
                                      .work_tree = flags->work_tree,
                                      .insecure = flags->insecure},
+                            .no_mask = flags->no_mask,
                             .progress = on_progress,
                             .ledger = on_ledger,
                             .user_data = &watch};
@@ -297,6 +304,8 @@ pd_cmd_add(PdApp *app, int argc, char **argv)
          "Repositories: the files as they lie in the work tree", NULL},
         {"model", 'm', 0, G_OPTION_ARG_FILENAME, &flags.model,
          "Whose tokenizer to use: a model name, GGUF file, folder or tokenizer.json", "NAME|FILE"},
+        {"no-mask", 0, 0, G_OPTION_ARG_NONE, &flags.no_mask,
+         "Keep keys, tokens and passwords in the text that models read", NULL},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &flags.verbose,
          "Tell of everything that was left out, one line each", NULL},
         {"insecure", 0, 0, G_OPTION_ARG_NONE, &flags.insecure,

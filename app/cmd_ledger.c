@@ -86,6 +86,7 @@ print_sum(const GPtrArray *runs)
         sum.n_failed += r->n_failed;
         sum.n_partial += r->n_partial;
         sum.n_duplicate += r->n_duplicate;
+        sum.n_masked += r->n_masked;
     }
     g_autofree char *counts = pd_ledger_counts(&sum);
     printf("%u sources: %s\n", runs->len, counts);

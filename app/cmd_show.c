@@ -12,6 +12,7 @@ static const char examples[] =
     "  pandect -C case show 12:100-250        bytes 100 to 249 of a document of one part\n"
     "  pandect -C case show --part 31:0-80    bytes of one part (a page, a part of a mail)\n"
     "  pandect -C case show 12 --json         with the place in the source\n"
+    "  pandect -C case show 12 --unmask       as the source has it, secrets included\n"
     "\n"
     "Numbers are those of `pandect ls` and of citations.  Into a pipe or file the bytes go "
     "exactly\n"
@@ -21,8 +22,9 @@ static const char examples[] =
 typedef struct {
     gint64 id;
     gboolean has_range;
-    guint32 start;
+    guint32 start; /* bytes of what the model reads, as citations give them */
     guint32 end;
+    gboolean unmask;
 } Target;
 
 static gboolean
@@ -67,10 +69,25 @@ print_bytes(PdApp *app, const char *bytes, gsize n)
         putchar('\n');
 }
 
+/* Bytes [start, end) of a part, or with `unmask` what they stand for. */
+static GString *
+bytes_of(const PdPartRow *part, guint32 start, guint32 end, gboolean unmask, GError **error)
+{
+    if (!unmask)
+        return g_string_new_len(part->text + start, (gssize)(end - start));
+    GString *bytes = pd_part_row_original(part, error);
+    guint32 first = pd_text_view_start(part->view, start);
+    if (bytes && end == start)
+        return g_string_truncate(bytes, 0);
+    if (bytes)
+        g_string_erase(g_string_truncate(bytes, pd_text_view_end(part->view, end)), 0, first);
+    return bytes;
+}
+
 /* The location's members, and the bytes as `text`. */
 static gboolean
 add_part_json(PdCorpus *corpus, const PdPartRow *part, guint32 start, guint32 end,
-              JsonBuilder *json, GError **error)
+              const GString *bytes, JsonBuilder *json, GError **error)
 {
     g_autofree char *place = pd_corpus_locate_json(corpus, part->id, start, end, error);
     g_autofree char *human = place ? pd_corpus_locate(corpus, part->id, start, end, error) : NULL;
@@ -81,7 +98,7 @@ add_part_json(PdCorpus *corpus, const PdPartRow *part, guint32 start, guint32 en
         return FALSE;
     JsonNode *root = json_parser_steal_root(parser);
     /* A range may begin inside a character: JSON holds text, the pipe holds bytes. */
-    g_autofree char *text = g_utf8_make_valid(part->text + start, end - start);
+    g_autofree char *text = g_utf8_make_valid(bytes->str, (gssize)bytes->len);
     json_object_set_string_member(json_node_get_object(root), "place", human);
     json_object_set_string_member(json_node_get_object(root), "text", text);
     json_builder_add_value(json, root);
@@ -97,13 +114,16 @@ show_part(PdApp *app, PdCorpus *corpus, const PdPartRow *part, const Target *tar
     g_autofree char *place = pd_corpus_locate(corpus, part->id, start, end, error);
     if (!place)
         return FALSE; /* outside of the part */
+    g_autoptr(GString) bytes = bytes_of(part, start, end, target->unmask, error);
+    if (!bytes)
+        return FALSE;
     if (json)
-        return add_part_json(corpus, part, start, end, json, error);
+        return add_part_json(corpus, part, start, end, bytes, json, error);
     if (several && app->stdout_is_tty) {
         g_autofree char *safe = pd_terminal_safe(place, -1);
         printf("--- part %" G_GINT64_FORMAT ": %s\n", part->id, safe);
     }
-    print_bytes(app, part->text + start, end - start);
+    print_bytes(app, bytes->str, bytes->len);
     return TRUE;
 }
 
@@ -148,13 +168,14 @@ show_target(PdApp *app, gboolean is_part, const Target *target, JsonBuilder *jso
 int
 pd_cmd_show(PdApp *app, int argc, char **argv)
 {
-    gboolean as_json = FALSE;
+    gboolean as_json = FALSE, unmask = FALSE;
     g_autofree char *part = NULL;
     int exit_code;
     Target target;
     const GOptionEntry entries[] = {
         {"part", 'p', 0, G_OPTION_ARG_STRING, &part, "A part instead of a document",
          "N[:START-END]"},
+        {"unmask", 0, 0, G_OPTION_ARG_NONE, &unmask, "Also the secrets that are masked", NULL},
         {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "A JSON array: an object for each part", NULL},
         G_OPTION_ENTRY_NULL};
     g_autoptr(GError) error = NULL;
@@ -166,6 +187,7 @@ pd_cmd_show(PdApp *app, int argc, char **argv)
     if (!parse_target(part ? part : argv[1], &target))
         return pd_usage("show", "'%s' is no number or NUMBER:START-END; see: pandect ls",
                         part ? part : argv[1]);
+    target.unmask = unmask;
     g_autoptr(JsonBuilder) json = as_json ? json_builder_new() : NULL;
     if (json)
         json_builder_begin_array(json);

@@ -17,6 +17,8 @@ pd_ledger_counts(const PdAddReport *report)
     append_count(text, report->n_failed, "failed");
     append_count(text, report->n_partial, "partial");
     append_count(text, report->n_duplicate, "duplicate");
+    append_count(text, report->n_masked,
+                 report->n_masked == 1 ? "secret masked" : "secrets masked");
     return g_string_free(text, FALSE);
 }
 
@@ -28,6 +30,7 @@ pd_ledger_json_counts(JsonBuilder *json, const PdAddReport *report)
     pd_json_int(json, "failed", (gint64)report->n_failed);
     pd_json_int(json, "partial", (gint64)report->n_partial);
     pd_json_int(json, "duplicates", (gint64)report->n_duplicate);
+    pd_json_int(json, "masked", (gint64)report->n_masked);
     pd_json_int(json, "new", (gint64)report->n_new);
     pd_json_int(json, "unchanged", (gint64)report->n_unchanged);
     pd_json_int(json, "changed", (gint64)report->n_changed);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ingest/add_run.h"
+#include "ingest/mask.h"
 
 static gboolean
 add_document(PdDocument *document, gpointer user_data, GError **error)
@@ -19,6 +20,8 @@ add_document(PdDocument *document, gpointer user_data, GError **error)
         g_set_error_literal(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
         return FALSE;
     }
+    if (run->mask_rules)
+        pd_mask_document(d);
     gsize n_bytes = 0;
     for (guint i = 0; i < d->parts->len; i++)
         n_bytes += ((PdPart *)g_ptr_array_index(d->parts, i))->text->len;
@@ -141,8 +144,9 @@ known_blobs(PdAddRun *run, GError **error)
     g_autoptr(GHashTable) known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(PdStmt) stmt = pd_db_query(
         run->corpus, error,
-        "SELECT DISTINCT native_id FROM document WHERE kind = ? AND native_id IS NOT NULL", "t",
-        pd_document_kind_name(PD_KIND_GIT_FILE));
+        "SELECT DISTINCT native_id FROM document WHERE kind = ? AND native_id IS NOT NULL"
+        " AND mask_rules = ?",
+        "ti", pd_document_kind_name(PD_KIND_GIT_FILE), run->mask_rules);
     int rc = stmt ? SQLITE_ROW : -1;
     while (rc == SQLITE_ROW && (rc = pd_db_step(run->corpus, stmt, error)) == SQLITE_ROW)
         g_hash_table_add(known, pd_db_text(stmt, 0));

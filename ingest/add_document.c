@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include "ingest/add_run.h"
+#include "ingest/mask.h"
 
 /* Valid UTF-8, NULs allowed. */
 static gboolean
@@ -44,6 +45,8 @@ hash_parts(const PdDocument *document, const guint8 (*texts)[PD_SHA256_BYTES],
         hash_string(sum, part->path);
         hash_string(sum, part->label);
         g_checksum_update(sum, texts[i], PD_SHA256_BYTES);
+        if (part->view)
+            g_checksum_update(sum, part->view->sha256, PD_SHA256_BYTES);
         if (part->boxes)
             g_checksum_update(sum, (const guchar *)part->boxes->data,
                               (gssize)part->boxes->len * (gssize)sizeof(PdBox));
@@ -69,16 +72,19 @@ insert_part(PdAddRun *run, gint64 document_id, guint ord, const PdPart *part,
                             part->text->len, &n_tokens, run->cancellable, error))
         return FALSE;
     run->report.n_tokens += n_tokens;
-    g_autoptr(GBytes) boxes = NULL;
-    if (part->boxes && !(boxes = pd_boxes_pack(part->boxes, error)))
+    g_autoptr(GBytes) boxes = NULL, view = NULL;
+    gsize n_view = 0;
+    if ((part->boxes && !(boxes = pd_boxes_pack(part->boxes, error))) ||
+        (part->view && !(view = pd_view_pack(part->view, &n_view, error))))
         return FALSE;
-    return pd_db_run(corpus, error,
-                     "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes)"
-                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                     "iittiib", document_id, (gint64)ord, part->path, part->label, text_id,
-                     (gint64)(part->boxes ? part->boxes->len : 0),
-                     boxes ? g_bytes_get_data(boxes, NULL) : NULL,
-                     boxes ? g_bytes_get_size(boxes) : (gsize)0);
+    return pd_db_run(
+        corpus, error,
+        "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes,"
+        " n_view_bytes, view) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "iittiibib", document_id, (gint64)ord, part->path, part->label, text_id,
+        (gint64)(part->boxes ? part->boxes->len : 0), boxes ? g_bytes_get_data(boxes, NULL) : NULL,
+        boxes ? g_bytes_get_size(boxes) : (gsize)0, (gint64)n_view,
+        view ? g_bytes_get_data(view, NULL) : NULL, view ? g_bytes_get_size(view) : (gsize)0);
 }
 
 static gint64
@@ -88,14 +94,14 @@ insert_document(PdAddRun *run, const PdDocument *d, const char *key, const char 
     if (!pd_db_run(run->corpus, error,
                    "INSERT INTO document(source_id, key, kind, state, parent_key, title, author,"
                    " recipients, date_utc, native_id, revision, in_reply_to, raw_sha256,"
-                   " raw_offset, raw_bytes, parts_sha256, first_run, last_run)"
+                   " raw_offset, raw_bytes, parts_sha256, mask_rules, first_run, last_run)"
                    " VALUES (?, ?, ?, 'live', ?, ?, ?, ?, nullif(?, -9223372036854775807 - 1), ?,"
-                   " ?, ?, ?, ?, ?, ?, ?, ?)",
-                   "itttttti" /* to date_utc */ "tttbiibii", run->source_id, key,
+                   " ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                   "itttttti" /* to date_utc */ "tttbiibiii", run->source_id, key,
                    pd_document_kind_name(d->kind), parent_key, d->title ? d->title : key, d->author,
                    d->recipients, d->date_utc, d->native_id, d->revision, d->in_reply_to,
                    d->raw_sha256, (gsize)PD_SHA256_BYTES, d->raw_offset, d->raw_bytes, parts_sha256,
-                   (gsize)PD_SHA256_BYTES, run->run_id, run->run_id))
+                   (gsize)PD_SHA256_BYTES, run->mask_rules, run->run_id, run->run_id))
         return 0;
     return sqlite3_last_insert_rowid(run->corpus->db);
 }
@@ -108,17 +114,18 @@ touch_document(PdAddRun *run, gint64 id, const PdDocument *d, const char *parent
     return pd_db_run(run->corpus, error,
                      "UPDATE document SET parent_key = ?, title = ?, author = ?, recipients = ?,"
                      " date_utc = nullif(?, -9223372036854775807 - 1), native_id = ?, revision = ?,"
-                     " in_reply_to = ?, raw_sha256 = ?, raw_offset = ?, raw_bytes = ?, last_run = ?"
-                     " WHERE id = ?",
-                     "ttttitttbiiii", parent_key, d->title ? d->title : d->key, d->author,
+                     " in_reply_to = ?, raw_sha256 = ?, raw_offset = ?, raw_bytes = ?,"
+                     " mask_rules = ?, last_run = ? WHERE id = ?",
+                     "ttttitttbiiiii", parent_key, d->title ? d->title : d->key, d->author,
                      d->recipients, d->date_utc, d->native_id, d->revision, d->in_reply_to,
                      d->raw_sha256, (gsize)PD_SHA256_BYTES, d->raw_offset, d->raw_bytes,
-                     run->run_id, id);
+                     run->mask_rules, run->run_id, id);
 }
 
 typedef struct {
     gint64 id; /* 0: none */
     gint64 last_run;
+    gint64 mask_rules;
     guint8 parts_sha256[PD_SHA256_BYTES];
     char *native_id;
 } LiveDocument;
@@ -129,7 +136,7 @@ find_live(PdAddRun *run, const char *key, LiveDocument *live, GError **error)
     memset(live, 0, sizeof *live);
     g_autoptr(PdStmt) stmt =
         pd_db_query(run->corpus, error,
-                    "SELECT id, last_run, parts_sha256, native_id FROM document"
+                    "SELECT id, last_run, parts_sha256, native_id, mask_rules FROM document"
                     " WHERE source_id = ? AND key = ? AND state = 'live'",
                     "it", run->source_id, key);
     if (!stmt)
@@ -141,6 +148,7 @@ find_live(PdAddRun *run, const char *key, LiveDocument *live, GError **error)
         if (sqlite3_column_bytes(stmt, 2) == PD_SHA256_BYTES)
             memcpy(live->parts_sha256, sqlite3_column_blob(stmt, 2), PD_SHA256_BYTES);
         live->native_id = pd_db_text(stmt, 3);
+        live->mask_rules = sqlite3_column_int64(stmt, 4);
     }
     return rc != -1;
 }
@@ -189,7 +197,8 @@ revive(PdAddRun *run, const PdDocument *d, const char *key, const char *parent_k
 
 /*
  * The reader knows the blob and sent no parts: the document of this path has it, or (a file that
- * moved, a change that was taken back) another one whose parts are shared.
+ * moved, a change that was taken back) another one whose parts are shared.  Only parts that were
+ * masked by this run's rules count.
  */
 static gboolean
 store_known(PdAddRun *run, const PdDocument *d, const char *key, GError **error)
@@ -200,7 +209,7 @@ store_known(PdAddRun *run, const PdDocument *d, const char *key, GError **error)
     if (!find_live(run, key, &live, error))
         return FALSE;
     g_autofree char *native_id = live.native_id;
-    if (live.id && g_strcmp0(native_id, d->native_id) == 0) {
+    if (live.id && live.mask_rules == run->mask_rules && g_strcmp0(native_id, d->native_id) == 0) {
         run->report.n_unchanged++;
         return touch_document(run, live.id, d, d->parent_key, error);
     }
@@ -208,8 +217,8 @@ store_known(PdAddRun *run, const PdDocument *d, const char *key, GError **error)
         g_autoptr(PdStmt) stmt =
             pd_db_query(run->corpus, error,
                         "SELECT id, parts_sha256 FROM document WHERE native_id = ? AND kind = ?"
-                        " ORDER BY id DESC LIMIT 1",
-                        "tt", d->native_id, pd_document_kind_name(d->kind));
+                        " AND mask_rules = ? ORDER BY id DESC LIMIT 1",
+                        "tti", d->native_id, pd_document_kind_name(d->kind), run->mask_rules);
         int rc = stmt ? pd_db_step(run->corpus, stmt, error) : -1;
         if (rc == SQLITE_DONE)
             g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER,
@@ -234,9 +243,9 @@ store_known(PdAddRun *run, const PdDocument *d, const char *key, GError **error)
     gint64 id = insert_document(run, d, key, d->parent_key, parts_sha256, error);
     return id &&
            pd_db_run(run->corpus, error,
-                     "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes)"
-                     " SELECT ?, ord, path, label, text_id, n_boxes, boxes FROM part"
-                     " WHERE document_id = ? ORDER BY ord",
+                     "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes,"
+                     " n_view_bytes, view) SELECT ?, ord, path, label, text_id, n_boxes, boxes,"
+                     " n_view_bytes, view FROM part WHERE document_id = ? ORDER BY ord",
                      "ii", id, donor) &&
            copied_tokens(run, id, error);
 }
@@ -261,6 +270,59 @@ store_parts(PdAddRun *run, const PdDocument *d, const char *key, const char *par
         if (!insert_part(run, id, i, g_ptr_array_index(d->parts, i), texts[i], error))
             return FALSE;
     return TRUE;
+}
+
+/* --- what was masked ----------------------------------------------------------------------- */
+
+/* "3 secrets: 2 github-token, 1 jwt" */
+static char *
+tell_masked(GHashTable *kinds, guint n_secrets)
+{
+    g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(kinds), (GCompareFunc)strcmp);
+    GString *text = g_string_new(NULL);
+    g_string_append_printf(text, "%u %s:", n_secrets, n_secrets == 1 ? "secret" : "secrets");
+    for (GList *at = names; at; at = at->next)
+        g_string_append_printf(text, "%s %u %s", at == names ? "" : ",",
+                               GPOINTER_TO_UINT(g_hash_table_lookup(kinds, at->data)),
+                               (char *)at->data);
+    return g_string_free(text, FALSE);
+}
+
+/* A ledger line for what the model does not get to see of the live document of this key, whether
+ * this run stored it or found it unchanged. */
+static gboolean
+account_masked(PdAddRun *run, const char *key, GError **error)
+{
+    g_autoptr(GHashTable) kinds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    guint n_secrets = 0;
+    gsize n_bytes = 0;
+    g_autoptr(PdStmt) stmt =
+        pd_db_query(run->corpus, error,
+                    "SELECT p.text_id, p.n_view_bytes, p.view FROM document d"
+                    " JOIN part p ON p.document_id = d.id WHERE d.source_id = ? AND d.key = ?"
+                    " AND d.state = 'live' AND p.view IS NOT NULL",
+                    "it", run->source_id, key);
+    int rc = stmt ? SQLITE_ROW : -1;
+    while (rc == SQLITE_ROW && (rc = pd_db_step(run->corpus, stmt, error)) == SQLITE_ROW) {
+        gsize n_text;
+        g_autoptr(PdTextView) view =
+            pd_view_unpack(sqlite3_column_blob(stmt, 2), (gsize)sqlite3_column_bytes(stmt, 2),
+                           sqlite3_column_int64(stmt, 1), error);
+        g_autofree char *text =
+            view ? pd_text_get(run->corpus, sqlite3_column_int64(stmt, 0), &n_text, error) : NULL;
+        if (!text)
+            return FALSE;
+        n_secrets += pd_mask_count(view, text, n_text, kinds);
+        n_bytes += view->replaced->len;
+    }
+    if (rc != SQLITE_DONE)
+        return FALSE;
+    if (n_secrets == 0)
+        return TRUE;
+    run->report.n_masked += n_secrets;
+    g_autofree char *reason = tell_masked(kinds, n_secrets);
+    PdLedgerLine line = {"masked", key, reason, (gint64)n_bytes};
+    return pd_add_ledger_line(run, &line, error);
 }
 
 /*
@@ -296,7 +358,7 @@ store_document(PdAddRun *run, const PdDocument *d, GError **error)
 {
     if (d->unchanged) {
         g_hash_table_insert(run->seen, g_strdup(d->key), GUINT_TO_POINTER(1));
-        return store_known(run, d, d->key, error);
+        return store_known(run, d, d->key, error) && account_masked(run, d->key, error);
     }
     g_autofree guint8(*texts)[PD_SHA256_BYTES] = g_malloc_n(d->parts->len + 1, PD_SHA256_BYTES);
     guint8 parts_sha256[PD_SHA256_BYTES];
@@ -326,12 +388,12 @@ store_document(PdAddRun *run, const PdDocument *d, GError **error)
     if (!find_live(run, key, &live, error))
         return FALSE;
     g_free(live.native_id);
-    if (live.id && memcmp(live.parts_sha256, parts_sha256, PD_SHA256_BYTES) == 0) {
-        run->report.n_unchanged++;
-        return touch_document(run, live.id, d, parent_key, error);
-    }
-    return store_parts(run, d, key, parent_key, &live, parts_sha256,
-                       (const guint8(*)[PD_SHA256_BYTES])texts, error);
+    gboolean unchanged = live.id && memcmp(live.parts_sha256, parts_sha256, PD_SHA256_BYTES) == 0;
+    run->report.n_unchanged += unchanged;
+    return (unchanged ? touch_document(run, live.id, d, parent_key, error)
+                      : store_parts(run, d, key, parent_key, &live, parts_sha256,
+                                    (const guint8(*)[PD_SHA256_BYTES])texts, error)) &&
+           account_masked(run, key, error);
 }
 
 /* A document that the corpus cannot take costs that document; anything else ends the run. */

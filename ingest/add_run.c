@@ -2,6 +2,7 @@
  * The account of an adding run: its row, its transactions, its ledger.
  */
 #include "ingest/add_run.h"
+#include "ingest/mask.h"
 
 /* A transaction ends when one of these or PD_ADD_BATCH_BYTES is reached. */
 #define BATCH_DOCUMENTS 50
@@ -32,6 +33,7 @@ pd_add_run_new(PdCorpus *corpus, PdTokenizer *tokenizer, const PdAddOptions *opt
     run->corpus = corpus;
     run->tokenizer = tokenizer;
     run->options = options;
+    run->mask_rules = options->no_mask ? 0 : PD_MASK_RULES;
     run->cancellable = cancellable;
     run->seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     run->renamed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -50,12 +52,13 @@ save_counts(PdAddRun *run, const char *status, const char *message, GError **err
     return pd_db_run(run->corpus, error,
                      "UPDATE run SET status = ?, error = ?, ended = CASE ? WHEN 0 THEN NULL ELSE ?"
                      " END, n_emitted = ?, n_new = ?, n_unchanged = ?, n_changed = ?,"
-                     " n_duplicate = ?, n_removed = ?, n_skipped = ?, n_failed = ?, n_partial = ?"
-                     " WHERE id = ?",
-                     "ttiiiiiiiiiiii", status, message, (gint64)over, pd_add_now_utc(),
+                     " n_duplicate = ?, n_removed = ?, n_skipped = ?, n_failed = ?, n_partial = ?,"
+                     " n_masked = ? WHERE id = ?",
+                     "ttiiiiiiiiiiiii", status, message, (gint64)over, pd_add_now_utc(),
                      (gint64)r->n_read, (gint64)r->n_new, (gint64)r->n_unchanged,
                      (gint64)r->n_changed, (gint64)r->n_duplicate, (gint64)r->n_removed,
-                     (gint64)r->n_skipped, (gint64)r->n_failed, (gint64)r->n_partial, run->run_id);
+                     (gint64)r->n_skipped, (gint64)r->n_failed, (gint64)r->n_partial,
+                     (gint64)r->n_masked, run->run_id);
 }
 
 gboolean

@@ -20,6 +20,7 @@ typedef struct {
     gint64 source_id;
     gint64 run_id;
     gint64 tokenizer_row;
+    gint64 mask_rules; /* PD_MASK_RULES; 0: nothing is masked */
     char *alias;
     /* the open transaction */
     gboolean in_batch;

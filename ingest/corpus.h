@@ -37,6 +37,7 @@ typedef struct {
     guint64 n_skipped;
     guint64 n_failed;
     guint64 n_partial;
+    guint64 n_masked;         /* secrets that the model does not get to see */
     guint64 n_tokens;         /* in new and changed documents; of the run that was just made only */
     guint64 n_new_text_bytes; /* likewise */
 } PdAddReport;
@@ -44,6 +45,7 @@ typedef struct {
 typedef struct {
     PdReadRequest read;
     const PdReadLimits *limits; /* NULL: default */
+    gboolean no_mask;           /* secrets stay in the model's text */
     void (*progress)(const char *source, guint64 done, guint64 total, guint64 n_documents,
                      gpointer user_data);
     void (*ledger)(const PdLedgerLine *line, gpointer user_data); /* also stored */
@@ -87,14 +89,17 @@ typedef struct {
     gint64 document_id;
     char *path;
     char *label;
-    char *text; /* NUL-terminated copy; may hold NULs: see n_bytes */
+    char *text; /* what the model reads; NUL-terminated copy, may hold NULs: see n_bytes */
     gsize n_bytes;
-    GArray *boxes; /* PdBox or NULL */
+    PdTextView *view; /* where that differs from the original; NULL: nowhere */
+    GArray *boxes;    /* PdBox or NULL; in bytes of the original */
 } PdPartRow;
 void pd_part_row_free(PdPartRow *row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdPartRow, pd_part_row_free)
 GPtrArray *pd_corpus_parts(PdCorpus *corpus, gint64 document_id, GError **error); /* in order */
 PdPartRow *pd_corpus_part(PdCorpus *corpus, gint64 part_id, GError **error);
+/* The text as the source has it, with nothing masked.  Free with g_string_free. */
+GString *pd_part_row_original(const PdPartRow *part, GError **error);
 
 /* A run of tokens of one part. */
 typedef struct {
@@ -125,11 +130,13 @@ gboolean pd_corpus_each_segment(PdCorpus *corpus, PdCorpusSegmentFunc func, gpoi
                                 GCancellable *cancellable, GError **error);
 
 /* Where bytes [start, end) of a part lie, for people: "src/a.c:10-24 @ 3f2c1ab", "Lease.pdf, p. iv
- * (PDF 6)", "Kay to Lee, 2001-05-14, \"Re: Q2\", part 1, l. 4-6 <id@host>".  Free with g_free. */
+ * (PDF 6)", "Kay to Lee, 2001-05-14, \"Re: Q2\", part 1, l. 4-6 <id@host>".  A masked place is that
+ * of what the mask stands for.  Free with g_free. */
 char *pd_corpus_locate(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
                        GError **error);
 /* The same for programs, as a JSON object: kind, source, document, key, title, revision, blob,
- * lines, page, label, place (inside an office document), boxes, message_id, mime_part. */
+ * lines, page, label, place (inside an office document), boxes, message_id, mime_part; `original`:
+ * the range in the text as the source has it. */
 char *pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
                             GError **error);
 

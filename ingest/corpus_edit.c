@@ -61,6 +61,60 @@ pd_text_edits_map(const GArray *edits, guint32 at)
     return (guint32)(at + shift);
 }
 
+/* The same edits in bytes of the original; one that touches a mark takes all it stands for. */
+static GArray *
+edits_of_original(const PdTextView *view, const GArray *edits)
+{
+    GArray *list = g_array_sized_new(FALSE, FALSE, sizeof(PdTextEdit), edits->len);
+    guint32 last_end = 0;
+
+    for (guint i = 0; i < edits->len; i++) {
+        PdTextEdit edit = g_array_index(edits, PdTextEdit, i);
+        gboolean insertion = edit.start == edit.end;
+        edit.start = MAX(last_end, pd_text_view_start(view, edit.start));
+        edit.end = insertion ? edit.start : MAX(edit.start, pd_text_view_end(view, edit.end));
+        last_end = edit.end;
+        g_array_append_val(list, edit);
+    }
+    return list;
+}
+
+static gboolean
+is_replaced(const GArray *edits, guint32 start, guint32 end)
+{
+    gboolean replaced = FALSE;
+
+    for (guint i = 0; i < edits->len; i++) {
+        const PdTextEdit *edit = &g_array_index(edits, PdTextEdit, i);
+        replaced |= edit->start < end && edit->end > start;
+    }
+    return replaced;
+}
+
+/* Marks move with what they stand for; those of replaced bytes go.  `text`: the edited original,
+ * which becomes the model's text.  `part`: as it was.  NULL: no mark is left. */
+static PdTextView *
+move_marks(const PdPartRow *part, const GArray *edits, GString *text)
+{
+    g_autoptr(GArray) moved = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
+    g_autoptr(GStringChunk) names = g_string_chunk_new(1024);
+
+    for (guint i = 0; i < part->view->marks->len; i++) {
+        const PdMark *mark = &g_array_index(part->view->marks, PdMark, i);
+        PdReplacement r = {.kind = mark->kind};
+        if (is_replaced(edits, mark->original_start, mark->original_end))
+            continue;
+        r.start = pd_text_edits_map(edits, mark->original_start);
+        r.end = r.start + (mark->original_end - mark->original_start);
+        r.mark = g_string_chunk_insert_len(names, part->text + mark->start,
+                                           (gssize)(mark->end - mark->start));
+        g_array_append_val(moved, r);
+    }
+    if (moved->len == 0)
+        return NULL;
+    return pd_text_view_new(text, (const PdReplacement *)(gpointer)moved->data, moved->len);
+}
+
 /* Boxes move with their words; those of replaced words go. */
 static GArray *
 move_boxes(const GArray *boxes, const GArray *edits)
@@ -69,13 +123,7 @@ move_boxes(const GArray *boxes, const GArray *edits)
 
     for (guint i = 0; i < boxes->len; i++) {
         PdBox box = g_array_index(boxes, PdBox, i);
-        gboolean replaced = FALSE;
-
-        for (guint e = 0; e < edits->len; e++) {
-            const PdTextEdit *edit = &g_array_index(edits, PdTextEdit, e);
-            replaced |= edit->start < box.end && edit->end > box.start;
-        }
-        if (replaced)
+        if (is_replaced(edits, box.start, box.end))
             continue;
         guint32 n = box.end - box.start;
         box.start = pd_text_edits_map(edits, box.start);
@@ -86,41 +134,46 @@ move_boxes(const GArray *boxes, const GArray *edits)
 }
 
 static GString *
-apply_edits(const PdPartRow *part, const GArray *edits)
+apply_edits(const GString *from, const GArray *edits)
 {
-    GString *text = g_string_sized_new(part->n_bytes + 256);
+    GString *text = g_string_sized_new(from->len + 256);
     gsize at = 0;
 
     for (guint i = 0; i < edits->len; i++) {
         const PdTextEdit *edit = &g_array_index(edits, PdTextEdit, i);
-        g_string_append_len(text, part->text + at, (gssize)(edit->start - at));
+        g_string_append_len(text, from->str + at, (gssize)(edit->start - at));
         g_string_append_len(text, edit->text, (gssize)edit->n_bytes);
         at = edit->end;
     }
-    g_string_append_len(text, part->text + at, (gssize)(part->n_bytes - at));
+    g_string_append_len(text, from->str + at, (gssize)(from->len - at));
     return text;
 }
 
 /* The document no longer has the parts that its last reading gave: a later `add` of the source
  * must see that, so the hash of its parts becomes one that no document has. */
 static gboolean
-store_part(PdCorpus *corpus, const PdPartRow *part, const GString *text, GArray *boxes,
-           GError **error)
+store_part(PdCorpus *corpus, const PdPartRow *part, const GString *text, const PdTextView *view,
+           GArray *boxes, GError **error)
 {
     static const guint8 edited[PD_SHA256_BYTES] = {0};
     guint8 sha256[PD_SHA256_BYTES];
-    g_autoptr(GBytes) packed = NULL;
+    g_autoptr(GBytes) packed = NULL, packed_view = NULL;
+    gsize n_view = 0;
     gint64 text_id;
 
     pd_sha256(text->str, text->len, sha256);
     text_id = pd_text_put(corpus, text->str, text->len, sha256, NULL, error);
-    if (!text_id || (boxes && !(packed = pd_boxes_pack(boxes, error))))
+    if (!text_id || (boxes && !(packed = pd_boxes_pack(boxes, error))) ||
+        (view && !(packed_view = pd_view_pack(view, &n_view, error))))
         return FALSE;
     return pd_db_run(corpus, error,
-                     "UPDATE part SET text_id = ?, n_boxes = ?, boxes = ? WHERE id = ?", "iibi",
-                     text_id, (gint64)(boxes ? boxes->len : 0),
+                     "UPDATE part SET text_id = ?, n_boxes = ?, boxes = ?, n_view_bytes = ?,"
+                     " view = ? WHERE id = ?",
+                     "iibibi", text_id, (gint64)(boxes ? boxes->len : 0),
                      packed ? g_bytes_get_data(packed, NULL) : NULL,
-                     packed ? g_bytes_get_size(packed) : (gsize)0, part->id) &&
+                     packed ? g_bytes_get_size(packed) : (gsize)0, (gint64)n_view,
+                     packed_view ? g_bytes_get_data(packed_view, NULL) : NULL,
+                     packed_view ? g_bytes_get_size(packed_view) : (gsize)0, part->id) &&
            pd_db_run(corpus, error, "UPDATE document SET parts_sha256 = ? WHERE id = ?", "bi",
                      edited, (gsize)PD_SHA256_BYTES, part->document_id) &&
            pd_db_run(corpus, error,
@@ -133,8 +186,9 @@ gboolean
 pd_corpus_edit_part(PdCorpus *corpus, gint64 part_id, GArray *edits, GError **error)
 {
     g_autoptr(PdPartRow) part = NULL;
-    g_autoptr(GString) text = NULL;
-    g_autoptr(GArray) boxes = NULL;
+    g_autoptr(GString) original = NULL, text = NULL;
+    g_autoptr(GArray) boxes = NULL, original_edits = NULL;
+    g_autoptr(PdTextView) view = NULL;
 
     g_return_val_if_fail(corpus->mode != PD_CORPUS_READ, FALSE);
     part = pd_corpus_part(corpus, part_id, error);
@@ -143,16 +197,21 @@ pd_corpus_edit_part(PdCorpus *corpus, gint64 part_id, GArray *edits, GError **er
     g_array_sort(edits, compare_edits);
     if (!check_edits(corpus, part_id, edits, part->n_bytes, error))
         return FALSE;
-    text = apply_edits(part, edits);
+    original = pd_part_row_original(part, error);
+    if (!original)
+        return FALSE;
+    original_edits = edits_of_original(part->view, edits);
+    text = apply_edits(original, original_edits);
     if (text->len > G_MAXUINT32) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
                     "%s: part %" G_GINT64_FORMAT " would pass 4 GiB", corpus->dir, part_id);
         return FALSE;
     }
-    boxes = part->boxes ? move_boxes(part->boxes, edits) : NULL;
+    boxes = part->boxes ? move_boxes(part->boxes, original_edits) : NULL;
+    view = part->view ? move_marks(part, original_edits, text) : NULL;
     if (!pd_db_exec(corpus, "BEGIN IMMEDIATE", error))
         return FALSE;
-    if (store_part(corpus, part, text, boxes, error) && pd_db_exec(corpus, "COMMIT", error))
+    if (store_part(corpus, part, text, view, boxes, error) && pd_db_exec(corpus, "COMMIT", error))
         return TRUE;
     pd_db_rollback(corpus);
     return FALSE;

@@ -78,6 +78,9 @@ char *pd_text_get(PdCorpus *corpus, gint64 text_id, gsize *n_bytes, GError **err
 
 GBytes *pd_boxes_pack(GArray *boxes, GError **error);
 GArray *pd_boxes_unpack(const void *data, gsize n_packed, gint64 n_boxes, GError **error);
+/* `n_bytes`: unpacked, as the part's row says. */
+GBytes *pd_view_pack(const PdTextView *view, gsize *n_bytes, GError **error);
+PdTextView *pd_view_unpack(const void *data, gsize n_packed, gint64 n_bytes, GError **error);
 
 /* The row that stands for a tokenizer; made if `create`, else 0 when unknown; -1: error. */
 gint64 pd_tokenizer_row(PdCorpus *corpus, PdTokenizer *tokenizer, gboolean create, GError **error);

@@ -36,7 +36,7 @@ pd_run_row_free(PdRunRow *row)
 #define RUNS_SQL                                                                                   \
     "SELECT s.alias, s.path, s.kind, r.status, r.error, r.started, r.ended, r.n_emitted, r.n_new," \
     "  r.n_unchanged, r.n_changed, r.n_duplicate, r.n_removed, r.n_skipped, r.n_failed,"           \
-    "  r.n_partial"                                                                                \
+    "  r.n_partial, r.n_masked"                                                                    \
     " FROM source s JOIN run r ON r.id = (SELECT max(id) FROM run WHERE source_id = s.id)"         \
     " WHERE ?1 IS NULL OR s.alias = ?1 ORDER BY s.id"
 
@@ -45,9 +45,9 @@ run_from_row(PdStmt *stmt)
 {
     PdRunRow *row = g_new0(PdRunRow, 1);
     PdAddReport *r = &row->report;
-    guint64 *counts[] = {&r->n_read,    &r->n_new,       &r->n_unchanged,
-                         &r->n_changed, &r->n_duplicate, &r->n_removed,
-                         &r->n_skipped, &r->n_failed,    &r->n_partial};
+    guint64 *counts[] = {&r->n_read,      &r->n_new,     &r->n_unchanged, &r->n_changed,
+                         &r->n_duplicate, &r->n_removed, &r->n_skipped,   &r->n_failed,
+                         &r->n_partial,   &r->n_masked};
     row->source = pd_db_text(stmt, 0);
     row->path = pd_db_text(stmt, 1);
     row->kind = pd_db_text(stmt, 2);

@@ -28,6 +28,7 @@ pd_part_row_free(PdPartRow *row)
     g_free(row->path);
     g_free(row->label);
     g_free(row->text);
+    pd_text_view_free(row->view);
     g_clear_pointer(&row->boxes, g_array_unref);
     g_free(row);
 }
@@ -125,7 +126,8 @@ pd_corpus_documents(PdCorpus *corpus, PdTokenizer *tokenizer, GError **error)
     return g_steal_pointer(&rows);
 }
 
-#define PARTS_SQL "SELECT id, document_id, path, label, text_id, n_boxes, boxes FROM part"
+#define PARTS_SQL                                                                                  \
+    "SELECT id, document_id, path, label, text_id, n_boxes, boxes, n_view_bytes, view FROM part"
 
 /* `text_id` is taken along: the text is read when the statement is no longer needed. */
 static PdPartRow *
@@ -144,7 +146,27 @@ part_from_row(PdStmt *stmt, gint64 *text_id, GError **error)
         if (!row->boxes)
             return NULL;
     }
+    if (sqlite3_column_type(stmt, 8) != SQLITE_NULL) {
+        row->view =
+            pd_view_unpack(sqlite3_column_blob(stmt, 8), (gsize)sqlite3_column_bytes(stmt, 8),
+                           sqlite3_column_int64(stmt, 7), error);
+        if (!row->view)
+            return NULL;
+    }
     return g_steal_pointer(&row);
+}
+
+GString *
+pd_part_row_original(const PdPartRow *part, GError **error)
+{
+    GString *original = part->view ? pd_text_view_original(part->view, part->text, part->n_bytes)
+                                   : g_string_new_len(part->text, (gssize)part->n_bytes);
+    if (!original)
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CORPUS,
+                    "part %" G_GINT64_FORMAT
+                    ": its masked places do not fit its text; run: pandect verify",
+                    part->id);
+    return original;
 }
 
 GPtrArray *

@@ -1,13 +1,15 @@
 /*
  * What a reader makes of a source: documents of parts, each part a UTF-8 text with provenance.
  *
- * The canonical text of a part is what is stored, tokenized, shown and cited: every citation is a
- * half-open byte range of it.  `places` walks a range back to where it lies in the source.
+ * The text of a part is what is stored, tokenized, shown and cited: every citation is a half-open
+ * byte range of it.  Readers give the canonical text; where the model is not to read all of that, a
+ * view says what was replaced, and every range walks back through it to the source.
  */
 #ifndef PD_DOCUMENT_H
 #define PD_DOCUMENT_H
 
 #include <glib.h>
+#include "ingest/view.h"
 
 typedef enum {
     PD_KIND_GIT_FILE, /* a blob of a repository at a commit */
@@ -33,8 +35,9 @@ typedef struct {
                       path); word processors: "body/12" (section, number of its first block) */
     char *label;   /* for people: page label "iv", part's file name or type; may be NULL */
     GString *text; /* canonical UTF-8, LF line ends unless the source is text with other ends (then
-                      verbatim) */
-    GArray *boxes; /* PdBox, PDF only; else NULL */
+                      verbatim); with a view the model's */
+    PdTextView *view; /* NULL: the model reads the canonical text */
+    GArray *boxes;    /* PdBox, PDF only; else NULL.  In bytes of the canonical text */
 } PdPart;
 
 typedef struct {

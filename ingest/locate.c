@@ -1,9 +1,10 @@
 /*
  * From bytes of a part back to the place in its source, for people and for programs.
  *
- * Lines are counted in the stored text (from 1, a line ends after its LF), which is the file itself
- * for repositories and plain text, and the canonical text for mails and web pages.  Boxes of a PDF
- * are those of the words that the range touches, joined to one rectangle per line of text.
+ * Lines are counted in the original text (from 1, a line ends after its LF), with nothing masked:
+ * the file itself for repositories and plain text, the canonical text for mails and web pages.
+ * Boxes of a PDF are those of the words that the range touches, joined to one rectangle per line of
+ * text.
  */
 #include <json-glib/json-glib.h>
 #include <string.h>
@@ -13,6 +14,9 @@
 
 typedef struct {
     PdPartRow *part;
+    GString *original;
+    guint32 start; /* the range, in bytes of the original */
+    guint32 end;
     PdDocumentKind kind;
     char *source;
     char *key;
@@ -34,6 +38,8 @@ static void
 place_free(Place *place)
 {
     pd_part_row_free(place->part);
+    if (place->original)
+        g_string_free(place->original, TRUE);
     g_free(place->source);
     g_free(place->key);
     g_free(place->title);
@@ -102,14 +108,19 @@ find_place(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end, GError 
         pd_db_query(corpus, error, PLACE_SQL "WHERE d.id = ?", "i", place->part->document_id);
     if (!stmt || !fill_document(place, corpus, stmt, error))
         return NULL;
-    place->line_first = 1 + count_lines(place->part->text, 0, start);
+    place->original = pd_part_row_original(place->part, error);
+    if (!place->original)
+        return NULL;
+    place->start = pd_text_view_start(place->part->view, start);
+    place->end = start == end ? place->start : pd_text_view_end(place->part->view, end);
+    place->line_first = 1 + count_lines(place->original->str, 0, place->start);
     place->line_last = place->line_first;
-    if (end > start) /* the LF that ends the last line belongs to it */
-        place->line_last += count_lines(place->part->text, start, end - 1);
+    if (place->end > place->start) /* the LF that ends the last line belongs to it */
+        place->line_last += count_lines(place->original->str, place->start, place->end - 1);
     if (g_str_has_prefix(place->part->path, "page/"))
         place->page = g_ascii_strtoll(place->part->path + strlen("page/"), NULL, 10);
     place->inside = pd_part_place(place->kind, place->part->path, place->part->label,
-                                  place->part->text, start, end);
+                                  place->original->str, place->start, place->end);
     return g_steal_pointer(&place);
 }
 
@@ -281,16 +292,17 @@ same_line(const PdBox *a, const PdBox *b)
 }
 
 static GArray *
-merge_boxes(const PdPartRow *part, guint32 start, guint32 end)
+merge_boxes(const Place *place)
 {
+    const PdPartRow *part = place->part;
     GArray *lines = g_array_new(FALSE, FALSE, sizeof(PdBox));
     for (guint i = 0; part->boxes && i < part->boxes->len; i++) {
         PdBox box = g_array_index(part->boxes, PdBox, i);
-        if (box.end <= start || box.start >= end || box.end > part->n_bytes)
+        if (box.end <= place->start || box.start >= place->end || box.end > place->original->len)
             continue;
         PdBox *last = lines->len ? &g_array_index(lines, PdBox, lines->len - 1) : NULL;
         gboolean joined = last && box.start >= last->end && same_line(last, &box) &&
-                          !memchr(part->text + last->end, '\n', box.start - last->end);
+                          !memchr(place->original->str + last->end, '\n', box.start - last->end);
         if (!joined) {
             g_array_append_val(lines, box);
             continue;
@@ -305,14 +317,14 @@ merge_boxes(const PdPartRow *part, guint32 start, guint32 end)
 }
 
 static void
-add_boxes(JsonBuilder *json, const Place *place, guint32 start, guint32 end)
+add_boxes(JsonBuilder *json, const Place *place)
 {
     json_builder_set_member_name(json, "boxes");
     if (!place->part->boxes) {
         json_builder_add_null_value(json);
         return;
     }
-    g_autoptr(GArray) lines = merge_boxes(place->part, start, end);
+    g_autoptr(GArray) lines = merge_boxes(place);
     json_builder_begin_array(json);
     for (guint i = 0; i < lines->len; i++) {
         const PdBox *box = &g_array_index(lines, PdBox, i);
@@ -346,6 +358,11 @@ pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 e
     pd_json_string(json, "blob", git ? place->native_id : NULL);
     pd_json_int(json, "start", start);
     pd_json_int(json, "end", end);
+    json_builder_set_member_name(json, "original");
+    json_builder_begin_array(json);
+    json_builder_add_int_value(json, place->start);
+    json_builder_add_int_value(json, place->end);
+    json_builder_end_array(json);
     json_builder_set_member_name(json, "lines");
     json_builder_begin_array(json);
     json_builder_add_int_value(json, place->line_first);
@@ -358,7 +375,7 @@ pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 e
         json_builder_add_null_value(json);
     pd_json_string(json, "label", place->part->label);
     pd_json_string(json, "place", place->inside);
-    add_boxes(json, place, start, end);
+    add_boxes(json, place);
     g_autofree char *id = mail && place->native_id ? message_id(place->native_id) : NULL;
     pd_json_string(json, "message_id", id);
     pd_json_string(json, "mime_part", mail ? place->part->path : NULL);

@@ -9,6 +9,7 @@
  *  - one live document for a key of a source; the earlier ones are superseded, vanished ones
  *    removed; both keep their parts, so that an old answer's citations still open;
  *  - text.sha256 is that of the uncompressed bytes, and some part refers to each text;
+ *  - a part's view and its text, which is then the model's, give the original (its SHA-256);
  *  - the segments of a text and tokenizer tile it, or there are none.
  */
 #include "ingest/corpus_internal.h"
@@ -115,6 +116,13 @@ static const char *const steps[] = {
     "  ids BLOB NOT NULL,"     /* zstd of little-endian u32 */
     "  offsets BLOB NOT NULL," /* zstd of little-endian u32: differences, the first from `start` */
     "  UNIQUE(text_id, tokenizer_id, ord)) STRICT;",
+
+    /* 2: what the model is not to read */
+    "ALTER TABLE part ADD COLUMN n_view_bytes INTEGER NOT NULL DEFAULT 0;" /* unpacked */
+    "ALTER TABLE part ADD COLUMN view BLOB;"     /* zstd of a PdTextView (view.c) */
+    "ALTER TABLE document ADD COLUMN mask_rules" /* PD_MASK_RULES; 0: not masked */
+    "  INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE run ADD COLUMN n_masked INTEGER NOT NULL DEFAULT 0;",
 };
 
 int

@@ -14,7 +14,7 @@
 
 /* One line of the ledger: something that was not read, or was read with a remark. */
 typedef struct {
-    const char *level; /* "skipped", "failed", "partial", "note" */
+    const char *level; /* "skipped", "failed", "partial", "note"; ours: "masked" */
     const char *key;   /* the document's key, or "" for the whole source */
     const char
         *reason;    /* one line for people: "binary", "no text layer on pages 1-3; OCR it first" */

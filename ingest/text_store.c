@@ -1,5 +1,5 @@
 /*
- * Texts, boxes and segments as they lie in corpus.db.
+ * Texts, views, boxes and segments as they lie in corpus.db.
  *
  * A text is one row whatever holds it, found by the SHA-256 of its bytes and kept as one zstd
  * frame.  Arrays of 32-bit numbers (token ids, offsets, boxes) are little-endian inside a zstd
@@ -159,6 +159,22 @@ pd_boxes_unpack(const void *data, gsize n_packed, gint64 n_boxes, GError **error
     GArray *boxes = g_array_new(FALSE, FALSE, sizeof(PdBox));
     g_array_append_vals(boxes, values, (guint)n_boxes);
     return boxes;
+}
+
+GBytes *
+pd_view_pack(const PdTextView *view, gsize *n_bytes, GError **error)
+{
+    g_autoptr(GByteArray) bytes = pd_text_view_encode(view);
+    *n_bytes = bytes->len;
+    return pd_pack(bytes->data, bytes->len, error);
+}
+
+PdTextView *
+pd_view_unpack(const void *data, gsize n_packed, gint64 n_bytes, GError **error)
+{
+    gsize n = n_bytes < 0 ? G_MAXINT64 : (gsize)n_bytes;
+    g_autofree char *bytes = pd_unpack(data, n_packed, n, "list of masked places", error);
+    return bytes ? pd_text_view_decode((const guint8 *)bytes, n, error) : NULL;
 }
 
 /* --- segments ------------------------------------------------------------------------------ */

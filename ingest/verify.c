@@ -204,29 +204,55 @@ check_text(Check *check, gint64 id, GArray *tokenizers, GError **error)
     return TRUE;
 }
 
-/* Boxes lie inside their part's text. */
+/* Boxes lie inside their part's original text. */
 static gboolean
-check_boxes(Check *check, GError **error)
+boxes_are_sound(const void *data, gsize n_packed, gint64 n_boxes, gint64 n_bytes)
 {
-    g_autoptr(PdStmt) stmt =
-        pd_db_query(check->corpus, error,
-                    "SELECT p.id, p.n_boxes, p.boxes, t.n_bytes FROM part p"
-                    " JOIN text t ON t.id = p.text_id WHERE p.boxes IS NOT NULL",
-                    "");
-    if (!stmt)
+    g_autoptr(GArray) boxes = pd_boxes_unpack(data, n_packed, n_boxes, NULL);
+    gboolean sound = boxes != NULL;
+    for (guint i = 0; sound && i < boxes->len; i++) {
+        const PdBox *box = &g_array_index(boxes, PdBox, i);
+        sound = box->start <= box->end && box->end <= n_bytes;
+    }
+    return sound;
+}
+
+/* What the view replaced and the text together are the original. */
+static gboolean
+view_is_sound(Check *check, const PdTextView *view, gint64 text_id)
+{
+    gsize n_bytes;
+    guint8 digest[PD_SHA256_BYTES];
+    g_autofree char *text = pd_text_get(check->corpus, text_id, &n_bytes, NULL);
+    g_autoptr(GString) original = text ? pd_text_view_original(view, text, n_bytes) : NULL;
+    if (!original)
         return FALSE;
-    int rc;
-    while ((rc = pd_db_step(check->corpus, stmt, error)) == SQLITE_ROW) {
-        gint64 id = sqlite3_column_int64(stmt, 0), n_bytes = sqlite3_column_int64(stmt, 3);
-        g_autoptr(GArray) boxes =
-            pd_boxes_unpack(sqlite3_column_blob(stmt, 2), (gsize)sqlite3_column_bytes(stmt, 2),
-                            sqlite3_column_int64(stmt, 1), NULL);
-        gboolean sound = boxes != NULL;
-        for (guint i = 0; sound && i < boxes->len; i++) {
-            const PdBox *box = &g_array_index(boxes, PdBox, i);
-            sound = box->start <= box->end && box->end <= n_bytes;
-        }
-        if (!sound)
+    pd_sha256(original->str, original->len, digest);
+    return memcmp(digest, view->sha256, sizeof digest) == 0;
+}
+
+static gboolean
+check_parts(Check *check, GError **error)
+{
+    g_autoptr(PdStmt) stmt = pd_db_query(
+        check->corpus, error,
+        "SELECT p.id, p.text_id, t.n_bytes, p.n_boxes, p.boxes, p.n_view_bytes, p.view FROM part p"
+        " JOIN text t ON t.id = p.text_id WHERE p.boxes IS NOT NULL OR p.view IS NOT NULL",
+        "");
+    int rc = stmt ? SQLITE_ROW : -1;
+    while (rc == SQLITE_ROW && (rc = pd_db_step(check->corpus, stmt, error)) == SQLITE_ROW) {
+        gint64 id = sqlite3_column_int64(stmt, 0), n_bytes = sqlite3_column_int64(stmt, 2);
+        gboolean has_view = sqlite3_column_type(stmt, 6) != SQLITE_NULL;
+        g_autoptr(PdTextView) view = has_view ? pd_view_unpack(sqlite3_column_blob(stmt, 6),
+                                                               (gsize)sqlite3_column_bytes(stmt, 6),
+                                                               sqlite3_column_int64(stmt, 5), NULL)
+                                              : NULL;
+        if (has_view && !(view && view_is_sound(check, view, sqlite3_column_int64(stmt, 1))))
+            found(check, "part %" G_GINT64_FORMAT ": its list of masked places is damaged", id);
+        if (sqlite3_column_type(stmt, 4) != SQLITE_NULL &&
+            !boxes_are_sound(sqlite3_column_blob(stmt, 4), (gsize)sqlite3_column_bytes(stmt, 4),
+                             sqlite3_column_int64(stmt, 3),
+                             view ? (gint64)view->n_original_bytes : n_bytes))
             found(check, "part %" G_GINT64_FORMAT ": its boxes are damaged", id);
     }
     return rc == SQLITE_DONE;
@@ -238,7 +264,7 @@ pd_corpus_verify(PdCorpus *corpus, PdTokenizer *tokenizer, GPtrArray *findings,
 {
     Check check = {corpus, tokenizer, 0, findings};
     if (!check_integrity(&check, error) || !check_foreign_keys(&check, error) ||
-        !check_accounts(&check, error) || !check_boxes(&check, error))
+        !check_accounts(&check, error) || !check_parts(&check, error))
         return FALSE;
     if (tokenizer)
         check.tokenizer_row = pd_tokenizer_row(corpus, tokenizer, FALSE, error);

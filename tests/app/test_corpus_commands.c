@@ -219,6 +219,32 @@ test_show(Fixture *f, gconstpointer data)
     assert_run(f, "show", 2, "", "*show --help*");
 }
 
+/* A secret is told of, shown as a mark, and there when it is asked for. */
+static void
+test_mask(Fixture *f, gconstpointer data)
+{
+    static const char text[] = "db: postgres://app:h0rse-Batt3ry@db/app\n";
+    write_file(f, "files/app.txt", text, -1);
+    g_autofree char *words = g_strdup_printf("add files --model %s", model);
+    assert_run(f, words, 0, "files: 3 new, 1 skipped (1 *); 1 secret masked; * tokens\n", "*");
+    g_autofree char *show = g_strdup_printf("show %" G_GINT64_FORMAT, id_of(f, "app.txt"));
+    assert_run(f, show, 0, "db: postgres://app:[secret:url-password#1]@db/app\n", "");
+    g_autofree char *range = g_strconcat(show, ":19-42 --unmask", NULL);
+    assert_run(f, range, 0, "h0rse-Batt3ry", "");
+    g_autofree char *whole = g_strconcat(show, " --unmask", NULL);
+    assert_run(f, whole, 0, text, "");
+    g_autofree char *json = g_strconcat(words, " --json", NULL);
+    run(f, json);
+    g_autoptr(JsonNode) root = json_of(f);
+    JsonObject *report = json_array_get_object_element(json_node_get_array(root), 0);
+    g_assert_cmpint(json_object_get_int_member(report, "masked"), ==, 1);
+
+    g_autofree char *bare = g_strconcat(words, " --no-mask", NULL);
+    assert_run(f, bare, 0, "files: 1 changed, 2 unchanged, 1 skipped (1 *); * tokens\n", "*");
+    g_autofree char *shown = g_strdup_printf("show %" G_GINT64_FORMAT, id_of(f, "app.txt"));
+    assert_run(f, shown, 0, text, "");
+}
+
 static void
 test_rm(Fixture *f, gconstpointer data)
 {
@@ -352,6 +378,7 @@ main(int argc, char **argv)
     g_test_add("/corpus-commands/add", Fixture, NULL, set_up, test_add, tear_down);
     g_test_add("/corpus-commands/ledger", Fixture, NULL, set_up, test_ledger, tear_down);
     g_test_add("/corpus-commands/show", Fixture, NULL, set_up, test_show, tear_down);
+    g_test_add("/corpus-commands/mask", Fixture, NULL, set_up, test_mask, tear_down);
     g_test_add("/corpus-commands/rm", Fixture, NULL, set_up, test_rm, tear_down);
     g_test_add("/corpus-commands/private", Fixture, NULL, set_up, test_private, tear_down);
     g_test_add("/corpus-commands/verify", Fixture, NULL, set_up, test_verify, tear_down);

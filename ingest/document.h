@@ -19,6 +19,7 @@ typedef enum {
     PD_KIND_MARKDOWN,
     PD_KIND_HTML,
     PD_KIND_DOCX,
+    PD_KIND_ODT,
     PD_N_KINDS
 } PdDocumentKind;
 

@@ -74,6 +74,7 @@ pd_part_place(PdDocumentKind kind, const char *path, const char *label, const ch
 {
     switch (kind) {
     case PD_KIND_DOCX:
+    case PD_KIND_ODT:
         return block_place(path, label, text, start, end);
     default:
         return NULL;

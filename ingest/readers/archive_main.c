@@ -18,6 +18,7 @@ typedef struct {
 
 static const Format formats[] = {
     {"docx", PD_KIND_DOCX, pd_docx_read},
+    {"odt", PD_KIND_ODT, pd_odt_read},
 };
 
 /* The parent watches the time between frames. */
@@ -44,8 +45,12 @@ read_package(const Format *format, const PdWorkerRequest *request, PdEmitter *em
     g_autoptr(PdPackage) package =
         pd_package_open(PD_READER_INPUT_FD, request->name, emitter, error);
     g_autoptr(PdDocument) document = pd_package_document(format->document_kind, PD_READER_INPUT_FD);
-    if (!package || !format->read(package, document, emitter, error))
+    if (!package)
         return FALSE;
+    if (!format->read(package, document, emitter, error)) {
+        g_prefix_error(error, "%s: ", request->name);
+        return FALSE;
+    }
     if (!document->title)
         document->title = g_strdup(request->name);
     if (!document->parts->len) {

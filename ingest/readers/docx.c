@@ -10,11 +10,9 @@
 
 #include <string.h>
 
+#include "ingest/readers/anchors.h"
 #include "ingest/readers/docx_styles.h"
 #include "ingest/readers/numbering.h"
-
-/* So much of the text that a comment is about is quoted with it. */
-#define ANCHOR_BYTES_MAX 200
 
 /* A paragraph that is open; text boxes hold others inside. */
 typedef struct {
@@ -29,13 +27,6 @@ typedef struct {
     gboolean mark_deleted;
 } Paragraph;
 
-/* What a comment is about. */
-typedef struct {
-    GString *text;
-    guint block; /* where it begins */
-    gboolean open;
-} Anchor;
-
 typedef struct {
     PdBlocks *blocks;
     GHashTable *styles;
@@ -43,7 +34,7 @@ typedef struct {
     GPtrArray *paragraphs; /* those open, the innermost last */
     GString *carried;      /* text of a paragraph whose end was deleted */
     GHashTable *notes;     /* "footnotes/ID" -> its mark */
-    GHashTable *anchors;   /* comment id -> Anchor */
+    PdAnchors *anchors;
     guint n_notes;
     const char *story; /* "footnotes" while those are read */
     char *prefix;      /* of the next paragraph: a note's mark, a comment's author; else NULL */
@@ -62,13 +53,6 @@ static void
 paragraph_free(gpointer data)
 {
     g_string_free(((Paragraph *)data)->text, TRUE);
-    g_free(data);
-}
-
-static void
-anchor_free(gpointer data)
-{
-    g_string_free(((Anchor *)data)->text, TRUE);
     g_free(data);
 }
 
@@ -165,19 +149,6 @@ close_paragraph(Docx *docx)
 /* --- runs ------------------------------------------------------------------------------------- */
 
 static void
-append_to_anchors(Docx *docx, const char *text)
-{
-    GHashTableIter iter;
-    gpointer value;
-    g_hash_table_iter_init(&iter, docx->anchors);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Anchor *anchor = value;
-        if (anchor->open && anchor->text->len < ANCHOR_BYTES_MAX)
-            g_string_append(anchor->text, text);
-    }
-}
-
-static void
 append_text(Docx *docx, const char *text)
 {
     Paragraph *paragraph = innermost(docx);
@@ -188,7 +159,7 @@ append_text(Docx *docx, const char *text)
     if (!paragraph)
         return;
     g_string_append(paragraph->text, text);
-    append_to_anchors(docx, text);
+    pd_anchors_append(docx->anchors, text);
 }
 
 static void
@@ -216,26 +187,6 @@ refer_to_note(Docx *docx, PdXml *xml, const char *story)
         g_hash_table_insert(docx->notes, g_steal_pointer(&key), mark);
     }
     append_text(docx, mark);
-}
-
-static void
-open_anchor(Docx *docx, PdXml *xml)
-{
-    char *id = pd_xml_attribute(xml, "id");
-    Anchor *anchor = g_new0(Anchor, 1);
-    anchor->text = g_string_new(NULL);
-    anchor->block = pd_blocks_number(docx->blocks) + 1;
-    anchor->open = TRUE;
-    g_hash_table_replace(docx->anchors, id ? id : g_strdup(""), anchor);
-}
-
-static void
-close_anchor(Docx *docx, PdXml *xml)
-{
-    g_autofree char *id = pd_xml_attribute(xml, "id");
-    Anchor *anchor = id ? g_hash_table_lookup(docx->anchors, id) : NULL;
-    if (anchor)
-        anchor->open = FALSE;
 }
 
 /* What a run holds.  FALSE: not known here. */
@@ -320,21 +271,8 @@ open_note(Docx *docx, PdXml *xml)
         return FALSE;
     g_autofree char *author = pd_xml_attribute(xml, "author");
     g_autofree char *date = pd_xml_attribute(xml, "date");
-    const Anchor *anchor = id ? g_hash_table_lookup(docx->anchors, id) : NULL;
     g_free(docx->prefix);
-    docx->prefix = g_strdup_printf("%s%s%.10s", author ? author : "unknown", date ? ", " : "",
-                                   date ? date : "");
-    if (anchor) {
-        g_autoptr(GString) about = g_string_new(anchor->text->str);
-        g_autofree char *before = g_steal_pointer(&docx->prefix);
-        if (pd_text_truncate(about, ANCHOR_BYTES_MAX))
-            g_string_append(about, " ...");
-        g_strdelimit(about->str, "\n\t", ' ');
-        docx->prefix =
-            g_strdup_printf("%s, on \xC2\xB6 %u \"%s\"", before, anchor->block, about->str);
-    }
-    g_autofree char *head = g_steal_pointer(&docx->prefix);
-    docx->prefix = g_strconcat(head, ": ", NULL);
+    docx->prefix = pd_anchors_head(docx->anchors, id, author, date);
     return TRUE;
 }
 
@@ -349,9 +287,11 @@ on_open_content(Docx *docx, PdXml *xml)
     } else if (pd_xml_is(xml, "tbl")) {
         pd_blocks_open_table(docx->blocks);
     } else if (pd_xml_is(xml, "commentRangeStart")) {
-        open_anchor(docx, xml);
+        pd_anchors_open(docx->anchors, pd_xml_attribute(xml, "id"),
+                        pd_blocks_number(docx->blocks) + 1);
     } else if (pd_xml_is(xml, "commentRangeEnd")) {
-        close_anchor(docx, xml);
+        g_autofree char *id = pd_xml_attribute(xml, "id");
+        pd_anchors_close(docx->anchors, id);
     } else if (pd_xml_is(xml, "blip") || pd_xml_is(xml, "imagedata")) {
         docx->n_pictures++;
     }
@@ -481,8 +421,7 @@ pd_docx_read(const PdPackage *package, PdDocument *document, PdEmitter *emitter,
     g_autoptr(PdNumbering) lists = pd_numbering_new(numbering_xml);
     g_autoptr(GPtrArray) paragraphs = g_ptr_array_new_with_free_func(paragraph_free);
     g_autoptr(GHashTable) notes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    g_autoptr(GHashTable) anchors =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, anchor_free);
+    g_autoptr(PdAnchors) anchors = pd_anchors_new();
     g_autoptr(GString) carried = g_string_new(NULL);
     g_autoptr(PdBlocks) blocks = pd_blocks_new(document, emitter->limits->text_bytes_max);
     Docx docx = {

@@ -78,6 +78,25 @@ kind_of_content_types(GBytes *bytes)
     return NULL;
 }
 
+/* OpenDocument and EPUB: a file "mimetype" holds it. */
+static const char *
+kind_of_mimetype(GBytes *bytes)
+{
+    static const char *const types[][2] = {
+        {"application/vnd.oasis.opendocument.text", "odt"},
+        {"application/vnd.oasis.opendocument.text-template", "odt"},
+    };
+    gsize n;
+    const char *data = g_bytes_get_data(bytes, &n);
+    g_autofree char *type = g_strndup(data ? data : "", n);
+    g_strstrip(type);
+    for (gsize i = 0; i < G_N_ELEMENTS(types); i++) {
+        if (strcmp(type, types[i][0]) == 0)
+            return types[i][1];
+    }
+    return NULL;
+}
+
 const char *
 pd_package_kind(int fd, const PdReadLimits *limits)
 {
@@ -86,12 +105,15 @@ pd_package_kind(int fd, const PdReadLimits *limits)
     g_autofree char *damage = NULL;
     for (guint i = 0;
          i < limits->archive_entries_max && pd_container_next(container, &member, &damage); i++) {
+        gboolean is_open_xml = strcmp(member->path, CONTENT_TYPES) == 0;
         if (member->type != PD_MEMBER_FILE || member->encrypted ||
-            strcmp(member->path, CONTENT_TYPES) != 0)
+            (!is_open_xml && strcmp(member->path, "mimetype") != 0))
             continue;
         g_autofree char *ignored = NULL;
         g_autoptr(GBytes) bytes = read_member(container, MARK_BYTES_MAX, &ignored, NULL);
-        return bytes ? kind_of_content_types(bytes) : NULL;
+        if (!bytes)
+            return NULL;
+        return is_open_xml ? kind_of_content_types(bytes) : kind_of_mimetype(bytes);
     }
     return NULL;
 }
@@ -320,15 +342,6 @@ pd_parse_iso_date(const char *text)
     return date ? g_date_time_to_unix(date) : G_MININT64;
 }
 
-static char *
-element_text(PdXml *xml)
-{
-    g_autoptr(GString) text = g_string_new(NULL);
-    pd_xml_skip(xml, text);
-    g_strstrip(text->str);
-    return *text->str ? g_strdup(text->str) : NULL;
-}
-
 void
 pd_package_core_properties(const PdPackage *package, PdDocument *document)
 {
@@ -339,12 +352,12 @@ pd_package_core_properties(const PdPackage *package, PdDocument *document)
         if (event != PD_XML_OPEN)
             continue;
         if (pd_xml_is(xml, "title") && !document->title)
-            document->title = element_text(xml);
+            document->title = pd_xml_element_text(xml);
         else if (pd_xml_is(xml, "creator") && !document->author)
-            document->author = element_text(xml);
+            document->author = pd_xml_element_text(xml);
         else if (pd_xml_is(xml, "modified") ||
                  (pd_xml_is(xml, "created") && document->date_utc == G_MININT64)) {
-            g_autofree char *text = element_text(xml);
+            g_autofree char *text = pd_xml_element_text(xml);
             document->date_utc = pd_parse_iso_date(text);
         }
     }

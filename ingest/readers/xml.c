@@ -174,6 +174,15 @@ pd_xml_skip(PdXml *xml, GString *text)
     }
 }
 
+char *
+pd_xml_element_text(PdXml *xml)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    pd_xml_skip(xml, text);
+    g_strstrip(text->str);
+    return *text->str ? g_strdup(text->str) : NULL;
+}
+
 const char *
 pd_xml_damage(const PdXml *xml)
 {

@@ -44,6 +44,9 @@ char *pd_xml_relation(PdXml *xml, const char *name);
 /* Of the element that opens: go to its end.  The text inside is appended to `text`, if not NULL. */
 void pd_xml_skip(PdXml *xml, GString *text);
 
+/* The same, without blanks around it; NULL if there is none.  Free with g_free. */
+char *pd_xml_element_text(PdXml *xml);
+
 /* NULL, or why the rest cannot be read; borrowed. */
 const char *pd_xml_damage(const PdXml *xml);
 

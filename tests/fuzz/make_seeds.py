@@ -96,7 +96,8 @@ def main():
         write("tokenizer_json", name, text + b"\0a text's end 123\xff")
     # A package as fuzz_office takes it: the number of its format, and files in that order.
     docx = ("word/document.xml", "word/styles.xml", "word/numbering.xml", "word/footnotes.xml", "word/comments.xml")
-    for number, name, files in [(0, "sample.docx", docx)]:
+    odt = ("content.xml", "styles.xml", "meta.xml")
+    for number, name, files in [(0, "sample.docx", docx), (1, "sample.odt", odt)]:
         with zipfile.ZipFile(os.path.join(HERE, "..", "golden", "office", name)) as package:
             held = [package.read(path) if path in package.namelist() else b"" for path in files]
         # Of the template's styles, which are long and all alike, the last.

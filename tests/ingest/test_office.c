@@ -157,6 +157,46 @@ test_docx(void)
     check_place(document, "Twice", "footnotes, \xC2\xB6 1");
 }
 
+/* --- OpenDocument text ------------------------------------------------------------------------ */
+
+static void
+test_odt(void)
+{
+    g_autoptr(Collected) c = collect_golden("sample.odt");
+    const PdDocument *document = only_document(c, PD_KIND_ODT);
+    g_assert_cmpstr(document->title, ==, "Lease");
+    g_assert_cmpstr(document->author, ==, "Kay Smith");
+    g_assert_cmpint(document->date_utc, ==, 1704164645);
+    g_assert_cmpstr(part_text(document, "body/1"), ==,
+                    "# I. Lease of the pier\n\nBetween the harbour  and\nthe tenant.\n\n## Rent\n\n"
+                    "1. The rent is due.\n\n1.3. In May.\n\n1.4. In June.\n\nNot later.\n\n"
+                    "(i) By transfer.\n\n2. It may rise.\n\n3. Or fall.\n\n- A thing\n\n"
+                    "The rent is 90 crowns a month.\n\nThe tenant always pays.\n\n"
+                    "Seen, all of it.\n\nPier\tState\n4\tflooded in May\n\n"
+                    "It floods.[^1]\n\nIn a box.\n\nBeside it.\n");
+    g_assert_cmpstr(part_text(document, "footnotes/1"), ==, "[^1] Twice a year.\n");
+    g_assert_cmpstr(part_text(document, "comments/1"), ==,
+                    "Ann Lee, 2024-02-03, on \xC2\xB6 12 \"90 crowns\": Should be 95.\n");
+    g_assert_cmpstr(part_text(document, "headers and footers/1"), ==, "Harbour office\n");
+    g_assert_true(collected_says(c, "note", "hidden text: 46 bytes"));
+    g_assert_true(collected_says(c, "insertions read: 1", "deletions not read: 1 (6 bytes)"));
+    g_assert_cmpuint(c->lines->len, ==, 2);
+    check_place(document, "90 crowns", "\xC2\xB6 12 (\"Rent\")");
+    check_place(document, "the tenant.", "\xC2\xB6 2 (\"I. Lease of the pier\")");
+}
+
+static void
+test_odt_words(void)
+{
+    g_autoptr(Collected) c = collect_golden("plain.odt");
+    const PdDocument *document = only_document(c, PD_KIND_ODT);
+    check_words(document, "plain-odt.txt");
+    g_assert_cmpuint(c->lines->len, ==, 0);
+    g_autoptr(Collected) locked = collect_golden("locked.odt");
+    g_assert_error(locked->error, PD_INGEST_ERROR, PD_INGEST_ERROR_ENCRYPTED);
+    g_assert_true(collected_says(locked, "locked.odt", "encrypted"));
+}
+
 /* What is in a document is what its content says, not its name. */
 static void
 test_by_content(void)
@@ -310,6 +350,8 @@ main(int argc, char **argv)
     g_test_add_func("/office/docx", test_docx);
     g_test_add_func("/office/docx-words", test_docx_words);
     g_test_add_func("/office/docx-damage", test_docx_damage);
+    g_test_add_func("/office/odt", test_odt);
+    g_test_add_func("/office/odt-words", test_odt_words);
     g_test_add_func("/office/by-content", test_by_content);
     return g_test_run();
 }

@@ -305,7 +305,7 @@ pd_cmd_add(PdApp *app, int argc, char **argv)
         {"model", 'm', 0, G_OPTION_ARG_FILENAME, &flags.model,
          "Whose tokenizer to use: a model name, GGUF file, folder or tokenizer.json", "NAME|FILE"},
         {"no-mask", 0, 0, G_OPTION_ARG_NONE, &flags.no_mask,
-         "Keep keys, tokens and passwords in the text that models read", NULL},
+         "Keep secrets and hidden text in what models read", NULL},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &flags.verbose,
          "Tell of everything that was left out, one line each", NULL},
         {"insecure", 0, 0, G_OPTION_ARG_NONE, &flags.insecure,

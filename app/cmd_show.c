@@ -175,7 +175,8 @@ pd_cmd_show(PdApp *app, int argc, char **argv)
     const GOptionEntry entries[] = {
         {"part", 'p', 0, G_OPTION_ARG_STRING, &part, "A part instead of a document",
          "N[:START-END]"},
-        {"unmask", 0, 0, G_OPTION_ARG_NONE, &unmask, "Also the secrets that are masked", NULL},
+        {"unmask", 0, 0, G_OPTION_ARG_NONE, &unmask,
+         "Also the secrets and hidden text that are masked", NULL},
         {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "A JSON array: an object for each part", NULL},
         G_OPTION_ENTRY_NULL};
     g_autoptr(GError) error = NULL;

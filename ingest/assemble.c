@@ -17,6 +17,7 @@
 #define PARTS_MAX 100000
 /* A word is at least one byte and a gap, its box on the wire 24 bytes. */
 #define BOX_BYTES 24
+#define RANGE_BYTES 8
 #define DATE_UTC_MAX G_GINT64_CONSTANT(253402300799) /* the end of year 9999 */
 
 struct PdAssembler {
@@ -113,6 +114,12 @@ on_document(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
     return TRUE;
 }
 
+static gboolean
+is_character_border(const GString *text, guint32 at)
+{
+    return at == text->len || (at < text->len && (text->str[at] & 0xC0) != 0x80);
+}
+
 /* Boxes must follow one another and lie within the text, on character borders. */
 static gboolean
 read_boxes(PdFrameCursor *cursor, PdPart *part)
@@ -133,9 +140,9 @@ read_boxes(PdFrameCursor *cursor, PdPart *part)
         for (int k = 0; k < 4; k++)
             bits[k] = pd_frame_get_u32(cursor);
         memcpy(side, bits, sizeof side);
-        if (box.start < last_end || box.start >= box.end || box.end > part->text->len ||
-            (part->text->str[box.start] & 0xC0) == 0x80 ||
-            (box.end < part->text->len && (part->text->str[box.end] & 0xC0) == 0x80))
+        if (box.start < last_end || box.start >= box.end ||
+            !is_character_border(part->text, box.start) ||
+            !is_character_border(part->text, box.end))
             return FALSE;
         for (int k = 0; k < 4; k++) {
             if (!isfinite(side[k]))
@@ -171,7 +178,7 @@ static gboolean
 on_part(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
 {
     PdDocument *document = assembler->document;
-    if (!document || document->unchanged || document->parts->len >= PARTS_MAX)
+    if (!document || document->unchanged || document->whole || document->parts->len >= PARTS_MAX)
         return broken(assembler, error, "part out of place");
     g_autofree char *path = pd_frame_get_string(cursor, KEY_BYTES_MAX);
     g_autofree char *label = pd_frame_get_string(cursor, KEY_BYTES_MAX);
@@ -187,6 +194,41 @@ on_part(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
     if (!read_boxes(cursor, part) || !cursor_ends_well(cursor)) {
         g_ptr_array_set_size(document->parts, (gint)document->parts->len - 1);
         return broken(assembler, error, "malformed boxes");
+    }
+    return TRUE;
+}
+
+static gboolean
+on_parts_end(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
+{
+    if (!assembler->document || assembler->document->whole || !cursor_ends_well(cursor))
+        return broken(assembler, error, "end of parts out of place");
+    assembler->document->whole = TRUE;
+    return TRUE;
+}
+
+/* Once a part; ranges as those of boxes, but with something between them. */
+static gboolean
+on_hidden(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
+{
+    PdDocument *document = assembler->document;
+    guint32 number = pd_frame_get_u32(cursor), n = pd_frame_get_u32(cursor);
+    if (!document || !document->whole || number >= document->parts->len)
+        return broken(assembler, error, "hidden text out of place");
+    PdPart *part = g_ptr_array_index(document->parts, number);
+    if (cursor->bad || part->hidden || !n ||
+        (gsize)(cursor->end - cursor->at) != (gsize)n * RANGE_BYTES)
+        return broken(assembler, error, "malformed hidden text");
+    part->hidden = g_array_sized_new(FALSE, FALSE, sizeof(PdTextRange), n);
+    guint32 last_end = 0;
+    for (guint32 i = 0; i < n; i++) {
+        PdTextRange range = {pd_frame_get_u32(cursor), pd_frame_get_u32(cursor)};
+        if ((i > 0 && range.start <= last_end) || range.start >= range.end ||
+            !is_character_border(part->text, range.start) ||
+            !is_character_border(part->text, range.end))
+            return broken(assembler, error, "malformed hidden text");
+        last_end = range.end;
+        g_array_append_val(part->hidden, range);
     }
     return TRUE;
 }
@@ -274,6 +316,10 @@ on_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cursor, GError
         return on_document(assembler, cursor, error);
     case PD_FRAME_PART:
         return on_part(assembler, cursor, error);
+    case PD_FRAME_PARTS_END:
+        return on_parts_end(assembler, cursor, error);
+    case PD_FRAME_HIDDEN:
+        return on_hidden(assembler, cursor, error);
     case PD_FRAME_DOCUMENT_END:
         if (!assembler->document || !cursor_ends_well(cursor))
             return broken(assembler, error, "end of document out of place");

@@ -13,6 +13,7 @@ part_free(gpointer data)
     g_free(part->label);
     g_string_free(part->text, TRUE);
     pd_text_view_free(part->view);
+    g_clear_pointer(&part->hidden, g_array_unref);
     g_clear_pointer(&part->boxes, g_array_unref);
     g_free(part);
 }

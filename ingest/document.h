@@ -31,6 +31,12 @@ typedef struct {
     float x0, y0, x1, y1;
 } PdBox;
 
+/* Half-open, in bytes of a text. */
+typedef struct {
+    guint32 start;
+    guint32 end;
+} PdTextRange;
+
 typedef struct {
     char *path;    /* git/text: ""; PDF: "page/3" (from 1); mail: "headers", "1", "1.2" (MIME part
                       path); word processors: "body/12" (section, number of its first block) */
@@ -39,6 +45,8 @@ typedef struct {
                       verbatim); with a view the model's */
     PdTextView *view; /* NULL: the model reads the canonical text */
     GArray *boxes;    /* PdBox, PDF only; else NULL.  In bytes of the canonical text */
+    GArray *hidden;   /* PdTextRange, in order, not touching: what nobody sees on the page; NULL:
+                         nothing.  In bytes of the canonical text */
 } PdPart;
 
 typedef struct {
@@ -57,6 +65,7 @@ typedef struct {
     gint64 raw_offset;     /* mbox: byte offset of the message in the file; -1 elsewhere */
     gint64 raw_bytes;
     gboolean unchanged; /* git, incremental: the blob is in `known`; no parts are sent */
+    gboolean whole;     /* all parts are there; the reader has only looked at them since */
     GPtrArray *parts;   /* PdPart */
 } PdDocument;
 

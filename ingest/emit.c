@@ -116,6 +116,26 @@ pd_emit_part(PdEmitter *emitter, const PdPart *part, GError **error)
 }
 
 gboolean
+pd_emit_parts_end(PdEmitter *emitter, GError **error)
+{
+    begin(emitter, PD_FRAME_PARTS_END);
+    return send_frame(emitter, error);
+}
+
+gboolean
+pd_emit_hidden(PdEmitter *emitter, guint part, const GArray *ranges, GError **error)
+{
+    begin(emitter, PD_FRAME_HIDDEN);
+    pd_frame_put_u32(emitter->frame, part);
+    pd_frame_put_u32(emitter->frame, ranges->len);
+    for (guint i = 0; i < ranges->len; i++) {
+        pd_frame_put_u32(emitter->frame, g_array_index(ranges, PdTextRange, i).start);
+        pd_frame_put_u32(emitter->frame, g_array_index(ranges, PdTextRange, i).end);
+    }
+    return send_frame(emitter, error);
+}
+
+gboolean
 pd_emit_document_end(PdEmitter *emitter, GError **error)
 {
     begin(emitter, PD_FRAME_DOCUMENT_END);
@@ -127,8 +147,18 @@ pd_emit_document(PdEmitter *emitter, const PdDocument *document, GError **error)
 {
     if (!pd_emit_document_head(emitter, document, error))
         return FALSE;
+    gboolean any_hidden = FALSE;
     for (guint i = 0; i < document->parts->len; i++) {
-        if (!pd_emit_part(emitter, g_ptr_array_index(document->parts, i), error))
+        PdPart *part = g_ptr_array_index(document->parts, i);
+        any_hidden |= part->hidden != NULL;
+        if (!pd_emit_part(emitter, part, error))
+            return FALSE;
+    }
+    if (any_hidden && !pd_emit_parts_end(emitter, error))
+        return FALSE;
+    for (guint i = 0; i < document->parts->len; i++) {
+        PdPart *part = g_ptr_array_index(document->parts, i);
+        if (part->hidden && !pd_emit_hidden(emitter, i, part->hidden, error))
             return FALSE;
     }
     return pd_emit_document_end(emitter, error);

@@ -19,8 +19,10 @@
 typedef enum {
     PD_FRAME_REQUEST = 1,    /* parent to reader, once */
     PD_FRAME_BEGIN,          /* reader: about to work on item N of the source */
-    PD_FRAME_DOCUMENT,       /* head of a document; then PARTs, then DOCUMENT_END */
+    PD_FRAME_DOCUMENT,       /* head of a document; then PARTs, then DOCUMENT_END or PARTS_END */
     PD_FRAME_PART,           /* path, label, text, boxes */
+    PD_FRAME_PARTS_END,      /* empty; then HIDDENs, then DOCUMENT_END */
+    PD_FRAME_HIDDEN,         /* number of a part, ranges of its text */
     PD_FRAME_DOCUMENT_END,   /* empty */
     PD_FRAME_LEDGER,         /* level, key, reason, bytes */
     PD_FRAME_PROGRESS,       /* done, total */
@@ -119,6 +121,10 @@ gboolean pd_emit_begin(PdEmitter *emitter, guint64 item, guint64 offset, const c
 /* Head only, parts one by one, end; or all at once. */
 gboolean pd_emit_document_head(PdEmitter *emitter, const PdDocument *document, GError **error);
 gboolean pd_emit_part(PdEmitter *emitter, const PdPart *part, GError **error);
+/* Between parts and end: what is found by looking at the parts once more.  If that brings the
+ * reader down the document is whole all the same.  `ranges`: PdTextRange. */
+gboolean pd_emit_parts_end(PdEmitter *emitter, GError **error);
+gboolean pd_emit_hidden(PdEmitter *emitter, guint part, const GArray *ranges, GError **error);
 gboolean pd_emit_document_end(PdEmitter *emitter, GError **error);
 gboolean pd_emit_document(PdEmitter *emitter, const PdDocument *document, GError **error);
 gboolean pd_emit_ledger(PdEmitter *emitter, const char *level, const char *key, gint64 n_bytes,

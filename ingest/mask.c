@@ -5,6 +5,7 @@
 #include "ingest/secrets.h"
 
 #define MARK_HEAD "[secret:"
+#define HIDDEN_MARK "[hidden text]"
 
 /* The number of a secret among the different ones of its text, from 1. */
 static guint
@@ -19,26 +20,65 @@ number_of(GHashTable *numbers, const char *secret, gsize n)
     return number;
 }
 
-/* NULL: there is no secret in it, the text is as it was. */
-static PdTextView *
-mask_text(GString *text)
+static void
+add_secrets(const GString *text, GStringChunk *marks, GArray *replacements)
 {
     g_autoptr(GArray) secrets = g_array_new(FALSE, FALSE, sizeof(PdSecret));
-    pd_secrets_find(text->str, text->len, secrets);
-    if (secrets->len == 0)
-        return NULL;
     g_autoptr(GHashTable) numbers =
         g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
-    g_autoptr(GStringChunk) marks = g_string_chunk_new(1024);
-    g_autofree PdReplacement *replacements = g_new(PdReplacement, secrets->len);
+    pd_secrets_find(text->str, text->len, secrets);
     for (guint i = 0; i < secrets->len; i++) {
         const PdSecret *secret = &g_array_index(secrets, PdSecret, i);
         guint number = number_of(numbers, text->str + secret->start, secret->end - secret->start);
         g_autofree char *mark = g_strdup_printf(MARK_HEAD "%s#%u]", secret->kind, number);
-        replacements[i] = (PdReplacement){secret->start, secret->end,
-                                          g_string_chunk_insert(marks, mark), PD_MARK_SECRET};
+        PdReplacement replacement = {secret->start, secret->end, g_string_chunk_insert(marks, mark),
+                                     PD_MARK_SECRET};
+        g_array_append_val(replacements, replacement);
     }
-    return pd_text_view_new(text, replacements, secrets->len);
+}
+
+/* Hidden text between the secrets; a secret that it touches goes with it. */
+static GArray *
+merge_hidden(const GArray *secrets, const GArray *hidden)
+{
+    GArray *all = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
+    guint next = 0;
+    for (guint i = 0; i < hidden->len; i++) {
+        const PdTextRange *range = &g_array_index(hidden, PdTextRange, i);
+        PdReplacement whole = {range->start, range->end, HIDDEN_MARK, PD_MARK_HIDDEN};
+        for (; next < secrets->len; next++) {
+            const PdReplacement *secret = &g_array_index(secrets, PdReplacement, next);
+            if (secret->start >= whole.end)
+                break;
+            if (secret->end <= whole.start) {
+                g_array_append_val(all, *secret);
+                continue;
+            }
+            whole.start = MIN(whole.start, secret->start);
+            whole.end = MAX(whole.end, secret->end);
+        }
+        PdReplacement *last = all->len ? &g_array_index(all, PdReplacement, all->len - 1) : NULL;
+        if (last && last->end > whole.start) /* one secret reached over two */
+            last->end = MAX(last->end, whole.end);
+        else
+            g_array_append_val(all, whole);
+    }
+    if (next < secrets->len)
+        g_array_append_vals(all, &g_array_index(secrets, PdReplacement, next), secrets->len - next);
+    return all;
+}
+
+/* NULL: there is nothing to mask in it, the text is as it was. */
+static PdTextView *
+mask_text(GString *text, const GArray *hidden)
+{
+    g_autoptr(GStringChunk) marks = g_string_chunk_new(1024);
+    g_autoptr(GArray) secrets = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
+    g_autoptr(GArray) all = NULL;
+    add_secrets(text, marks, secrets);
+    all = hidden ? merge_hidden(secrets, hidden) : g_array_ref(secrets);
+    return all->len ? pd_text_view_new(text, (const PdReplacement *)(gpointer)all->data, all->len)
+                    : NULL;
 }
 
 void
@@ -46,11 +86,11 @@ pd_mask_document(PdDocument *document)
 {
     for (guint i = 0; i < document->parts->len; i++) {
         PdPart *part = g_ptr_array_index(document->parts, i);
-        part->view = mask_text(part->text);
+        part->view = mask_text(part->text, part->hidden);
     }
     if (document->title) {
         g_autoptr(GString) title = g_string_new(document->title);
-        g_autoptr(PdTextView) view = mask_text(title);
+        g_autoptr(PdTextView) view = mask_text(title, NULL);
         if (view) {
             g_free(document->title);
             document->title = g_strdup(title->str);

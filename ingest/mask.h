@@ -2,7 +2,8 @@
  * Masking: what of a document's text no model is to read.
  *
  * A secret (ingest/secrets.h) is replaced in the model's text by "[secret:KIND#N]", where N tells
- * the different secrets of one text apart; the original stays in the part's view.
+ * the different secrets of one text apart, and what cannot be seen on a page by "[hidden text]": it
+ * is where instructions to a model are put.  The original stays in the part's view.
  */
 #ifndef PD_MASK_H
 #define PD_MASK_H
@@ -11,9 +12,10 @@
 
 /* Grows when the same document would be masked otherwise: texts masked by other rules, or by none
  * (0), are read again. */
-#define PD_MASK_RULES 1
+#define PD_MASK_RULES 2
 
-/* Masks the secrets of every part's text and of the title.  Parts with a secret get a view. */
+/* Masks hidden text and the secrets of every part's text and of the title.  Parts with any get a
+ * view. */
 void pd_mask_document(PdDocument *document);
 
 /* How many secrets of a model's text are masked, added to `kinds`: "jwt" -> how many (GUINT). */

@@ -275,15 +275,16 @@ after_crash(Run *run, PdDocument *unfinished, GError *problem, gboolean *again, 
     g_autofree char *key = g_strdup(stream ? run->item_key : run->prefix);
     *again = stream;
     if (unfinished) {
-        g_autofree char *partial = g_strdup_printf(
-            "incomplete: read up to %s, then %s",
-            ((PdPart *)g_ptr_array_index(unfinished->parts, unfinished->parts->len - 1))->path,
-            reason);
+        gboolean whole = unfinished->whole;
+        PdPart *last = g_ptr_array_index(unfinished->parts, unfinished->parts->len - 1);
+        g_autofree char *what =
+            whole ? g_strdup_printf("not wholly checked for hidden text: %s", reason)
+                  : g_strdup_printf("incomplete: read up to %s, then %s", last->path, reason);
         g_error_free(problem);
         *again = run->began;
         return on_document(unfinished, run, error) &&
-               say(run->reading, "partial", run->document_key ? run->document_key : key, partial,
-                   -1, error);
+               say(run->reading, whole ? "note" : "partial",
+                   run->document_key ? run->document_key : key, what, -1, error);
     }
     if (!stream) {
         g_propagate_error(error, problem);

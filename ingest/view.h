@@ -13,6 +13,7 @@
 
 typedef enum {
     PD_MARK_SECRET, /* key, token, password: ingest/secrets.h */
+    PD_MARK_HIDDEN, /* text that nobody sees on the page */
     PD_N_MARKS
 } PdMarkKind;
 

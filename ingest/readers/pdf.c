@@ -2,8 +2,8 @@
  * pandect-read-pdf: text in reading order, a part a page, through poppler.
  *
  * Pages go out one by one, so that a page that brings the process down costs the pages from there
- * on and not the ones before.  Pages without a text layer are named.  When the document is out, its
- * pages are looked at (the ink test, pdf_page.c); if that fails, only the check is lost.
+ * on and not the ones before.  Pages without a text layer are named.  When all pages are out, they
+ * are looked at (the ink test, pdf_page.c); if that fails, only the check is lost.
  */
 #include "ingest/readers/pdf.h"
 
@@ -17,6 +17,7 @@
 #define STAMP_LETTERS_MAX 100
 #define PICTURE_SHARE 0.6
 #define CHECK_SECONDS_MAX 20
+#define HIDDEN_SHARE_MAX 0.8
 
 typedef struct {
     const PdWorkerRequest *request;
@@ -27,10 +28,10 @@ typedef struct {
     gint64 raw_bytes;
     gint64 deadline_us;
     guint n_pages;
-    guint n_read; /* pages looked at */
     gsize n_text_bytes;
     gboolean head_sent;
-    GArray *no_text; /* page numbers, from 1 */
+    GArray *sent; /* page numbers, from 1: those of the parts */
+    GArray *no_text;
     GArray *stamped; /* pictures with a few letters */
     GArray *broken;
     GArray *unpaired;
@@ -178,6 +179,7 @@ send_page(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **er
     if (!job->head_sent && !pd_emit_document_head(job->emitter, job->document, error))
         return FALSE;
     job->head_sent = TRUE;
+    g_array_append_val(job->sent, number);
     return pd_emit_part(job->emitter, part, error);
 }
 
@@ -193,7 +195,6 @@ read_pages(Job *job, GError **error)
                                   "from page %u on not read: the time limit of %u s was reached",
                                   number, job->request->limits.document_seconds_max);
         PopplerPage *page = poppler_document_get_page(job->pdf, (int)i);
-        job->n_read = number;
         if (!page) {
             g_array_append_val(job->broken, number);
             continue;
@@ -236,14 +237,30 @@ report(Job *job, GError **error)
                      ": characters and their places do not agree", error);
 }
 
+/* Tell what cannot be seen of a page, and keep it from the model.  Not where most of a page cannot
+ * be seen: then it is more likely that its font cannot be drawn here than that someone hides a
+ * page. */
 static gboolean
-has_page(const GArray *pages, guint number)
+send_hidden(Job *job, PopplerPage *page, guint part, GError **error)
 {
-    for (guint i = 0; i < pages->len; i++) {
-        if (g_array_index(pages, guint, i) == number)
-            return TRUE;
-    }
-    return FALSE;
+    g_autoptr(GString) words = g_string_new(NULL);
+    g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(PdTextRange));
+    gboolean paired;
+    guint n_words;
+    PdPart *again = pd_pdf_read_page(job->document, page, &paired);
+    guint n_hidden = pd_pdf_hidden_words(page, again, words, ranges, &n_words);
+    gboolean left_out = n_hidden <= n_words * HIDDEN_SHARE_MAX;
+    g_ptr_array_set_size(job->document->parts, 0);
+    if (!n_hidden)
+        return TRUE;
+    return pd_emit_ledger(job->emitter, "note", "", job->raw_bytes, error,
+                          "hidden text on page %u: %u of %u words cannot be seen on the page "
+                          "(white, covered, invisible or tiny); %s: %s",
+                          g_array_index(job->sent, guint, part), n_hidden, n_words,
+                          left_out ? "no model reads them"
+                                   : "so many that they are read all the same",
+                          words->str) &&
+           (!left_out || pd_emit_hidden(job->emitter, part, ranges, error));
 }
 
 /* Look at the pages for text that a reader of the paper would not see. */
@@ -251,27 +268,17 @@ static gboolean
 check_ink(Job *job, GError **error)
 {
     gint64 deadline_us = g_get_monotonic_time() + (gint64)CHECK_SECONDS_MAX * G_USEC_PER_SEC;
-    guint n = MIN(job->n_read, job->request->limits.pdf_pages_max);
-    for (guint i = 0; i < n; i++) {
-        g_autoptr(GString) words = g_string_new(NULL);
-        gboolean paired;
+    for (guint i = 0; i < job->sent->len; i++) {
+        guint number = g_array_index(job->sent, guint, i);
         if (g_get_monotonic_time() > deadline_us)
             return pd_emit_ledger(job->emitter, "note", "", job->raw_bytes, error,
-                                  "only pages 1-%u were checked for hidden text (time)", i);
-        PopplerPage *page =
-            has_page(job->no_text, i + 1) ? NULL : poppler_document_get_page(job->pdf, (int)i);
-        if (!page)
-            continue;
-        PdPart *part = pd_pdf_read_page(job->document, page, &paired);
-        guint n_hidden = pd_pdf_hidden_words(page, part, words);
-        g_object_unref(page);
-        g_ptr_array_set_size(job->document->parts, 0);
-        if (n_hidden && !pd_emit_ledger(job->emitter, "note", "", job->raw_bytes, error,
-                                        "hidden text on page %u: %u words that cannot be seen on "
-                                        "the page (white, covered, invisible or tiny): %s",
-                                        i + 1, n_hidden, words->str))
+                                  "from page %u on not checked for hidden text (time)", number);
+        PopplerPage *page = poppler_document_get_page(job->pdf, (int)number - 1);
+        gboolean ok = !page || send_hidden(job, page, i, error);
+        g_clear_object(&page);
+        if (!ok)
             return FALSE;
-        if (i % 64 == 63 && !pd_emit_progress(job->emitter, i + 1, n, error))
+        if (i % 64 == 63 && !pd_emit_progress(job->emitter, i + 1, job->sent->len, error))
             return FALSE;
     }
     return TRUE;
@@ -284,12 +291,10 @@ run_job(Job *job, GError **error)
         return FALSE;
     job->n_pages = (guint)MAX(poppler_document_get_n_pages(job->pdf), 0);
     describe(job);
-    if (!read_pages(job, error) || (job->head_sent && !pd_emit_document_end(job->emitter, error)) ||
-        !report(job, error))
+    if (!read_pages(job, error) || !report(job, error))
         return FALSE;
-    return !job->head_sent ||
-           (pd_emit_begin(job->emitter, 0, 0, "(check for hidden text)", error) &&
-            check_ink(job, error));
+    return !job->head_sent || (pd_emit_parts_end(job->emitter, error) && check_ink(job, error) &&
+                               pd_emit_document_end(job->emitter, error));
 }
 
 static gboolean
@@ -302,7 +307,7 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
     Job job = {.request = request, .emitter = emitter};
     job.deadline_us = g_get_monotonic_time() + (gint64)seconds * 3 / 4 * G_USEC_PER_SEC;
     job.document = pd_document_new(PD_KIND_PDF, "");
-    GArray **lists[] = {&job.no_text, &job.stamped, &job.broken, &job.unpaired};
+    GArray **lists[] = {&job.sent, &job.no_text, &job.stamped, &job.broken, &job.unpaired};
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++)
         *lists[i] = g_array_new(FALSE, FALSE, sizeof(guint));
     gboolean ok = run_job(&job, error);

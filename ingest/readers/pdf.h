@@ -14,7 +14,9 @@ PdPart *pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *pair
 void pd_pdf_sort_rows(PdPart *part);
 
 /* Words of a page that a reader of the printed page cannot see: no contrast where they stand, or
- * too small.  Appends them to `words`; returns their number. */
-guint pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words);
+ * too small.  Appends them to `words`, and where they stand to `ranges` (PdTextRange, neighbours
+ * together); returns their number, and in *n_words that of all words. */
+guint pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words, GArray *ranges,
+                          guint *n_words);
 
 #endif

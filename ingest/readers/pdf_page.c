@@ -266,11 +266,27 @@ is_word(const char *at, gsize n)
     return FALSE;
 }
 
+/* The box as a range, or behind the last one if that ends with the word before. */
+static void
+add_range(GArray *ranges, const PdPart *part, guint box)
+{
+    const PdBox *boxes = (const PdBox *)(gpointer)part->boxes->data;
+    PdTextRange range = {boxes[box].start, boxes[box].end};
+    PdTextRange *last = ranges->len ? &g_array_index(ranges, PdTextRange, ranges->len - 1) : NULL;
+    if (last && box > 0 && (last->end == boxes[box - 1].end || last->end == range.start))
+        last->end = range.end;
+    else
+        g_array_append_val(ranges, range);
+}
+
 guint
-pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words)
+pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words, GArray *ranges,
+                    guint *n_words)
 {
     double scale;
     guint n_hidden = 0;
+    gboolean last_hidden = FALSE;
+    *n_words = 0;
     cairo_surface_t *surface = part->boxes ? render(page, &scale) : NULL;
     /* On a page so large that words shrink below a pixel nothing can be told. */
     if (surface && scale < RENDER_SCALE / 8)
@@ -280,7 +296,13 @@ pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words)
         const char *word = part->text->str + box->start;
         gsize n = box->end - box->start;
         gboolean tiny = box->y1 - box->y0 < TINY_POINTS && box->x1 - box->x0 < TINY_POINTS * n;
-        if (!is_word(word, n) || (!tiny && contrast(surface, box, scale) >= CONTRAST_MIN))
+        gboolean hidden = tiny || contrast(surface, box, scale) < CONTRAST_MIN;
+        /* A dash tells nothing by itself; between hidden words it goes with them. */
+        last_hidden = hidden && (last_hidden || is_word(word, n));
+        if (last_hidden)
+            add_range(ranges, part, i);
+        *n_words += is_word(word, n);
+        if (!hidden || !is_word(word, n))
             continue;
         n_hidden++;
         if (words->len + n < WORDS_SHOWN_BYTES)

@@ -10,16 +10,20 @@ test_restart(void)
 {
     g_autoptr(Collected) c = collect(PD_SOURCE_ROOT "/tests/golden/mail/sample.mbox", NULL, NULL);
     g_assert_no_error(c->error);
-    g_assert_cmpuint(c->documents->len, ==, 3);
+    g_assert_cmpuint(c->documents->len, ==, 4);
     g_assert_nonnull(collected_find(c, "m0"));
     g_assert_null(collected_find(c, "m1"));
     g_assert_nonnull(collected_find(c, "m2"));
     g_assert_true(collected_says(c, "failed m1", "the reader process"));
-    /* What came whole of the last one is kept, and said to be incomplete. */
-    const PdDocument *last = collected_find(c, "m3");
-    g_assert_nonnull(last);
-    g_assert_cmpuint(last->parts->len, ==, 1);
+    /* What came whole of one is kept, and said to be incomplete; all of one is only not checked. */
+    const PdDocument *cut = collected_find(c, "m3");
+    g_assert_nonnull(cut);
+    g_assert_cmpuint(cut->parts->len, ==, 1);
     g_assert_true(collected_says(c, "partial m3", "incomplete"));
+    const PdDocument *whole = collected_find(c, "m4");
+    g_assert_nonnull(whole);
+    g_assert_cmpuint(whole->parts->len, ==, 1);
+    g_assert_true(collected_says(c, "note m4", "not wholly checked"));
 }
 
 /* Files of a folder that are read together: each that kills the reader costs itself alone. */

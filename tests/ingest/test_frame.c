@@ -106,6 +106,9 @@ sample_document(void)
     part->boxes = g_array_new(FALSE, FALSE, sizeof(PdBox));
     PdBox boxes[] = {{0, 3, 1, 2, 3, 4}, {4, 10, 5, 6, 7, 8.5f}};
     g_array_append_vals(part->boxes, boxes, 2);
+    part->hidden = g_array_new(FALSE, FALSE, sizeof(PdTextRange));
+    PdTextRange hidden[] = {{0, 3}, {4, 10}};
+    g_array_append_vals(part->hidden, hidden, 2);
     return document;
 }
 
@@ -166,6 +169,8 @@ test_round_trip(void)
         g_assert_cmpmem(a->text->str, a->text->len, b->text->str, b->text->len);
         g_assert_cmpmem(a->boxes->data, a->boxes->len * sizeof(PdBox), b->boxes->data,
                         b->boxes->len * sizeof(PdBox));
+        g_assert_cmpmem(a->hidden->data, a->hidden->len * sizeof(PdTextRange), b->hidden->data,
+                        b->hidden->len * sizeof(PdTextRange));
         seen_clear(&seen);
     }
 }
@@ -228,6 +233,15 @@ test_refusals(void)
     box->x0 = NAN;
     g_assert_false(document_is_taken(document, &pd_read_limits_default));
     *box = good;
+    *box = good;
+    PdTextRange *hidden = &g_array_index(part->hidden, PdTextRange, 1);
+    static const PdTextRange bad[] = {{4, 12}, {6, 10}, {4, 6}, {3, 10}, {2, 10}, {7, 7}};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        *hidden = bad[i];
+        g_assert_false(document_is_taken(document, &pd_read_limits_default));
+    }
+    *hidden = (PdTextRange){4, 10};
+    g_assert_true(document_is_taken(document, &pd_read_limits_default));
     part->text->str[0] = '\xFF'; /* no UTF-8 */
     g_assert_false(document_is_taken(document, &pd_read_limits_default));
 }

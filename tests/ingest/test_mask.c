@@ -5,6 +5,7 @@
 #include <string.h>
 #include "corpus_fixture.h"
 #include "ingest/json_text.h"
+#include "ingest/mask.h"
 
 #define TOKEN                                                                                      \
     "ghp"                                                                                          \
@@ -360,6 +361,42 @@ test_damage(Fixture *f, gconstpointer data)
 }
 
 /* Bytes that were never a view are refused, cut off or changed anywhere. */
+/* Hides `what` in the only part. */
+static void
+hide(PdDocument *document, const char *what)
+{
+    PdPart *part = g_ptr_array_index(document->parts, 0);
+    const char *at = strstr(part->text->str, what);
+    PdTextRange range = {(guint32)(at - part->text->str),
+                         (guint32)(at - part->text->str + (gssize)strlen(what))};
+    if (!part->hidden)
+        part->hidden = g_array_new(FALSE, FALSE, sizeof(PdTextRange));
+    g_array_append_val(part->hidden, range);
+}
+
+/* What nobody sees on a page goes, with the secrets that it holds or touches. */
+static void
+test_hidden(void)
+{
+    static const char text[] = "a " TOKEN " b\nhidden 1 " TOKEN " here\nc " TOKEN
+                               " d\nlast\nurl postgres://app:" PASSWORD "@db/app e\n";
+    g_autoptr(PdDocument) document = pd_document_new(PD_KIND_PDF, "");
+    PdPart *part = pd_document_add_part(document, "page/1", NULL);
+    g_string_append(part->text, text);
+    hide(document, "hidden 1 " TOKEN " here");
+    hide(document, "last");
+    hide(document, "Batt3ry@db/app e"); /* half of a secret */
+    pd_mask_document(document);
+    g_assert_cmpstr(part->text->str, ==,
+                    "a [secret:github-token#1] b\n[hidden text]\nc [secret:github-token#1] d\n"
+                    "[hidden text]\nurl postgres://app:[hidden text]\n");
+    g_autoptr(GString) original =
+        pd_text_view_original(part->view, part->text->str, part->text->len);
+    g_assert_cmpstr(original->str, ==, text);
+    g_autoptr(GHashTable) kinds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_assert_cmpuint(pd_mask_count(part->view, part->text->str, part->text->len, kinds), ==, 2);
+}
+
 static void
 test_decode(void)
 {
@@ -401,6 +438,7 @@ main(int argc, char **argv)
     g_test_add("/mask/boxes", Fixture, NULL, set_up, test_boxes, tear_down);
     g_test_add("/mask/edit", Fixture, NULL, set_up, test_edit, tear_down);
     g_test_add("/mask/damage", Fixture, NULL, set_up, test_damage, tear_down);
+    g_test_add_func("/mask/hidden", test_hidden);
     g_test_add_func("/mask/decode", test_decode);
     return g_test_run();
 }

@@ -201,10 +201,43 @@ test_hidden(void)
     g_string_append(page, "95 590 80 30 re f\n");
     const char *pages[] = {page->str};
     g_autoptr(Collected) c = read_pages(pages, 1, "", NULL);
-    part_of(c, 0);
-    g_assert_true(
-        collected_says(c, "hidden text on page 1: 3 words", "Whitewashed Inkless Redacted"));
+    const PdPart *part = part_of(c, 0);
+    g_assert_true(collected_says(c, "hidden text on page 1: 3 of 6 words",
+                                 "no model reads them: Whitewashed Inkless Redacted"));
     g_assert_false(collected_says(c, "hidden", "all."));
+    g_assert_cmpuint(part->hidden->len, ==, 1); /* they stand one after the other */
+    const PdTextRange *range = &g_array_index(part->hidden, PdTextRange, 0);
+    g_autofree char *hidden = g_strndup(part->text->str + range->start, range->end - range->start);
+    g_assert_true(g_str_has_prefix(hidden, "Whitewashed"));
+    g_assert_true(g_str_has_suffix(hidden, "Redacted"));
+    g_assert_cmpmem(part->text->str, range->start, "Seen by all.\n\n", 14);
+}
+
+/* Two stretches with something to see between them, and the second page is white all over. */
+static void
+test_hidden_pages(void)
+{
+    g_autoptr(GString) page = g_string_new(NULL);
+    g_autoptr(GString) white = g_string_new("1 1 1 rg\n");
+    show(page, 100, 700, 12, "Black words on this line, six and more.");
+    g_string_append(page, "1 1 1 rg\n");
+    show(page, 100, 660, 12, "first");
+    g_string_append(page, "0 0 0 rg\n");
+    show(page, 100, 620, 12, "between");
+    g_string_append(page, "1 1 1 rg\n");
+    show(page, 100, 580, 12, "second");
+    show(white, 100, 700, 12, "All of this page is white.");
+    const char *pages[] = {page->str, white->str};
+    g_autoptr(Collected) c = read_pages(pages, 2, "", NULL);
+    const PdPart *part = part_of(c, 0);
+    g_assert_cmpuint(part->hidden->len, ==, 2);
+    const PdTextRange *range = &g_array_index(part->hidden, PdTextRange, 0);
+    g_assert_cmpmem(part->text->str + range->start, range->end - range->start, "first", 5);
+    range = &g_array_index(part->hidden, PdTextRange, 1);
+    g_assert_cmpmem(part->text->str + range->start, range->end - range->start, "second", 6);
+    g_assert_null(part_of(c, 1)->hidden);
+    g_assert_true(collected_says(c, "hidden text on page 2: 6 of 6 words",
+                                 "so many that they are read all the same"));
 }
 
 /* --- contracts -------------------------------------------------------------------------------- */
@@ -344,6 +377,7 @@ main(int argc, char **argv)
     g_test_add_func("/pdf/pages-without-text", test_pages_without_text);
     g_test_add_func("/pdf/labels-and-limits", test_labels_and_limits);
     g_test_add_func("/pdf/hidden", test_hidden);
+    g_test_add_func("/pdf/hidden-pages", test_hidden_pages);
     g_test_add_func("/pdf/contracts", test_contracts);
     g_test_add_func("/pdf/scans", test_scans);
     g_test_add_func("/pdf/refused", test_refused);

@@ -207,6 +207,23 @@ test_maildir(void)
     remove_folder(folder);
 }
 
+/* MH: a folder in which each mail is a file whose name is a number; folders in it are folders. */
+static void
+test_mh(void)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    put(folder, "1", "From: a@b\nMessage-ID: <1@x>\n\none\n");
+    put(folder, "12", "Received: from c\nFrom: a@b\nMessage-ID: <12@x>\n\ntwelve\n");
+    put(folder, "lists/3", "Return-Path: <a@b>\nFrom: a@b\nSubject: three\n\nthree\n");
+    g_autoptr(Collected) c = collect(folder, NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, ==, 3);
+    for (guint i = 0; i < 3; i++)
+        g_assert_cmpint(((PdDocument *)c->documents->pdata[i])->kind, ==, PD_KIND_MAIL);
+    g_assert_nonnull(collected_find(c, "12"));
+    remove_folder(folder);
+}
+
 /* Messages in messages: followed to the limit, then said. */
 static void
 test_nesting(void)
@@ -236,6 +253,7 @@ main(int argc, char **argv)
     g_test_add_func("/mail/real-lists", test_real_lists);
     g_test_add_func("/mail/real-evidence", test_real_evidence);
     g_test_add_func("/mail/maildir", test_maildir);
+    g_test_add_func("/mail/mh", test_mh);
     g_test_add_func("/mail/nesting", test_nesting);
     return g_test_run();
 }

@@ -8,8 +8,11 @@ static const char examples[] =
     "  pandect -C case rm lua.bundle       a source, by the name that `ls` shows, or by its path\n"
     "  pandect -C case rm 12               a document, with what hangs on it (attachments)\n"
     "\n"
-    "The stored text is overwritten.  The source itself is not touched; adding it again brings\n"
-    "back what was removed.";
+    "The stored text is overwritten; words of it in the index and what models have read of it "
+    "stay\n"
+    "until they are in the way: `pandect purge` leaves nothing.  The source itself is not "
+    "touched;\n"
+    "adding it again brings back what was removed.";
 
 int
 pd_cmd_rm(PdApp *app, int argc, char **argv)

@@ -7,6 +7,7 @@ const PdCommand pd_commands[] = {
     {"ledger", "what was read, what was not, and why", pd_cmd_ledger},
     {"show", "the stored bytes of a document, a part or a range", pd_cmd_show},
     {"rm", "take sources or documents out of the corpus", pd_cmd_rm},
+    {"purge", "take them out without a trace, with what models read of them", pd_cmd_purge},
     {"gc", "give back the disk space of what nothing can use any more", pd_cmd_gc},
     {"verify", "check everything that is stored", pd_cmd_verify},
     {"warm", "run the model over the corpus once, ahead of the question", pd_cmd_warm},

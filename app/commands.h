@@ -24,6 +24,7 @@ int pd_cmd_ledger(PdApp *app, int argc, char **argv);
 int pd_cmd_show(PdApp *app, int argc, char **argv);
 int pd_cmd_rm(PdApp *app, int argc, char **argv);
 int pd_cmd_gc(PdApp *app, int argc, char **argv);
+int pd_cmd_purge(PdApp *app, int argc, char **argv);
 int pd_cmd_verify(PdApp *app, int argc, char **argv);
 
 int pd_cmd_eval(PdApp *app, int argc, char **argv);

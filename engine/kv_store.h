@@ -88,5 +88,9 @@ typedef struct {
  */
 gboolean pd_kv_store_gc(PdKvStore *store, PdKvLive live, gpointer user_data, gboolean dry_run,
                         PdKvGcReport *report, GCancellable *cancellable, GError **error);
+/* The same, until no byte of a record that is not live is in any pack: every pack with one is
+ * rewritten.  An error if a pack that was replaced cannot be deleted. */
+gboolean pd_kv_store_erase(PdKvStore *store, PdKvLive live, gpointer user_data,
+                           PdKvGcReport *report, GCancellable *cancellable, GError **error);
 
 #endif

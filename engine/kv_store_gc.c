@@ -27,6 +27,7 @@ typedef struct {
     GArray *packs;      /* Pack */
     GByteArray *dead;   /* keys */
     PdKvPackWriter *to; /* where live records go; NULL until the first */
+    gboolean all;       /* no dead byte may stay, however few there are */
     PdKvGcReport *report;
     GCancellable *cancellable;
 } Gc;
@@ -142,13 +143,14 @@ by_live_bytes(gconstpointer a, gconstpointer b)
 typedef enum { KEEP, CUT, REWRITE, REMOVE } Fate;
 
 static Fate
-fate_of(const Pack *pack)
+fate_of(const Gc *gc, const Pack *pack)
 {
     guint64 used = PD_KV_PACK_HEADER_BYTES + pack->n_live_bytes;
+    guint64 n_tolerated = gc->all ? 0 : pack->n_file_bytes / WASTE_PARTS;
 
     if (pack->n_live_bytes == 0)
         return REMOVE;
-    if (used < pack->n_file_bytes && (pack->n_file_bytes - used) > pack->n_file_bytes / WASTE_PARTS)
+    if (used < pack->n_file_bytes && pack->n_file_bytes - used > n_tolerated)
         return REWRITE;
     return pack->n_committed_bytes != 0 && pack->n_committed_bytes < pack->n_file_bytes ? CUT
                                                                                         : KEEP;
@@ -161,7 +163,7 @@ foretell(Gc *gc)
 
     for (guint i = 0; i < gc->packs->len; i++) {
         const Pack *pack = &g_array_index(gc->packs, Pack, i);
-        switch (fate_of(pack)) {
+        switch (fate_of(gc, pack)) {
         case KEEP:
             report->n_bytes_after += pack->n_file_bytes;
             break;
@@ -338,6 +340,20 @@ delete_dead_rows(Gc *gc, GError **error)
 }
 
 static gboolean
+check_removed(const Gc *gc, guint32 number, GError **error)
+{
+    g_autofree char *path = pd_kv_pack_path(gc->store->dir, number);
+
+    if (!g_file_test(path, G_FILE_TEST_EXISTS))
+        return TRUE;
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO,
+                "%s: cannot be deleted; see to it that no other program uses it and that the "
+                "folder can be written to, and run the command again",
+                path);
+    return FALSE;
+}
+
+static gboolean
 reclaim(Gc *gc, GError **error)
 {
     if (!delete_dead_rows(gc, error))
@@ -345,7 +361,7 @@ reclaim(Gc *gc, GError **error)
     g_array_sort(gc->packs, by_live_bytes);
     for (guint i = 0; i < gc->packs->len; i++) {
         const Pack *pack = &g_array_index(gc->packs, Pack, i);
-        Fate fate = fate_of(pack);
+        Fate fate = fate_of(gc, pack);
 
         if (fate == CUT)
             pd_kv_pack_cut_unlocked(gc->store->dir, pack->number, pack->n_committed_bytes);
@@ -356,6 +372,8 @@ reclaim(Gc *gc, GError **error)
             gc->report->n_packs_removed++;
             g_hash_table_remove(gc->store->readers, GUINT_TO_POINTER(pack->number));
             pd_kv_pack_remove_unlocked(gc->store->dir, pack->number);
+            if (gc->all && !check_removed(gc, pack->number, error))
+                return FALSE;
         }
     }
     return TRUE;
@@ -379,14 +397,15 @@ reclaim_synced(Gc *gc, GError **error)
     return pd_kv_sql(gc->store, restore, ok ? error : NULL) && ok;
 }
 
-gboolean
-pd_kv_store_gc(PdKvStore *store, PdKvLive live, gpointer user_data, gboolean dry_run,
-               PdKvGcReport *report, GCancellable *cancellable, GError **error)
+static gboolean
+collect(PdKvStore *store, PdKvLive live, gpointer user_data, gboolean dry_run, gboolean all,
+        PdKvGcReport *report, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&store->lock);
     g_auto(Gc) gc = {.store = store,
                      .packs = g_array_new(FALSE, FALSE, sizeof(Pack)),
                      .dead = g_byte_array_new(),
+                     .all = all,
                      .report = report,
                      .cancellable = cancellable};
 
@@ -408,4 +427,18 @@ pd_kv_store_gc(PdKvStore *store, PdKvLive live, gpointer user_data, gboolean dry
         return FALSE;
     report->n_bytes_after = pd_kv_pack_file_bytes(store->dir);
     return TRUE;
+}
+
+gboolean
+pd_kv_store_gc(PdKvStore *store, PdKvLive live, gpointer user_data, gboolean dry_run,
+               PdKvGcReport *report, GCancellable *cancellable, GError **error)
+{
+    return collect(store, live, user_data, dry_run, FALSE, report, cancellable, error);
+}
+
+gboolean
+pd_kv_store_erase(PdKvStore *store, PdKvLive live, gpointer user_data, PdKvGcReport *report,
+                  GCancellable *cancellable, GError **error)
+{
+    return collect(store, live, user_data, FALSE, TRUE, report, cancellable, error);
 }

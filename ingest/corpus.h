@@ -144,6 +144,25 @@ char *pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, gui
  * deleted. */
 gboolean pd_corpus_remove(PdCorpus *corpus, const char *what, guint64 *n_removed, GError **error);
 
+/* What a purge takes out of the rows. */
+typedef struct {
+    guint64 n_documents; /* as they are now */
+    guint64 n_revisions; /* earlier ones, and of documents that vanished from their source */
+    guint64 n_texts;
+    guint64 n_text_bytes;
+    guint64 n_shared_texts; /* not removed: documents that stay hold the same */
+} PdPurgeReport;
+
+/* The rows of all that `what` names (as pd_corpus_remove, NULL-terminated), in one transaction, and
+ * a mark that a purge is under way; dry_run: only the report.  See prompts/purge.h. */
+gboolean pd_corpus_purge_rows(PdCorpus *corpus, const char *const *what, gboolean dry_run,
+                              PdPurgeReport *report, GError **error);
+/* Is there such a mark? */
+gboolean pd_corpus_purge_is_open(PdCorpus *corpus, gboolean *is_open, GError **error);
+/* Writes the database anew, empties the log and takes the mark away.  An error if a reader in
+ * another process keeps the log. */
+gboolean pd_corpus_scrub(PdCorpus *corpus, GError **error);
+
 /* Documents by id with what hangs on them, in one transaction; unlike pd_corpus_remove the freed
  * pages are neither overwritten nor given back. */
 gboolean pd_corpus_remove_documents(PdCorpus *corpus, const gint64 *ids, gsize n, GError **error);

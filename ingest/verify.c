@@ -75,6 +75,12 @@ check_rows(Check *check, const char *sql, const char *format_prefix, const char 
 static gboolean
 check_accounts(Check *check, GError **error)
 {
+    gboolean is_open;
+    if (!pd_corpus_purge_is_open(check->corpus, &is_open, error))
+        return FALSE;
+    if (is_open)
+        found(check, "a purge was interrupted; finish it with: pandect -C %s purge",
+              check->corpus->dir);
     return check_rows(check,
                       "SELECT id FROM text t WHERE NOT EXISTS"
                       " (SELECT 1 FROM part WHERE text_id = t.id)",

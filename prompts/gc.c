@@ -85,9 +85,15 @@ owner_is_live(const guint8 *key, const char *kind, const guint8 *owner, gpointer
     return !owner || g_hash_table_contains(owners, owner);
 }
 
-gboolean
-pd_corpus_gc(PdCorpus *corpus, gboolean dry_run, PdKvGcReport *report, GCancellable *cancellable,
-             GError **error)
+static gboolean
+owner_is_known_live(const guint8 *key, const char *kind, const guint8 *owner, gpointer owners)
+{
+    return owner && g_hash_table_contains(owners, owner);
+}
+
+static gboolean
+collect(PdCorpus *corpus, gboolean dry_run, gboolean erase, PdKvGcReport *report,
+        GCancellable *cancellable, GError **error)
 {
     g_autofree char *dir = g_build_filename(pd_corpus_dir(corpus), "kv", NULL);
     g_autoptr(GHashTable) set = new_set();
@@ -103,7 +109,24 @@ pd_corpus_gc(PdCorpus *corpus, gboolean dry_run, PdKvGcReport *report, GCancella
     if (!ok)
         return FALSE;
     store = pd_kv_store_open(pd_corpus_db(corpus), dir, dry_run, error);
-    return store && pd_kv_store_gc(store, owner_is_live, set, dry_run, report, cancellable, error);
+    if (!store)
+        return FALSE;
+    return erase ? pd_kv_store_erase(store, owner_is_known_live, set, report, cancellable, error)
+                 : pd_kv_store_gc(store, owner_is_live, set, dry_run, report, cancellable, error);
+}
+
+gboolean
+pd_corpus_gc(PdCorpus *corpus, gboolean dry_run, PdKvGcReport *report, GCancellable *cancellable,
+             GError **error)
+{
+    return collect(corpus, dry_run, FALSE, report, cancellable, error);
+}
+
+gboolean
+pd_corpus_erase_kv(PdCorpus *corpus, PdKvGcReport *report, GCancellable *cancellable,
+                   GError **error)
+{
+    return collect(corpus, FALSE, TRUE, report, cancellable, error);
 }
 
 /* ---- by what a model can use ---- */

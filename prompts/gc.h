@@ -12,6 +12,10 @@
 gboolean pd_corpus_gc(PdCorpus *corpus, gboolean dry_run, PdKvGcReport *report,
                       GCancellable *cancellable, GError **error);
 
+/* Leaves no byte of any other record in a pack; those of unknown origin go too. */
+gboolean pd_corpus_erase_kv(PdCorpus *corpus, PdKvGcReport *report, GCancellable *cancellable,
+                            GError **error);
+
 /* Keeps only what this context's model can use, read whole or swept, in any tier. */
 gboolean pd_context_gc(PdContext *context, gboolean dry_run, PdKvGcReport *report,
                        GCancellable *cancellable, GError **error);

@@ -28,6 +28,10 @@
     "CREATE VIRTUAL TABLE IF NOT EXISTS lexical_index USING fts5("                                 \
     "  header, body, content='', tokenize='porter unicode61 remove_diacritics 2');"
 
+#define FORGET                                                                                     \
+    "INSERT INTO lexical_index(lexical_index) VALUES('delete-all');"                               \
+    "DELETE FROM lexical_text;"
+
 struct PdLexical {
     sqlite3 *db;
     gboolean own;         /* in memory, closed with us: the corpus cannot be written */
@@ -50,11 +54,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdLexical, pd_lexical_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sqlite3_stmt, sqlite3_finalize)
 
 static gboolean
-fail(PdContext *context, sqlite3 *db, GError **error)
+fail_in(PdCorpus *corpus, sqlite3 *db, GError **error)
 {
     g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_CORPUS, "%s: the index of words: %s",
-                pd_corpus_dir(context->corpus), db ? sqlite3_errmsg(db) : "out of memory");
+                pd_corpus_dir(corpus), db ? sqlite3_errmsg(db) : "out of memory");
     return FALSE;
+}
+
+static gboolean
+fail(PdContext *context, sqlite3 *db, GError **error)
+{
+    return fail_in(context->corpus, db, error);
 }
 
 static gboolean
@@ -114,10 +124,25 @@ drop_stale(PdContext *context, PdLexical *lexical, GError **error)
     sqlite3_reset(stmt);
     if (n_index <= 2 * n_live)
         return TRUE;
-    return run_sql(context, lexical->db,
-                   "INSERT INTO lexical_index(lexical_index) VALUES('delete-all');"
-                   "DELETE FROM lexical_text;",
-                   error);
+    return run_sql(context, lexical->db, FORGET, error);
+}
+
+gboolean
+pd_lexical_forget(PdCorpus *corpus, GError **error)
+{
+    sqlite3 *db = pd_corpus_db(corpus);
+    g_autoptr(sqlite3_stmt) stmt = NULL;
+    int rc;
+
+    if (sqlite3_prepare_v2(db, "SELECT 1 FROM sqlite_schema WHERE name = 'lexical_index'", -1,
+                           &stmt, NULL) != SQLITE_OK)
+        return fail_in(corpus, db, error);
+    rc = sqlite3_step(stmt);
+    sqlite3_reset(stmt);
+    if (rc == SQLITE_DONE)
+        return TRUE; /* nobody has searched yet */
+    return (rc == SQLITE_ROW && sqlite3_exec(db, FORGET, NULL, NULL, NULL) == SQLITE_OK) ||
+           fail_in(corpus, db, error);
 }
 
 typedef struct {

@@ -15,6 +15,9 @@
 
 void pd_lexical_free(PdLexical *lexical);
 
+/* Takes all words out of the corpus's index; the next search makes it anew. */
+gboolean pd_lexical_forget(PdCorpus *corpus, GError **error);
+
 /*
  * The n best blocks for the question's content words, best first: PdBlock with `lexical` and
  * `score` set, found_by PD_FOUND_FTS.  A word is looked for as a whole (with the stemming of FTS5's

@@ -219,6 +219,25 @@ test_show(Fixture *f, gconstpointer data)
     assert_run(f, "show", 2, "", "*show --help*");
 }
 
+static void
+test_purge(Fixture *f, gconstpointer data)
+{
+    add_files(f);
+    assert_run(f, "purge", 2, "", "*no purge was interrupted*");
+    assert_run(f, "purge nobody", 1, "", "*no source or document 'nobody'*");
+    g_autofree char *words =
+        g_strdup_printf("purge --json -- %" G_GINT64_FORMAT, id_of(f, "notes.txt"));
+    run(f, words);
+    g_assert_cmpint(f->code, ==, 0);
+    g_autoptr(JsonNode) root = json_of(f);
+    JsonObject *report = json_node_get_object(root);
+    g_assert_cmpint(json_object_get_int_member(report, "documents"), ==, 1);
+    g_assert_cmpint(json_object_get_int_member(report, "text_bytes"), ==,
+                    strlen("caf\xc3\xa9\r\nsecond line\r\n"));
+    assert_run(f, "purge files", 0, "purged 1 documents and 0 earlier revisions, 1 texts of *", "");
+    assert_run(f, "ls", 0, "0 documents*", "*");
+}
+
 /* A secret is told of, shown as a mark, and there when it is asked for. */
 static void
 test_mask(Fixture *f, gconstpointer data)
@@ -379,6 +398,7 @@ main(int argc, char **argv)
     g_test_add("/corpus-commands/ledger", Fixture, NULL, set_up, test_ledger, tear_down);
     g_test_add("/corpus-commands/show", Fixture, NULL, set_up, test_show, tear_down);
     g_test_add("/corpus-commands/mask", Fixture, NULL, set_up, test_mask, tear_down);
+    g_test_add("/corpus-commands/purge", Fixture, NULL, set_up, test_purge, tear_down);
     g_test_add("/corpus-commands/rm", Fixture, NULL, set_up, test_rm, tear_down);
     g_test_add("/corpus-commands/private", Fixture, NULL, set_up, test_private, tear_down);
     g_test_add("/corpus-commands/verify", Fixture, NULL, set_up, test_verify, tear_down);

@@ -21,7 +21,8 @@ static const char examples[] =
     "       swept    segments read alone, the best passages chosen by question\n"
     "       sparse   one text of any length; each part sees the beginning, chosen blocks and\n"
     "                what is near; all its KV is in memory\n"
-    "       auto     whole up to half the window, else swept; never sparse";
+    "       auto     whole up to half the window, else swept; never sparse\n"
+    "A DeepSeek-V4 model reads whole, whatever the length: its own attention chooses.";
 
 typedef struct {
     PdModelFlags model;
@@ -135,6 +136,8 @@ print_citations(PdApp *app, PdContext *context, const PdAnswer *answer, GError *
 static void
 print_attention(const PdAnswer *answer)
 {
+    if (!answer->attended)
+        return;
     if (answer->sentences->len > 0)
         printf("Attention of each sentence on the passages:\n");
     for (guint i = 0; i < answer->sentences->len; i++) {
@@ -211,11 +214,9 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     options->sampler.seed = (guint64)flags->seed;
     options->fresh_tokens = flags->fresh;
     options->reread = flags->reread;
-    options->cite = PD_CITE_ATTENTION;
-    if (g_strcmp0(flags->cite, "ids") == 0)
-        options->cite = PD_CITE_IDS;
-    else if (flags->cite && !g_str_equal(flags->cite, "attention"))
-        *exit_code = pd_usage("ask", "--cite is attention or ids, not '%s'", flags->cite);
+    if (!pd_parse_cite_method(flags->cite, &options->cite))
+        *exit_code =
+            pd_usage("ask", "--cite is auto, attention, words or ids, not '%s'", flags->cite);
     if (!pd_parse_arm(flags->arm, &options->arm))
         *exit_code = pd_usage("ask", "--arm is auto, sweep, fts or both, not '%s'", flags->arm);
     if (!pd_parse_mode(flags->model.mode, &mode))
@@ -415,7 +416,9 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
          "TOKENS"},
         {"max-tokens", 0, 0, G_OPTION_ARG_INT, &flags.max_tokens, "Longest answer (256)", "TOKENS"},
         {"cite", 0, 0, G_OPTION_ARG_STRING, &flags.cite,
-         "How a sentence's passage is chosen: attention (default) or ids", "HOW"},
+         "How a sentence's passage is chosen: attention, words, ids, or auto (default: attention, "
+         "of DeepSeek-V4 models words)",
+         "HOW"},
         {"batch", 0, 0, G_OPTION_ARG_FILENAME, &flags.batch,
          "Questions, one a line, or JSON lines with \"question\"; swept and decoded together",
          "FILE"},

@@ -162,7 +162,7 @@ static gboolean
 run(PdApp *app, const Flags *flags, const GArray *contexts, PdDtype kv_type, GError **error)
 {
     PdModelFlags model_flags = {.model = flags->model, .threads = flags->threads};
-    g_autoptr(PdModel) model = pd_open_model(&model_flags, error);
+    g_autoptr(PdModel) model = pd_open_ordinary_model(&model_flags, error);
     if (model == NULL)
         return FALSE;
     g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(PdBenchRow));
@@ -246,7 +246,7 @@ pd_cmd_bench(PdApp *app, int argc, char **argv)
                                                    : "--json and --csv exclude each other");
     if (flags.gate) {
         PdModelFlags model_flags = {.model = flags.model, .threads = flags.threads};
-        g_autoptr(PdModel) model = pd_open_model(&model_flags, &error);
+        g_autoptr(PdModel) model = pd_open_ordinary_model(&model_flags, &error);
         return model ? pd_bench_gate(app, model, flags.text, flags.widths, flags.json)
                      : pd_fail(error);
     }

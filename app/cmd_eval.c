@@ -298,7 +298,7 @@ run_eval(Eval *eval)
     eval->corpus = pd_corpus_open(eval->app->corpus_dir, PD_CORPUS_READ, &error);
     if (!eval->corpus)
         return pd_fail(error);
-    eval->model = pd_open_model(&eval->flags->model, &error);
+    eval->model = pd_open_ordinary_model(&eval->flags->model, &error);
     if (!eval->model)
         return pd_fail(error);
     eval->results = g_ptr_array_new_with_free_func((GDestroyNotify)pd_eval_result_free);

@@ -41,7 +41,9 @@ collect(PdApp *app, PdCorpus *corpus, const GcFlags *flags, PdKvGcReport *report
     model = pd_open_model(&model_flags, error);
     if (!model)
         return FALSE;
-    context = pd_context_new(corpus, model, PD_READ_SWEPT, app->cancellable, error);
+    context =
+        pd_context_new(corpus, model, pd_model_deepseek(model) ? PD_READ_WHOLE : PD_READ_SWEPT,
+                       app->cancellable, error);
     return context && pd_context_gc(context, flags->dry_run, report, app->cancellable, error);
 }
 

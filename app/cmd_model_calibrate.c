@@ -93,7 +93,7 @@ open_all(PdApp *app, const Flags *flags, const char *const *dirs, Calibration *c
 {
     c->corpora = g_ptr_array_new_with_free_func((GDestroyNotify)pd_corpus_free);
     c->contexts = g_ptr_array_new_with_free_func((GDestroyNotify)pd_context_free);
-    c->model = pd_open_model(&flags->model, error);
+    c->model = pd_open_ordinary_model(&flags->model, error);
     if (!c->model)
         return FALSE;
     for (int i = 0; dirs[i]; i++) {

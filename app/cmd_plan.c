@@ -49,7 +49,9 @@ print_plan(PdModel *model, const PdPlan *plan)
     printf("model          %s\n", pd_model_name(model));
     printf("tokens         %" G_GUINT64_FORMAT ", of them read already %" G_GUINT64_FORMAT "\n",
            plan->n_tokens, plan->n_warm_tokens);
-    printf("reading        %s\n", reading[plan->mode]);
+    printf("reading        %s\n", pd_model_deepseek(model)
+                                      ? "whole: one text, the model's own attention chooses"
+                                      : reading[plan->mode]);
     if (plan->mode == PD_READ_SWEPT)
         print_tiers(plan);
     printf("memory         %s weights (mapped) + %s KV and scratch; %s available\n", weights,
@@ -59,7 +61,8 @@ print_plan(PdModel *model, const PdPlan *plan)
     printf("ask            first token after %.1f s, 100 tokens after %.1f s, once warm\n",
            plan->first_token_seconds, plan->answer_seconds);
     if (!plan->fits)
-        printf("This does not fit into memory; use a smaller model or --mode swept.\n");
+        printf("This does not fit into memory; use a smaller model%s.\n",
+               pd_model_deepseek(model) ? "" : " or --mode swept");
 }
 
 static gboolean
@@ -74,10 +77,13 @@ make_plan(PdApp *app, const PdModelFlags *flags, gint64 tokens, PdOpened *opened
         return pd_open_context(app, flags, FALSE, opened, error) &&
                pd_measure_rates(opened->model, &rates, app->cancellable, error) &&
                pd_plan_context(opened->context, &rates, plan, app->cancellable, error);
-    opened->model = pd_open_model(flags, error);
-    if (!opened->model || !pd_measure_rates(opened->model, &rates, app->cancellable, error))
-        return FALSE;
     pd_parse_mode(flags->mode, &mode);
+    opened->model = pd_open_model(flags, error);
+    if (!opened->model ||
+        (pd_model_deepseek(opened->model) &&
+         !pd_context_choose_mode(opened->model, mode, (guint64)tokens, &mode, error)) ||
+        !pd_measure_rates(opened->model, &rates, app->cancellable, error))
+        return FALSE;
     pd_parse_kv(flags->kv, &tier);
     pd_plan_tokens(opened->model, (guint64)tokens, mode, tier, &rates, plan);
     return TRUE;

@@ -15,7 +15,8 @@ static const char examples[] =
     "passages (little disk, fewer layers run); --kv full, all rows, so\n"
     "that a question need not run its passages again; auto: full where\n"
     "that is cheap.\n"
-    "--mode sparse reads any corpus as one long text (see `ask --help`).\n"
+    "--mode sparse reads any corpus as one long text (see `ask --help`);\n"
+    "a DeepSeek-V4 model reads it so by itself.\n"
     "Ctrl-C keeps what is done; the next run goes on from there.";
 
 static void

@@ -19,14 +19,20 @@ pd_open_model(const PdModelFlags *flags, GError **error)
     g_autofree char *path = pd_catalogue_resolve(flags->model, error);
     PdModelOptions options = {.n_threads = flags->threads};
 
-    g_autoptr(PdModel) model = path ? pd_model_open(path, &options, error) : NULL;
+    return path ? pd_model_open(path, &options, error) : NULL;
+}
+
+PdModel *
+pd_open_ordinary_model(const PdModelFlags *flags, GError **error)
+{
+    g_autoptr(PdModel) model = pd_open_model(flags, error);
 
     if (model && pd_model_deepseek(model)) {
-        g_set_error(
-            error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
-            "%s: of DeepSeek-V4 models only `pandect model info`, `model logits` and `model "
-            "tokenize` know anything yet; `pandect model ls` names others",
-            path);
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
+                    "%s: this command needs a model with ordinary attention; a DeepSeek-V4 model "
+                    "works with `warm`, `ask`, `plan` and `gc`, and --model-config says what it "
+                    "costs; `pandect model ls` names others",
+                    pd_model_path(model));
         return NULL;
     }
     return g_steal_pointer(&model);

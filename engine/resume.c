@@ -14,12 +14,13 @@ enum { UNIT, SNAPSHOT };
 /* --- identity --- */
 
 typedef struct {
-    PdSession *session;
-    PdDsRun *run;
+    PdModel *model;
+    PdDsRun *run; /* NULL: only keys are wanted */
     PdKvStore *store;
     int sequence;
+    gboolean mixed;
     int unit_tokens;
-    guint8 model[32];
+    guint8 model_hash[32];
     GPtrArray *chain; /* GChecksum of the tokens before every unit */
 } Resume;
 
@@ -47,28 +48,38 @@ add_tokens(GChecksum *sum, const gint32 *tokens, int n)
 }
 
 static gboolean
-begin(Resume *r, PdSession *session, int sequence, PdKvStore *store, const gint32 *tokens,
-      int n_tokens, GCancellable *cancellable, GError **error)
+begin(Resume *r, PdModel *model, PdDtype kv_type, const gint32 *tokens, int n_tokens,
+      GCancellable *cancellable, GError **error)
 {
-    const char *id = pd_model_id(session->model, cancellable, error);
-    g_autoptr(GChecksum) model = g_checksum_new(G_CHECKSUM_SHA256);
+    const char *id = pd_model_id(model, cancellable, error);
+    g_autoptr(GChecksum) hash = g_checksum_new(G_CHECKSUM_SHA256);
     g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
     if (id == NULL)
         return FALSE;
-    g_assert(session->deepseek != NULL);
-    *r = (Resume){.session = session,
-                  .run = session->deepseek,
-                  .store = store,
-                  .sequence = sequence,
-                  .unit_tokens = pd_ds_unit_tokens(&session->model->deepseek->shape),
+    g_assert(model->deepseek != NULL);
+    *r = (Resume){.model = model,
+                  .mixed = kv_type == PD_Q8_0,
+                  .unit_tokens = pd_ds_unit_tokens(&model->deepseek->shape),
                   .chain = g_ptr_array_new_with_free_func((GDestroyNotify)g_checksum_free)};
-    g_checksum_update(model, (const guchar *)id, -1);
-    digest(model, r->model);
+    g_checksum_update(hash, (const guchar *)id, -1);
+    digest(hash, r->model_hash);
     g_ptr_array_add(r->chain, g_checksum_copy(sum));
     for (int unit = 0; unit < n_tokens / r->unit_tokens; unit++) {
         add_tokens(sum, tokens + unit * r->unit_tokens, r->unit_tokens);
         g_ptr_array_add(r->chain, g_checksum_copy(sum));
     }
+    return TRUE;
+}
+
+static gboolean
+begin_session(Resume *r, PdSession *session, int sequence, PdKvStore *store, const gint32 *tokens,
+              int n_tokens, GCancellable *cancellable, GError **error)
+{
+    if (!begin(r, session->model, session->options.kv_type, tokens, n_tokens, cancellable, error))
+        return FALSE;
+    r->run = session->deepseek;
+    r->store = store;
+    r->sequence = sequence;
     return TRUE;
 }
 
@@ -80,10 +91,10 @@ make_head(const Resume *r, int kind, const gint32 *tokens, int n_tokens)
     g_autoptr(GChecksum) sum = g_checksum_copy(g_ptr_array_index(r->chain, (guint)unit));
     PdResumeHead head = {.version = VERSION,
                          .kind = (guint32)kind,
-                         .mixed = r->session->options.kv_type == PD_Q8_0,
+                         .mixed = (guint32)r->mixed,
                          .n_tokens = (guint32)n_tokens};
     memcpy(head.magic, MAGIC, sizeof head.magic);
-    memcpy(head.model, r->model, sizeof head.model);
+    memcpy(head.model, r->model_hash, sizeof head.model);
     add_tokens(sum, tokens + before, n_tokens - before);
     digest(sum, head.tokens);
     return head;
@@ -102,9 +113,14 @@ make_key(const PdResumeHead *head, guint8 key[PD_KV_KEY_BYTES])
 
 /* --- saving --- */
 
+/* What is to be written, and what waits to be written together. */
 typedef struct {
-    GPtrArray *blocks; /* key, then the record */
-    GArray *records;   /* PdKvRecord */
+    const PdResumeOptions *options;
+    PdResumeReport *report;
+    int end;                            /* of the sequence */
+    guint8 superseded[PD_KV_KEY_BYTES]; /* of options->superseded */
+    GPtrArray *blocks;                  /* key, then the record */
+    GArray *records;                    /* PdKvRecord */
     gsize n_bytes;
 } Group;
 
@@ -129,11 +145,16 @@ flush(const Resume *r, Group *g, GError **error)
 
 /* Room for the n_bytes behind the head of a new record of the group, or NULL. */
 static guint8 *
-add_record(Group *g, const guint8 *key, const PdResumeHead *head, gsize n_bytes, GError **error)
+add_record(const Resume *r, Group *g, const guint8 *key, const PdResumeHead *head, gsize n_bytes,
+           GError **error)
 {
-    gsize n = sizeof *head + n_bytes;
+    gsize n = sizeof *head + n_bytes, unit = (head->n_tokens - 1) / (gsize)r->unit_tokens;
     guint8 *block = g_try_malloc(PD_KV_KEY_BYTES + n), *data;
     PdKvRecord record = {.kind = head->kind == UNIT ? "unit" : "snapshot", .n_bytes = n};
+    if (g->options->owners != NULL)
+        record.owner = g->options->owners + unit * PD_KV_KEY_BYTES;
+    if (head->kind == SNAPSHOT && head->n_tokens == (guint32)g->end && g->options->superseded > 0)
+        record.replaces = g->superseded;
     if (block == NULL) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
                     "no memory for a record of %" G_GSIZE_FORMAT " bytes", n);
@@ -151,8 +172,7 @@ add_record(Group *g, const guint8 *key, const PdResumeHead *head, gsize n_bytes,
 }
 
 static gboolean
-save_unit(const Resume *r, Group *g, const gint32 *tokens, int unit, PdResumeReport *report,
-          GError **error)
+save_unit(const Resume *r, Group *g, const gint32 *tokens, int unit, GError **error)
 {
     PdResumeHead head = make_head(r, UNIT, tokens, (unit + 1) * r->unit_tokens);
     gsize n_bytes = pd_ds_run_unit_bytes(r->run);
@@ -160,18 +180,17 @@ save_unit(const Resume *r, Group *g, const gint32 *tokens, int unit, PdResumeRep
     make_key(&head, key);
     if (pd_kv_store_has(r->store, key))
         return TRUE;
-    place = add_record(g, key, &head, n_bytes, error);
+    place = add_record(r, g, key, &head, n_bytes, error);
     if (place == NULL)
         return FALSE;
     pd_ds_run_save_unit(r->run, r->sequence, unit, place);
-    report->n_units++;
-    report->n_unit_bytes += sizeof head + n_bytes;
+    g->report->n_units++;
+    g->report->n_unit_bytes += sizeof head + n_bytes;
     return g->n_bytes < GROUP_BYTES || flush(r, g, error);
 }
 
 static gboolean
-save_snapshot(const Resume *r, Group *g, const gint32 *tokens, int n_tokens, PdResumeReport *report,
-              GError **error)
+save_snapshot(const Resume *r, Group *g, const gint32 *tokens, int n_tokens, GError **error)
 {
     gboolean drafted;
     const guint8 *bytes = pd_ds_run_snapshot(r->run, r->sequence, n_tokens, &drafted);
@@ -184,43 +203,55 @@ save_snapshot(const Resume *r, Group *g, const gint32 *tokens, int n_tokens, PdR
     make_key(&head, key);
     if (pd_kv_store_has(r->store, key))
         return TRUE;
-    place = add_record(g, key, &head, n_bytes, error);
+    place = add_record(r, g, key, &head, n_bytes, error);
     if (place == NULL)
         return FALSE;
     memcpy(place, bytes, n_bytes);
-    report->n_snapshots++;
-    report->n_snapshot_bytes += sizeof head + n_bytes;
+    g->report->n_snapshots++;
+    g->report->n_snapshot_bytes += sizeof head + n_bytes;
     return g->n_bytes < GROUP_BYTES || flush(r, g, error);
 }
 
-gboolean
-pd_resume_save(PdSession *session, int sequence, PdKvStore *store, PdResumeReport *report,
-               GCancellable *cancellable, GError **error)
+static gboolean
+save_all(const Resume *r, Group *g, const gint32 *tokens, int n_tokens, GCancellable *cancellable,
+         GError **error)
 {
+    /* Units first: a snapshot without them is of no use. */
+    for (int unit = 0; unit < n_tokens / r->unit_tokens; unit++) {
+        if (g_cancellable_set_error_if_cancelled(cancellable, error) ||
+            !save_unit(r, g, tokens, unit, error))
+            return FALSE;
+    }
+    for (int unit = 1; unit <= (n_tokens - 1) / r->unit_tokens; unit++) {
+        if (!save_snapshot(r, g, tokens, unit * r->unit_tokens, error))
+            return FALSE;
+    }
+    return save_snapshot(r, g, tokens, n_tokens, error) && flush(r, g, error);
+}
+
+gboolean
+pd_resume_save(PdSession *session, int sequence, PdKvStore *store, const PdResumeOptions *options,
+               PdResumeReport *report, GCancellable *cancellable, GError **error)
+{
+    static const PdResumeOptions none;
     const gint32 *tokens = pd_session_tokens(session, sequence);
     int n_tokens = pd_session_n_tokens(session, sequence);
     PdResumeReport unused;
     g_auto(Resume) r = {0};
-    g_auto(Group) g = {g_ptr_array_new_with_free_func(g_free),
-                       g_array_new(FALSE, FALSE, sizeof(PdKvRecord)), 0};
-    if (report == NULL)
-        report = &unused;
-    *report = (PdResumeReport){0};
-    if (!begin(&r, session, sequence, store, tokens, n_tokens, cancellable, error))
+    g_auto(Group) g = {.options = options != NULL ? options : &none,
+                       .report = report != NULL ? report : &unused,
+                       .end = n_tokens,
+                       .blocks = g_ptr_array_new_with_free_func(g_free),
+                       .records = g_array_new(FALSE, FALSE, sizeof(PdKvRecord))};
+    *g.report = (PdResumeReport){0};
+    if (!begin_session(&r, session, sequence, store, tokens, n_tokens, cancellable, error))
         return FALSE;
-    pd_session_catch_up_deepseek(session, sequence, n_tokens);
-    pd_ds_run_mark(r.run, sequence);
-    /* Units first: a snapshot without them is of no use. */
-    for (int unit = 0; unit < n_tokens / r.unit_tokens; unit++) {
-        if (g_cancellable_set_error_if_cancelled(cancellable, error) ||
-            !save_unit(&r, &g, tokens, unit, report, error))
-            return FALSE;
+    if (g.options->superseded > 0) {
+        PdResumeHead head = make_head(&r, SNAPSHOT, tokens, g.options->superseded);
+        make_key(&head, g.superseded);
     }
-    for (int unit = 1; unit <= (n_tokens - 1) / r.unit_tokens; unit++) {
-        if (!save_snapshot(&r, &g, tokens, unit * r.unit_tokens, report, error))
-            return FALSE;
-    }
-    return save_snapshot(&r, &g, tokens, n_tokens, report, error) && flush(&r, &g, error);
+    pd_session_mark(session, sequence);
+    return save_all(&r, &g, tokens, n_tokens, cancellable, error);
 }
 
 /* --- loading --- */
@@ -282,7 +313,7 @@ get_record(const Resume *r, int kind, const gint32 *tokens, int n_tokens, gboole
     gsize n_bytes;
     const PdResumeHead *got = g_bytes_get_data(bytes, &n_bytes);
     const char *fault = find_fault(got, n_bytes, &head);
-    if (fault == NULL && (got->drafted > (guint32)r->session->model->deepseek->has_draft ||
+    if (fault == NULL && (got->drafted > (guint32)r->model->deepseek->has_draft ||
                           (kind == UNIT && got->drafted != 0)))
         fault = "speaks of a draft block that is not there";
     *drafted = fault == NULL && got->drafted != 0;
@@ -294,7 +325,7 @@ get_record(const Resume *r, int kind, const gint32 *tokens, int n_tokens, gboole
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CORRUPT,
                     "%s: the kept %s at token %d %s; nothing was changed, reading the text again "
                     "does without it",
-                    r->session->model->name, kind == UNIT ? "rows" : "snapshot", n_tokens, fault);
+                    r->model->name, kind == UNIT ? "rows" : "snapshot", n_tokens, fault);
         return NULL;
     }
     return g_steal_pointer(&bytes);
@@ -348,7 +379,7 @@ pd_resume_load(PdSession *s, int sequence, const gint32 *tokens, int n_tokens, P
     g_auto(Resume) r = {0};
     int found;
     if (!check_place(s, sequence, n_tokens, error) ||
-        !begin(&r, s, sequence, store, tokens, n_tokens, cancellable, error))
+        !begin_session(&r, s, sequence, store, tokens, n_tokens, cancellable, error))
         return FALSE;
     found = find_snapshot(&r, tokens, n_tokens);
     if (n_restored == NULL && found != n_tokens) {
@@ -368,4 +399,55 @@ pd_resume_load(PdSession *s, int sequence, const gint32 *tokens, int n_tokens, P
     if (n_restored != NULL)
         *n_restored = found;
     return TRUE;
+}
+
+gboolean
+pd_resume_find(PdModel *model, PdDtype kv_type, const gint32 *tokens, int n_tokens,
+               PdKvStore *store, int *n_found, GCancellable *cancellable, GError **error)
+{
+    g_auto(Resume) r = {0};
+    if (!begin(&r, model, kv_type, tokens, n_tokens, cancellable, error))
+        return FALSE;
+    r.store = store;
+    *n_found = find_snapshot(&r, tokens, n_tokens);
+    return TRUE;
+}
+
+/* --- keys and sizes --- */
+
+static void
+add_key(const Resume *r, int kind, const gint32 *tokens, int n_tokens, GByteArray *keys)
+{
+    PdResumeHead head = make_head(r, kind, tokens, n_tokens);
+    guint8 key[PD_KV_KEY_BYTES];
+    make_key(&head, key);
+    g_byte_array_append(keys, key, sizeof key);
+}
+
+GByteArray *
+pd_resume_keys(PdModel *model, PdDtype kv_type, const gint32 *tokens, int n_tokens,
+               GCancellable *cancellable, GError **error)
+{
+    g_auto(Resume) r = {0};
+    if (!begin(&r, model, kv_type, tokens, n_tokens, cancellable, error))
+        return NULL;
+    GByteArray *keys = g_byte_array_new();
+    for (int unit = 1; unit <= n_tokens / r.unit_tokens; unit++) {
+        add_key(&r, UNIT, tokens, unit * r.unit_tokens, keys);
+        add_key(&r, SNAPSHOT, tokens, unit * r.unit_tokens, keys);
+    }
+    if (n_tokens % r.unit_tokens != 0)
+        add_key(&r, SNAPSHOT, tokens, n_tokens, keys);
+    return keys;
+}
+
+guint64
+pd_resume_bytes(const PdModel *model, const PdSessionOptions *options, int n_tokens)
+{
+    PdDsRunOptions run = pd_session_deepseek_options(options);
+    int unit_tokens = pd_ds_unit_tokens(&model->deepseek->shape);
+    gint64 anchor_tokens = (gint64)unit_tokens * run.anchor_units;
+    guint64 n_records = (guint64)(n_tokens / unit_tokens + n_tokens / anchor_tokens +
+                                  (n_tokens % anchor_tokens != 0 ? 1 : 0));
+    return n_records * sizeof(PdResumeHead) + pd_ds_kept_bytes(model->deepseek, &run, n_tokens);
 }

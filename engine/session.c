@@ -89,8 +89,8 @@ pd_session_plan(const PdModel *model, const PdSessionOptions *o, PdSessionPlan *
         add(plan->total_bytes, add(plan->sparse.query_bytes, plan->sparse.device_bytes));
 }
 
-static PdDsRunOptions
-deepseek_options(const PdSessionOptions *o)
+PdDsRunOptions
+pd_session_deepseek_options(const PdSessionOptions *o)
 {
     return (PdDsRunOptions){.n_sequences = MAX(o->n_sequences, 1),
                             .max_tokens = MAX(o->max_tokens, 1),
@@ -104,7 +104,7 @@ deepseek_options(const PdSessionOptions *o)
 static guint64
 deepseek_bytes(const PdModel *model, const PdSessionOptions *o)
 {
-    PdDsRunOptions run = deepseek_options(o);
+    PdDsRunOptions run = pd_session_deepseek_options(o);
     guint64 rows = (guint64)run.batch_rows;
     guint64 n_bytes = mul(mul((guint64)run.n_sequences, (guint64)run.max_tokens), sizeof(gint32));
     n_bytes = add(n_bytes, mul(rows, sizeof(PdSpan) + 2 * sizeof(gint32) + sizeof(float *)));
@@ -313,7 +313,7 @@ allocate_rows(PdSession *s)
 static gboolean
 allocate_deepseek(PdSession *s)
 {
-    PdDsRunOptions options = deepseek_options(&s->options);
+    PdDsRunOptions options = pd_session_deepseek_options(&s->options);
     s->deepseek = pd_ds_run_new(s->model->deepseek, &options);
     return s->deepseek != NULL;
 }

@@ -48,6 +48,10 @@ PdModel *pd_session_model(PdSession *session);
 int pd_session_n_tokens(const PdSession *session, int sequence);
 /* Forget all rows from n_tokens on. */
 void pd_session_truncate(PdSession *session, int sequence, int n_tokens);
+/* Makes truncating to the present number of rows cheap, until it is cut further or marked anew: of
+ * a DeepSeek model's sequence, which else goes back to its last anchor and runs from there.  No
+ * work for other models. */
+void pd_session_mark(PdSession *session, int sequence);
 
 /* One entry: n tokens appended to one sequence. */
 typedef struct {

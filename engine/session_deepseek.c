@@ -19,6 +19,15 @@ pd_session_catch_up_deepseek(PdSession *s, int sequence, int n)
 }
 
 void
+pd_session_mark(PdSession *s, int sequence)
+{
+    if (s->deepseek == NULL)
+        return;
+    pd_session_catch_up_deepseek(s, sequence, pd_session_n_tokens(s, sequence));
+    pd_ds_run_mark(s->deepseek, sequence);
+}
+
+void
 pd_session_forget_deepseek(PdSession *s, int sequence, int n_tokens)
 {
     if (s->deepseek != NULL)

@@ -127,6 +127,8 @@ void pd_session_record_layer(PdSession *s, int layer, const PdSpan *span, PdMem 
 void pd_session_run_deepseek(PdSession *s, const PdBatch *batch);
 /* Makes the state of `sequence` one of exactly its first n tokens, which it is not beyond. */
 void pd_session_catch_up_deepseek(PdSession *s, int sequence, int n);
+/* The options of the state of such a session. */
+PdDsRunOptions pd_session_deepseek_options(const PdSessionOptions *options);
 /* Nothing of the state may rest on tokens from n_tokens on; no work for other models. */
 void pd_session_forget_deepseek(PdSession *s, int sequence, int n_tokens);
 /* Bytes that this process may still use: MemAvailable and the cgroup's limit; G_MAXUINT64 where

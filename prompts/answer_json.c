@@ -38,7 +38,8 @@ add_citations(JsonBuilder *json, PdContext *context, const PdAnswer *answer, GEr
         pd_json_int(json, "end", citation->end);
         pd_json_string(json, "quote", citation->quote);
         pd_json_string(json, "status", "exact");
-        pd_json_double(json, "attention_share", citation->share);
+        if (answer->attended)
+            pd_json_double(json, "attention_share", citation->share);
         pd_json_double(json, "word_support", citation->support);
         pd_json_string(json, "human", human);
         add_location(json, context, citation, &local);
@@ -84,7 +85,7 @@ add_blocks(JsonBuilder *json, const PdAnswer *answer, gboolean why)
         if (sentence->citation >= 0)
             json_builder_add_int_value(json, sentence->citation);
         json_builder_end_array(json);
-        if (why)
+        if (why && answer->attended)
             add_attention(json, answer, sentence);
         json_builder_end_object(json);
     }
@@ -202,6 +203,7 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
     pd_json_string(json, "mode", pd_read_mode_name(context->mode));
     if (answer->blocks)
         pd_json_string(json, "arm", pd_arm_name(answer->arm));
+    pd_json_string(json, "cited_by", pd_cite_method_name(answer->cite));
     pd_json_bool(json, "truncated", answer->truncated);
     add_blocks(json, answer, why);
     if (!add_citations(json, context, answer, error))

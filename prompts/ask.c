@@ -93,8 +93,8 @@ new_session(Batch *batch, int n, int prompt_tokens, GError **error)
     if (view->mode != PD_READ_SPARSE && max_tokens > window) {
         g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG,
                     "question, passages and answer need %d tokens, the model has %d; ask a shorter "
-                    "question or lower --budget",
-                    max_tokens, window);
+                    "question or lower %s",
+                    max_tokens, window, view->mode == PD_READ_SWEPT ? "--budget" : "--max-tokens");
         return FALSE;
     }
     g_clear_pointer(&batch->session, pd_session_free);
@@ -439,6 +439,26 @@ answer_swept(Batch *batch, GPtrArray *asks, GError **error)
 
 /* --- all --- */
 
+/* How the view's model can cite. */
+static gboolean
+choose_cite(Batch *batch, GError **error)
+{
+    PdModel *model = batch->view->model;
+    gboolean recorded = pd_model_deepseek(model) == NULL;
+
+    batch->cite = batch->options->cite;
+    if (batch->cite == PD_CITE_AUTO)
+        batch->cite = recorded ? PD_CITE_ATTENTION : PD_CITE_WORDS;
+    batch->attended = recorded && batch->cite != PD_CITE_WORDS;
+    if (recorded || batch->cite != PD_CITE_ATTENTION)
+        return TRUE;
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
+                "%s: the attention of DeepSeek-V4 models is not recorded; use --cite words or "
+                "--cite ids",
+                pd_model_name(model));
+    return FALSE;
+}
+
 static gboolean
 open_view(Batch *batch, GError **error)
 {
@@ -468,7 +488,7 @@ pd_ask_batch(PdContext *context, const char *const *questions, guint n, const Pd
     g_autoptr(GPtrArray) asks = g_ptr_array_new_with_free_func((GDestroyNotify)pd_ask_clear);
     GPtrArray *answers = NULL;
 
-    if (!open_view(&batch, error))
+    if (!open_view(&batch, error) || !choose_cite(&batch, error))
         return NULL;
     for (guint i = 0; i < n; i++) {
         Ask *ask = g_new0(Ask, 1);
@@ -477,6 +497,8 @@ pd_ask_batch(PdContext *context, const char *const *questions, guint n, const Pd
         ask->question = questions[i];
         ask->answer = pd_answer_new();
         ask->answer->reader = g_strdup(pd_model_name(batch.view->model));
+        ask->answer->cite = batch.cite;
+        ask->answer->attended = batch.attended;
         g_ptr_array_add(asks, ask);
     }
     if (n > 0 && !(context->mode == PD_READ_SWEPT ? answer_swept(&batch, asks, error)

@@ -56,6 +56,8 @@ typedef struct {
     GArray *passages;  /* PdPassage: what was read */
     GArray *blocks;    /* PdBlock, best first; NULL when read whole */
     PdArm arm;         /* what found them: never AUTO */
+    PdCiteMethod cite; /* how sentences got their passages: never AUTO */
+    gboolean attended; /* attention was recorded: shares say something */
     char *reader;      /* name of the model that read and answered */
     PdWarmReport warm;
     guint n_prompt_tokens;

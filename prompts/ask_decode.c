@@ -127,7 +127,7 @@ cite(Ask *ask, PdSentence *sentence, GError **error)
     if (!pd_cite_passage(batch->view, ask->read, ask->attention, n_rows, sentence->text, &citation,
                          error))
         return FALSE;
-    if (batch->options->cite == PD_CITE_IDS &&
+    if (batch->cite == PD_CITE_IDS &&
         !pd_cite_by_id(batch->view, batch->session, ask->sequence, ask->read, &citation.passage,
                        batch->cancellable, error))
         return FALSE;
@@ -289,7 +289,8 @@ step(Batch *batch, Ask **asks, guint n, GError **error)
 
         if (ask->done)
             continue;
-        attention = pd_session_attention(batch->session, ask->sequence, &n_rows);
+        attention =
+            batch->attended ? pd_session_attention(batch->session, ask->sequence, &n_rows) : NULL;
         for (int r = 0; attention && r < MIN(n_rows, (int)ask->prompt->len); r++)
             ask->attention[r] += attention[r];
     }
@@ -354,7 +355,8 @@ pd_ask_decode(Batch *batch, Ask **asks, guint n, GError **error)
 {
     guint n_left = n;
 
-    record_citation_heads(batch);
+    if (batch->attended)
+        record_citation_heads(batch);
     for (guint i = 0; i < n; i++)
         if (!start(batch, asks[i], error))
             return FALSE;

@@ -13,6 +13,8 @@ typedef struct {
     const PdAskEvents *events;
     GCancellable *cancellable;
     gint64 started_us;
+    PdCiteMethod cite;  /* not AUTO */
+    gboolean attended;  /* the session records attention */
     PdSession *session; /* of the view's model; a sequence a question that is being answered */
 } Batch;
 

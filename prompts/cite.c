@@ -10,6 +10,29 @@
 
 #define QUOTE_BYTES_MAX 400
 
+static const char *const method_names[] = {[PD_CITE_AUTO] = "auto",
+                                           [PD_CITE_ATTENTION] = "attention",
+                                           [PD_CITE_WORDS] = "words",
+                                           [PD_CITE_IDS] = "ids"};
+
+const char *
+pd_cite_method_name(PdCiteMethod method)
+{
+    return method_names[method];
+}
+
+gboolean
+pd_parse_cite_method(const char *word, PdCiteMethod *method)
+{
+    *method = PD_CITE_AUTO;
+    for (gsize i = 0; word && i < G_N_ELEMENTS(method_names); i++)
+        if (g_str_equal(word, method_names[i])) {
+            *method = (PdCiteMethod)i;
+            return TRUE;
+        }
+    return word == NULL;
+}
+
 void
 pd_citation_clear(gpointer citation)
 {

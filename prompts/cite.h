@@ -1,19 +1,30 @@
 /*
  * Citations: which passage a sentence of the answer rests on, and the words of it to print.
  *
- * Small models do not cite by themselves, so the engine attaches the citation.  Two ways:
+ * Small models do not cite by themselves, so the engine attaches the citation.  Three ways:
  *   attention  the passage on whose rows the sentence's tokens put most attention (citation heads
- * of the model's profile); ids        constrained decoding: after the sentence " [" is run and the
- * model may only continue with the number of a passage in context. The quote is the sentence or
- * line of the passage that scores best by attention and by the words it shares with the answer; it
- * is cut from the stored bytes, never generated.
+ *              of the model's profile), and whose words it shares
+ *   words      by the shared words alone: for models whose attention is not recorded
+ *   ids        constrained decoding: after the sentence " [" is run and the model may only continue
+ *              with the number of a passage in context
+ * The quote is the sentence or line of the passage that scores best by attention and by the words
+ * it shares with the answer; it is cut from the stored bytes, never generated.
  */
 #ifndef PD_CITE_H
 #define PD_CITE_H
 
 #include "prompts/passages.h"
 
-typedef enum { PD_CITE_ATTENTION, PD_CITE_IDS } PdCiteMethod;
+typedef enum {
+    PD_CITE_AUTO, /* ATTENTION, or WORDS of a DeepSeek-V4 model, which records none */
+    PD_CITE_ATTENTION,
+    PD_CITE_WORDS,
+    PD_CITE_IDS
+} PdCiteMethod;
+
+/* "attention" and so on, and back (NULL: AUTO); FALSE for an unknown word. */
+const char *pd_cite_method_name(PdCiteMethod method);
+gboolean pd_parse_cite_method(const char *word, PdCiteMethod *method);
 
 typedef struct {
     guint passage; /* index in the passages of the prompt */

@@ -102,13 +102,63 @@ pd_read_mode_name(PdReadMode mode)
     return names[mode];
 }
 
-static PdReadMode
-choose_mode(const PdContext *context, PdReadMode wanted)
+/* Blocks of KV are made for heads of 32 to 256 numbers. */
+static gboolean
+can_be_swept(PdModel *model, GError **error)
 {
-    if (wanted != PD_READ_AUTO)
-        return wanted;
-    return context->n_tokens <= (guint64)context->profile.read_whole_tokens ? PD_READ_WHOLE
-                                                                            : PD_READ_SWEPT;
+    int head_dim = pd_model_shape(model)->head_dim;
+
+    if (head_dim % 32 == 0 && head_dim <= 256)
+        return TRUE;
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
+                "%s has heads of %d numbers; a corpus can be swept with heads of a multiple of 32 "
+                "up to 256",
+                pd_model_name(model), head_dim);
+    return FALSE;
+}
+
+static gboolean
+fits_window(PdModel *model, guint64 n_tokens, GError **error)
+{
+    int window = pd_model_shape(model)->n_ctx_train;
+
+    if (n_tokens + PD_ANSWER_RESERVE_TOKENS <= (guint64)window)
+        return TRUE;
+    if (pd_model_deepseek(model))
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG,
+                    "the corpus has %" G_GUINT64_FORMAT " tokens, %s has positions for %d, %d of "
+                    "them for question and answer; remove documents, or use a model of another "
+                    "family, which can sweep",
+                    n_tokens, pd_model_name(model), window, PD_ANSWER_RESERVE_TOKENS);
+    else
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG,
+                    "the corpus has %" G_GUINT64_FORMAT
+                    " tokens, the model was trained on %d; use --mode swept, or --mode sparse",
+                    n_tokens, window);
+    return FALSE;
+}
+
+gboolean
+pd_context_choose_mode(PdModel *model, PdReadMode wanted, guint64 n_tokens, PdReadMode *mode,
+                       GError **error)
+{
+    PdProfile profile = pd_profile_for(pd_model_shape(model));
+    gboolean native = pd_model_deepseek(model) != NULL;
+
+    *mode = wanted;
+    if (wanted == PD_READ_AUTO)
+        *mode = native || n_tokens <= (guint64)profile.read_whole_tokens ? PD_READ_WHOLE
+                                                                         : PD_READ_SWEPT;
+    if (native && *mode != PD_READ_WHOLE) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
+                    "%s is a DeepSeek-V4 model: its own attention chooses what a question sees, so "
+                    "a corpus is not %s; leave --mode out",
+                    pd_model_name(model), *mode == PD_READ_SWEPT ? "swept" : "read sparsely");
+        return FALSE;
+    }
+    return *mode == PD_READ_WHOLE   ? fits_window(model, n_tokens, error)
+           : *mode == PD_READ_SWEPT ? can_be_swept(model, error)
+                                    : TRUE;
 }
 
 /* --- the tier --- */
@@ -157,7 +207,10 @@ pd_context_set_tier(PdContext *context, PdKvTier wanted, GCancellable *cancellab
     PdKvTier tier = PD_KV_FULL;
 
     if (context->mode != PD_READ_SWEPT) {
-        why = g_strdup("the corpus is read as one text: all rows are kept at 16 bits");
+        why = g_strdup(pd_model_deepseek(context->model)
+                           ? "the corpus is read as one text: the model's own compressed state is "
+                             "kept"
+                           : "the corpus is read as one text: all rows are kept at 16 bits");
     } else {
         if (wanted == PD_KV_AUTO && !kept_tier(context, &tier, cancellable, error))
             return FALSE;
@@ -180,27 +233,11 @@ pd_context_keeps_rows(const PdContext *context)
     return context->tier != PD_KV_INDEX;
 }
 
-/* Blocks of KV are made for heads of 32 to 256 numbers. */
-static gboolean
-can_be_swept(PdModel *model, GError **error)
-{
-    int head_dim = pd_model_shape(model)->head_dim;
-
-    if (head_dim % 32 == 0 && head_dim <= 256)
-        return TRUE;
-    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
-                "%s has heads of %d numbers; a corpus can be swept with heads of a multiple of 32 "
-                "up to 256",
-                pd_model_name(model), head_dim);
-    return FALSE;
-}
-
 PdContext *
 pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode, GCancellable *cancellable,
                GError **error)
 {
     g_autoptr(PdContext) context = g_new0(PdContext, 1);
-    int window = pd_model_shape(model)->n_ctx_train;
 
     context->corpus = corpus;
     context->model = pd_model_ref(model);
@@ -210,16 +247,7 @@ pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode, GCancellable *
     if (!load(context, cancellable, error))
         return NULL;
     context->prefix = pd_layout_prefix(model);
-    context->mode = choose_mode(context, mode);
-    if (context->mode == PD_READ_WHOLE &&
-        context->n_tokens + PD_ANSWER_RESERVE_TOKENS > (guint64)window) {
-        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG,
-                    "the corpus has %" G_GUINT64_FORMAT
-                    " tokens, the model was trained on %d; use --mode swept, or --mode sparse",
-                    context->n_tokens, window);
-        return NULL;
-    }
-    if ((context->mode == PD_READ_SWEPT && !can_be_swept(model, error)) ||
+    if (!pd_context_choose_mode(model, mode, context->n_tokens, &context->mode, error) ||
         !pd_context_set_tier(context, PD_KV_AUTO, cancellable, error))
         return NULL;
     return g_steal_pointer(&context);

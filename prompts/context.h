@@ -13,6 +13,9 @@
  *   sparse  the sequence of whole, of any length, with block-sparse attention (attention.h): parts
  *           see each other, a row sees the prefix, selected blocks and its window.  All rows are in
  *           memory while it is read or asked, so AUTO never takes it.
+ *
+ * A DeepSeek-V4 model reads whole and in no other way: its own attention is the selection, and its
+ * compressed state is what is kept (native.h).
  */
 #ifndef PD_CONTEXT_H
 #define PD_CONTEXT_H
@@ -64,6 +67,10 @@ void pd_context_free(PdContext *context);
 /* AUTO: what most segments have already, else as pd_kv_choose decides. */
 gboolean pd_context_set_tier(PdContext *context, PdKvTier wanted, GCancellable *cancellable,
                              GError **error);
+/* How a model reads a corpus of n_tokens; AUTO: as its profile has it.  UNSUPPORTED or TOO_LONG:
+ * that it cannot. */
+gboolean pd_context_choose_mode(PdModel *model, PdReadMode wanted, guint64 n_tokens,
+                                PdReadMode *mode, GError **error);
 /* Can passages be put in from their records (else every one is run again)? */
 gboolean pd_context_keeps_rows(const PdContext *context);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdContext, pd_context_free)

@@ -167,6 +167,8 @@ add_all_keys(PdContext *context, GHashTable *keys, GCancellable *cancellable, GE
     const PdKvTier tier = context->tier;
     gboolean ok = TRUE;
 
+    if (pd_model_deepseek(context->model))
+        return add_chunk_keys(context, PD_READ_WHOLE, keys, cancellable, error);
     for (gsize i = 0; ok && i < G_N_ELEMENTS(tiers); i++) {
         context->tier = tiers[i];
         ok = add_segment_keys(context, keys, cancellable, error);

@@ -16,7 +16,7 @@ gboolean pd_corpus_gc(PdCorpus *corpus, gboolean dry_run, PdKvGcReport *report,
 gboolean pd_corpus_erase_kv(PdCorpus *corpus, PdKvGcReport *report, GCancellable *cancellable,
                             GError **error);
 
-/* Keeps only what this context's model can use, read whole or swept, in any tier. */
+/* Keeps only what this context's model can use, read in any mode, in any tier. */
 gboolean pd_context_gc(PdContext *context, gboolean dry_run, PdKvGcReport *report,
                        GCancellable *cancellable, GError **error);
 

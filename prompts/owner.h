@@ -4,7 +4,8 @@
  *
  *   segment   SHA-256(layout version, header line, token ids)
  *   whole     SHA-256(layout version, then each segment's owner up to the last one that begins in
- *             or before the chunk, then "end" if the chunk is the short one at the end)
+ *             or before the chunk, then "end" if the chunk is the short one at the end); of a
+ *             DeepSeek-V4 model's state the chunks are its units of 128 tokens
  */
 #ifndef PD_OWNER_H
 #define PD_OWNER_H

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 #include "prompts/ask.h"
+#include "engine/deepseek/cost.h"
+#include "engine/resume.h"
 #include "prompts/layout.h"
+#include "prompts/native.h"
 #include "prompts/segment_kv.h"
 #include "prompts/whole.h"
 
@@ -14,6 +17,9 @@
 #define MEASURED_ROWS 2048
 #define MEASURED_CHUNK 512
 #define MEASURED_DECODES 4
+#define NATIVE_ROWS 256            /* of the longest measured prompt */
+#define NATIVE_ENOUGH_SECONDS 0.25 /* then no longer one is measured */
+#define DISK_BYTES_PER_SECOND 1.5e9
 #define PLAN_SEGMENT_TOKENS 2048
 #define PLAN_ANSWER_TOKENS 100
 #define PLAN_QUESTION_TOKENS 96
@@ -32,8 +38,43 @@ time_rows(PdSession *session, const gint32 *tokens, int n, double *seconds,
     return TRUE;
 }
 
-gboolean
-pd_measure_rates(PdModel *model, PdRates *rates, GCancellable *cancellable, GError **error)
+/* All layers over prompts of 1, 2, 4 ... rows, as long as they take no time, then single rows. */
+static gboolean
+measure_native(PdModel *model, PdRates *rates, GCancellable *cancellable, GError **error)
+{
+    const PdModelShape *shape = pd_model_shape(model);
+    int room = MIN(2 * NATIVE_ROWS + MEASURED_DECODES, shape->n_ctx_train);
+    PdSessionOptions options = pd_native_session(model, room);
+    g_autoptr(PdSession) session = pd_session_new(model, &options, error);
+    g_autofree gint32 *tokens = g_new0(gint32, NATIVE_ROWS);
+    double seconds = 0, decode = 0;
+
+    if (!session)
+        return FALSE;
+    for (int i = 0; i < NATIVE_ROWS; i++)
+        tokens[i] = (gint32)((i * 7919) % shape->n_vocab);
+    *rates = (PdRates){.disk_bytes_per_second = DISK_BYTES_PER_SECOND};
+    room -= MEASURED_DECODES + 1;
+    if (!time_rows(session, tokens, 1, &seconds, cancellable, error)) /* pays for page faults */
+        return FALSE;
+    seconds = 0;
+    for (int n = 1; n <= MIN(NATIVE_ROWS, room) && seconds < NATIVE_ENOUGH_SECONDS; n *= 2) {
+        if (!time_rows(session, tokens, n, &seconds, cancellable, error))
+            return FALSE;
+        rates->row_seconds = MAX(seconds / n, 1e-9);
+        room -= n;
+    }
+    for (int i = 0; i < MEASURED_DECODES; i++) {
+        if (!time_rows(session, tokens, 1, &seconds, cancellable, error))
+            return FALSE;
+        decode = i == 0 ? seconds : MIN(decode, seconds);
+    }
+    rates->decode_seconds = decode;
+    return TRUE;
+}
+
+static gboolean
+measure_ordinary(PdModel *model, PdRates *rates, GCancellable *cancellable, GError **error)
 {
     const PdModelShape *shape = pd_model_shape(model);
     int n_layers = MIN(MEASURED_LAYERS, shape->n_layers);
@@ -71,8 +112,15 @@ pd_measure_rates(PdModel *model, PdRates *rates, GCancellable *cancellable, GErr
     head_bytes = (double)shape->n_vocab * shape->n_embd * 0.6;
     layer_bytes = (double)pd_model_weight_bytes(model) - head_bytes;
     rates->decode_seconds = decode * scale * (1 + MAX(0, head_bytes / MAX(layer_bytes, 1)));
-    rates->disk_bytes_per_second = 1.5e9;
+    rates->disk_bytes_per_second = DISK_BYTES_PER_SECOND;
     return TRUE;
+}
+
+gboolean
+pd_measure_rates(PdModel *model, PdRates *rates, GCancellable *cancellable, GError **error)
+{
+    return pd_model_deepseek(model) ? measure_native(model, rates, cancellable, error)
+                                    : measure_ordinary(model, rates, cancellable, error);
 }
 
 static guint64
@@ -167,6 +215,35 @@ plan_whole(PdModel *model, const PdRates *rates, PdPlan *plan)
                                   (at_end + scan_share(model, policy, policy->pool_rows) * scan));
 }
 
+/* Read as one text by a DeepSeek-V4 model: time grows as the operations of the cost model do from
+ * those of the measured prompt, of a decoded token as the bytes that it reads. */
+static void
+plan_native(PdModel *model, const PdRates *rates, PdPlan *plan)
+{
+    const PdCostMachine unknown = {0};
+    PdSessionOptions options = one_text_session(model, plan);
+    PdDsStore store = options.kv_type == PD_Q8_0 ? PD_DS_STORE_DEPLOYED : PD_DS_STORE_32BIT;
+    PdCost cost;
+    PdCostAt start, warm, all;
+    double flop_seconds, decode_seconds;
+
+    pd_ds_cost(pd_model_deepseek(model), store, &cost);
+    pd_cost_at(&cost, &unknown, NATIVE_ROWS, &start);
+    pd_cost_at(&cost, &unknown, (double)plan->n_warm_tokens, &warm);
+    pd_cost_at(&cost, &unknown, (double)plan->n_tokens, &all);
+    flop_seconds = rates->row_seconds * NATIVE_ROWS / start.prefill_flops;
+    decode_seconds = rates->decode_seconds * all.decode_bytes / start.decode_bytes;
+    plan->kv_disk_bytes =
+        pd_resume_bytes(model, &options, (int)MIN(plan->n_tokens, G_MAXINT32 / 2));
+    plan->session_bytes = pd_session_bytes(model, &options);
+    plan->warm_seconds =
+        (all.prefill_flops - (plan->n_warm_tokens > 0 ? warm.prefill_flops : 0)) * flop_seconds;
+    plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
+                                PLAN_QUESTION_TOKENS * all.decode_flops * flop_seconds +
+                                decode_seconds;
+    plan->answer_seconds = plan->first_token_seconds + PLAN_ANSWER_TOKENS * decode_seconds;
+}
+
 /* Seconds to encode n tokens in segments of `length` for a tier. */
 static double
 encode_seconds(PdModel *model, const PdKvFormat *format, const PdRates *rates, double n,
@@ -229,13 +306,26 @@ plan_swept(PdModel *model, guint length, guint longest, const PdRates *rates, Pd
         PLAN_ANSWER_TOKENS * (rates->decode_seconds + rates->position_seconds * read);
 }
 
+/* A row of dense 16-bit KV; DeepSeek-V4's keys are its values. */
+static guint64
+dense_row_bytes(PdModel *model)
+{
+    const PdModelShape *shape = pd_model_shape(model);
+
+    if (pd_model_deepseek(model))
+        return (guint64)shape->n_layers * pd_row_bytes(PD_F16, (gsize)shape->head_dim);
+    return pd_kv_dense_row_bytes(shape);
+}
+
 static void
 fill(PdModel *model, guint length, guint longest, const PdRates *rates, PdPlan *plan)
 {
     plan->weight_bytes = pd_model_weight_bytes(model);
     plan->memory_bytes_available = available_memory();
-    plan->dense_bytes = plan->n_tokens * pd_kv_dense_row_bytes(pd_model_shape(model));
-    if (plan->mode != PD_READ_SWEPT)
+    plan->dense_bytes = plan->n_tokens * dense_row_bytes(model);
+    if (pd_model_deepseek(model))
+        plan_native(model, rates, plan);
+    else if (plan->mode != PD_READ_SWEPT)
         plan_whole(model, rates, plan);
     else
         plan_swept(model, length, longest, rates, plan);
@@ -253,7 +343,9 @@ pd_plan_tokens(PdModel *model, guint64 n_tokens, PdReadMode mode, PdKvTier tier,
     plan->n_tokens = n_tokens;
     plan->mode = mode;
     if (mode == PD_READ_AUTO)
-        plan->mode = n_tokens <= (guint64)profile.read_whole_tokens ? PD_READ_WHOLE : PD_READ_SWEPT;
+        plan->mode = pd_model_deepseek(model) || n_tokens <= (guint64)profile.read_whole_tokens
+                         ? PD_READ_WHOLE
+                         : PD_READ_SWEPT;
     if (plan->mode == PD_READ_SWEPT)
         plan->tier =
             pd_kv_choose(model, &profile, tier, n_tokens, PLAN_SEGMENT_TOKENS, 0, &plan->tier_why);

@@ -1,6 +1,8 @@
 /*
  * The plan: tokens, bytes and time before the work, from formulas and a short measurement of this
- * machine (three layers of the model over 2,048 rows: one to three seconds).
+ * machine (three layers of the model over 2,048 rows: one to three seconds).  A DeepSeek-V4 model
+ * runs all its layers over as many rows as about a second allows; how its time grows with the
+ * context is the cost model's (engine/cost.h).
  */
 #ifndef PD_PLAN_H
 #define PD_PLAN_H
@@ -8,7 +10,8 @@
 #include "prompts/context.h"
 
 /* Seconds of one row at position p through all layers: row + position * p; and of one decoded token
- * without attention. */
+ * without attention.  Of a DeepSeek-V4 model those of a row and of a decoded token near the start;
+ * position is 0. */
 typedef struct {
     double row_seconds;
     double position_seconds;

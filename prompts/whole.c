@@ -4,6 +4,7 @@
 #include <string.h>
 #include "prompts/error.h"
 #include "prompts/layout.h"
+#include "prompts/native.h"
 #include "prompts/owner.h"
 #include "prompts/segment_kv.h"
 
@@ -60,6 +61,8 @@ pd_whole_session(PdModel *model, const PdProfile *profile, PdReadMode mode, guin
     int window = pd_model_shape(model)->n_ctx_train, heads[PD_PROFILE_HEADS_MAX][2], n_heads;
     PdAttentionPolicy *policy = &options.attention;
 
+    if (pd_model_deepseek(model))
+        return pd_native_session(model, max_tokens);
     if (mode != PD_READ_SPARSE)
         return options;
     n_heads = index_heads(model, profile, heads);
@@ -118,13 +121,14 @@ pd_whole_keys(PdContext *context, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GArray) tokens = pd_whole_tokens(context, NULL);
 
+    if (pd_model_deepseek(context->model))
+        return pd_native_keys(context, tokens, cancellable, error);
     return chunk_keys(context, tokens, cancellable, error);
 }
 
-/* The owners of all chunks (see owner.h), 32 bytes each, in one pass: a chunk's segments are those
- * that begin before its end. */
-static GByteArray *
-chunk_owners(PdContext *context, guint n_tokens)
+/* In one pass: a chunk's segments are those that begin before its end. */
+GByteArray *
+pd_whole_owners(PdContext *context, guint n_tokens, guint chunk_tokens)
 {
     g_autoptr(GArray) passages = g_array_new(FALSE, FALSE, sizeof(PdPassage));
     g_autoptr(GArray) tokens = pd_whole_tokens(context, passages);
@@ -132,8 +136,8 @@ chunk_owners(PdContext *context, guint n_tokens)
     GByteArray *owners = g_byte_array_new();
     guint next = 0;
 
-    for (guint at = 0; at < n_tokens; at += PD_WHOLE_CHUNK_TOKENS) {
-        guint end = MIN(at + PD_WHOLE_CHUNK_TOKENS, n_tokens);
+    for (guint at = 0; at < n_tokens; at += chunk_tokens) {
+        guint end = MIN(at + chunk_tokens, n_tokens);
         guint8 owner[PD_KV_KEY_BYTES];
 
         for (; next < passages->len; next++) {
@@ -144,7 +148,7 @@ chunk_owners(PdContext *context, guint n_tokens)
             pd_owner_segment(segment->header, segment->row->ids, segment->row->n_tokens, owner);
             pd_owner_chain_add(chain, owner);
         }
-        pd_owner_chain_get(chain, end == n_tokens && end % PD_WHOLE_CHUNK_TOKENS != 0, owner);
+        pd_owner_chain_get(chain, end == n_tokens && end % chunk_tokens != 0, owner);
         g_byte_array_append(owners, owner, sizeof owner);
     }
     return owners;
@@ -154,8 +158,11 @@ gboolean
 pd_whole_count(PdContext *context, GArray *tokens, guint64 *n_tokens, GCancellable *cancellable,
                GError **error)
 {
-    g_autoptr(GByteArray) keys = chunk_keys(context, tokens, cancellable, error);
+    g_autoptr(GByteArray) keys = NULL;
 
+    if (pd_model_deepseek(context->model))
+        return pd_native_count(context, tokens, n_tokens, cancellable, error);
+    keys = chunk_keys(context, tokens, cancellable, error);
     if (!keys)
         return FALSE;
     *n_tokens = 0;
@@ -243,15 +250,19 @@ pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmRepo
               PdWarmProgress progress, gpointer user_data, GCancellable *cancellable,
               GError **error)
 {
-    g_autoptr(GByteArray) keys = chunk_keys(context, tokens, cancellable, error);
+    g_autoptr(GByteArray) keys = NULL;
     g_autoptr(GByteArray) owners = NULL; /* made for the first chunk that is missing */
     Forward forward = {.progress = progress, .user_data = user_data, .total = tokens->len};
     PdWarmReport unused = {0};
 
-    if (!keys)
-        return FALSE;
     if (!report)
         report = &unused;
+    if (pd_model_deepseek(context->model))
+        return pd_native_read(context, session, tokens, report, progress, user_data, cancellable,
+                              error);
+    keys = chunk_keys(context, tokens, cancellable, error);
+    if (!keys)
+        return FALSE;
     pd_session_truncate(session, 0, 0);
     for (guint at = 0; at < tokens->len; at += PD_WHOLE_CHUNK_TOKENS) {
         guint hash = at / PD_WHOLE_CHUNK_TOKENS * PD_KV_KEY_BYTES;
@@ -265,7 +276,7 @@ pd_whole_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmRepo
             continue;
         }
         if (!owners)
-            owners = chunk_owners(context, tokens->len);
+            owners = pd_whole_owners(context, tokens->len, PD_WHOLE_CHUNK_TOKENS);
         if (!read_chunk(context, session, tokens, at, key, owners->data + hash, &forward, report,
                         cancellable, error))
             return FALSE;

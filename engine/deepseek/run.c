@@ -178,9 +178,8 @@ n_ids(const PdDsShape *s, int max_tokens)
     return (gsize)MAX(most_entries(s, max_tokens, TRUE), s->n_experts_used);
 }
 
-/* What follows from model and options, before any memory is taken. */
-static PdDsRun
-describe(const PdDsModel *model, const PdDsRunOptions *options)
+PdDsRun
+pd_ds_run_describe(const PdDsModel *model, const PdDsRunOptions *options)
 {
     PdDsRun r = {.model = model, .options = *options};
     gint64 anchor_tokens;
@@ -196,7 +195,7 @@ describe(const PdDsModel *model, const PdDsRunOptions *options)
 guint64
 pd_ds_run_bytes(const PdDsModel *m, const PdDsRunOptions *options)
 {
-    PdDsRun r = describe(m, options);
+    PdDsRun r = pd_ds_run_describe(m, options);
     const PdDsShape *s = &m->shape;
     guint64 n_bytes = n_keys(s, options->max_tokens) * sizeof(float *) +
                       n_ids(s, options->max_tokens) * sizeof(int) +
@@ -214,7 +213,7 @@ pd_ds_run_new(const PdDsModel *model, const PdDsRunOptions *options)
     const PdDsShape *s = &model->shape;
     gsize n_sequences = (gsize)options->n_sequences;
     PdDsRun *r = g_new0(PdDsRun, 1);
-    *r = describe(model, options);
+    *r = pd_ds_run_describe(model, options);
     guint64 n_bytes = count_all(r);
     r->sequences = g_try_new0(PdDsSequence, n_sequences);
     r->layer_states = g_try_new0(PdDsLayerState, n_sequences * (gsize)(s->n_layers + 1));

@@ -107,6 +107,9 @@ void pd_ds_run_load_unit(PdDsRun *run, int sequence, int unit, const guint8 *src
  * `drafted`, the window of the draft block.
  */
 gsize pd_ds_run_snapshot_bytes(const PdDsRun *run, int n_tokens, gboolean drafted);
+/* Bytes of all units of n_tokens and of the snapshots at their anchors and their end, without the
+ * draft block's. */
+guint64 pd_ds_kept_bytes(const PdDsModel *model, const PdDsRunOptions *options, int n_tokens);
 /* The one that is kept at n_tokens, or NULL. */
 const guint8 *pd_ds_run_snapshot(const PdDsRun *run, int sequence, int n_tokens, gboolean *drafted);
 /* The sequence, whose units before n_tokens are loaded, is at n_tokens, and this is marked. */

@@ -109,6 +109,8 @@ void pd_ds_run_head(PdDsRun *r, const PdDsSite *site, const float *norm, const f
 /* Attention of n rows from position `first` on: scratch.y -> scratch.f (section 3). */
 void pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int layer, int first, int n);
 
+/* What follows from model and options, before any memory is taken. */
+PdDsRun pd_ds_run_describe(const PdDsModel *model, const PdDsRunOptions *options);
 /* Bytes of the largest snapshot at a multiple of anchor_tokens, and at any place. */
 guint64 pd_ds_anchor_bytes(const PdDsRun *r);
 guint64 pd_ds_mark_bytes(const PdDsRun *r);

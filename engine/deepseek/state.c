@@ -124,6 +124,16 @@ pd_ds_run_unit_bytes(const PdDsRun *r)
     return n;
 }
 
+guint64
+pd_ds_kept_bytes(const PdDsModel *model, const PdDsRunOptions *options, int n_tokens)
+{
+    PdDsRun r = pd_ds_run_describe(model, options);
+    guint64 n = (guint64)(n_tokens / r.unit_tokens) * pd_ds_run_unit_bytes(&r);
+    for (int at = r.anchor_tokens; at < n_tokens; at += r.anchor_tokens)
+        n += pd_ds_run_snapshot_bytes(&r, at, FALSE);
+    return n + (n_tokens > 0 ? pd_ds_run_snapshot_bytes(&r, n_tokens, FALSE) : 0);
+}
+
 /* --- the walk --- */
 
 /* Bytes go from the state to `out`, or from `in` to the state. */

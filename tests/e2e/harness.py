@@ -58,9 +58,10 @@ def result_line(number, name, function, world, reason):
 
 
 class World:
-    """The program, the sources, a folder for everything that is written."""
+    """The program, the sources, a folder for everything that is written, programs that only tests need."""
 
-    def __init__(self, exe, source_root, folder):
+    def __init__(self, exe, source_root, folder, extra=()):
+        self.extra = extra
         self.exe = str(exe)
         self.source_root = pathlib.Path(source_root)
         self.samples = self.source_root / "samples"

@@ -5,5 +5,8 @@
 
 /* A new temporary folder. */
 char *small_checkpoint(void);
+/* The same with the tokenizer of tests/golden/tokenizer/deepseek-v4.json, and its vocabulary grown
+ * to that: it reads text, up to n_positions tokens. */
+char *small_text_checkpoint(int n_positions);
 
 #endif

@@ -80,7 +80,7 @@ save(Fixture *f)
 {
     g_autoptr(GError) error = NULL;
     PdResumeReport report;
-    pd_resume_save(f->session, 0, f->store, &report, NULL, &error);
+    pd_resume_save(f->session, 0, f->store, NULL, &report, NULL, &error);
     g_assert_no_error(error);
     return report;
 }

@@ -1,6 +1,6 @@
 /*
  * See place.h.  The readers write their texts so that places can be read off them: blocks parted by
- * blank lines (ingest/readers/blocks.h).
+ * blank lines (ingest/readers/blocks.h), cells parted by tabs (ingest/readers/xlsx.c).
  */
 #include "ingest/place.h"
 
@@ -68,6 +68,111 @@ block_place(const char *path, const char *label, const char *text, gsize start, 
     return g_strconcat(body ? "" : section, body ? "" : ", ", range, heading, NULL);
 }
 
+/* --- cells ------------------------------------------------------------------------------------ */
+
+/* "C7: " at the start of a field; FALSE: it has no address. */
+static gboolean
+read_address(const char *field, gsize n, guint *column, guint *row)
+{
+    guint c = 0;
+    guint r = 0;
+    gsize i = 0;
+    for (; i < n && i < 3 && field[i] >= 'A' && field[i] <= 'Z'; i++)
+        c = c * 26 + (guint)(field[i] - 'A' + 1);
+    gsize letters = i;
+    for (; i < n && i < letters + 7 && g_ascii_isdigit(field[i]); i++)
+        r = r * 10 + (guint)(field[i] - '0');
+    if (!letters || i == letters || i + 1 >= n || field[i] != ':' || field[i + 1] != ' ')
+        return FALSE;
+    *column = c;
+    *row = r;
+    return TRUE;
+}
+
+/* The cell that the byte `at` lies in; FALSE: in none.  An address counts only where it can stand:
+ * first in the line, or further right in the same row. */
+static gboolean
+cell_at(const char *text, gsize at, guint *column, guint *row)
+{
+    gsize line = at;
+    while (line > 0 && text[line - 1] != '\n')
+        line--;
+    const char *field = text + line;
+    if (!read_address(field, strcspn(field, "\t\n"), column, row))
+        return FALSE;
+    for (;;) {
+        gsize n = strcspn(field, "\t\n");
+        if (text + at <= field + n || field[n] != '\t')
+            return TRUE;
+        guint c, r;
+        field += n + 1;
+        gboolean marked = read_address(field, strcspn(field, "\t\n"), &c, &r);
+        *column = marked && r == *row && c > *column + 1 ? c : *column + 1;
+    }
+}
+
+static void
+append_cell(GString *out, guint column, guint row)
+{
+    char letters[8];
+    guint n = 0;
+    for (; column && n < sizeof letters; column = (column - 1) / 26)
+        letters[n++] = (char)('A' + (column - 1) % 26);
+    while (n)
+        g_string_append_c(out, letters[--n]);
+    g_string_append_printf(out, "%u", row);
+}
+
+/* As spreadsheets write it: a name that is not one plain word in quotes. */
+static char *
+cell_place(const char *sheet, const char *text, gsize start, gsize end)
+{
+    guint column, row, last_column, last_row;
+    if (!cell_at(text, start, &column, &row) ||
+        !cell_at(text, end > start ? end - 1 : start, &last_column, &last_row))
+        return NULL;
+    gboolean plain = sheet && *sheet;
+    for (const char *c = sheet; plain && *c; c++)
+        plain = g_ascii_isalnum(*c) || *c == '_' || (guchar)*c >= 0x80;
+    g_auto(GStrv) parts = g_strsplit(sheet ? sheet : "", "'", -1);
+    g_autofree char *escaped = g_strjoinv("''", parts);
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_string_append_printf(out, plain ? "%s!" : "'%s'!", escaped);
+    append_cell(out, column, row);
+    if (column != last_column || row != last_row) {
+        g_string_append_c(out, ':');
+        append_cell(out, last_column, last_row);
+    }
+    return g_strdup(out->str);
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+static guint
+count_lines(const char *text, gsize at)
+{
+    guint n = 1;
+    for (gsize i = 0; i < at; i++)
+        n += text[i] == '\n';
+    return n;
+}
+
+/* "chapter 3 ("The pier"), l. 7" of "chapter/3". */
+static char *
+line_place(const char *path, const char *label, const char *text, gsize start, gsize end)
+{
+    g_autofree char *section = NULL;
+    guint number = number_of_path(path, &section);
+    guint from = count_lines(text, start);
+    guint to = count_lines(text, end > start ? end - 1 : start);
+    if (!number)
+        return NULL;
+    g_autofree char *name = quoted(label);
+    g_autofree char *lines =
+        from == to ? g_strdup_printf("%u", from) : g_strdup_printf("%u-%u", from, to);
+    return g_strdup_printf("%s %u%s, l. %s", section, number, name, lines);
+}
+
 char *
 pd_part_place(PdDocumentKind kind, const char *path, const char *label, const char *text,
               gsize start, gsize end)
@@ -75,7 +180,12 @@ pd_part_place(PdDocumentKind kind, const char *path, const char *label, const ch
     switch (kind) {
     case PD_KIND_DOCX:
     case PD_KIND_ODT:
+    case PD_KIND_PPTX:
         return block_place(path, label, text, start, end);
+    case PD_KIND_XLSX:
+        return cell_place(label, text, start, end);
+    case PD_KIND_EPUB:
+        return line_place(path, label, text, start, end);
     default:
         return NULL;
     }

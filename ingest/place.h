@@ -6,6 +6,9 @@
 
 /* `path`, `label`: the part's; `text`: all of it, of which bytes `start` to `end` are meant.
  *   word processors   ¶ 12 ("Payment")   ¶¶ 12-14 ("Payment")   footnotes, ¶ 3
+ *   spreadsheets      Rent!B7   'Rent 2024'!B7:D9
+ *   presentations     slide 3, ¶ 2 ("Floods")
+ *   books             chapter 3 ("The pier"), l. 7
  * NULL: the kind has no such places (lines or pages say it).  Free with g_free. */
 char *pd_part_place(PdDocumentKind kind, const char *path, const char *label, const char *text,
                     gsize start, gsize end);

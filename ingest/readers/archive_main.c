@@ -17,8 +17,9 @@ typedef struct {
 } Format;
 
 static const Format formats[] = {
-    {"docx", PD_KIND_DOCX, pd_docx_read},
-    {"odt", PD_KIND_ODT, pd_odt_read},
+    {"docx", PD_KIND_DOCX, pd_docx_read}, {"odt", PD_KIND_ODT, pd_odt_read},
+    {"xlsx", PD_KIND_XLSX, pd_xlsx_read}, {"pptx", PD_KIND_PPTX, pd_pptx_read},
+    {"epub", PD_KIND_EPUB, pd_epub_read},
 };
 
 /* The parent watches the time between frames. */

@@ -12,6 +12,14 @@ gboolean pd_docx_read(const PdPackage *package, PdDocument *document, PdEmitter 
 gboolean pd_odt_read(const PdPackage *package, PdDocument *document, PdEmitter *emitter,
                      GError **error);
 
+gboolean pd_xlsx_read(const PdPackage *package, PdDocument *document, PdEmitter *emitter,
+                      GError **error);
+
+gboolean pd_pptx_read(const PdPackage *package, PdDocument *document, PdEmitter *emitter,
+                      GError **error);
+gboolean pd_epub_read(const PdPackage *package, PdDocument *document, PdEmitter *emitter,
+                      GError **error);
+
 /* Ledger lines that the formats share; nothing is said of zero. */
 gboolean pd_office_tell_hidden(PdEmitter *emitter, gsize n_bytes, GError **error);
 gboolean pd_office_tell_changes(PdEmitter *emitter, guint n_inserted, guint n_deleted,

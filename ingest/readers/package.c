@@ -62,6 +62,16 @@ kind_of_content_types(GBytes *bytes)
         {"wordprocessingml.template.main+xml", "docx"},
         {"ms-word.document.macroEnabled.main+xml", "docx"},
         {"ms-word.template.macroEnabledTemplate.main+xml", "docx"},
+        {"spreadsheetml.sheet.main+xml", "xlsx"},
+        {"spreadsheetml.template.main+xml", "xlsx"},
+        {"ms-excel.sheet.macroEnabled.main+xml", "xlsx"},
+        {"ms-excel.template.macroEnabled.main+xml", "xlsx"},
+        {"presentationml.presentation.main+xml", "pptx"},
+        {"presentationml.template.main+xml", "pptx"},
+        {"presentationml.slideshow.main+xml", "pptx"},
+        {"ms-powerpoint.presentation.macroEnabled.main+xml", "pptx"},
+        {"ms-powerpoint.template.macroEnabled.main+xml", "pptx"},
+        {"ms-powerpoint.slideshow.macroEnabled.main+xml", "pptx"},
     };
     gsize n;
     const guint8 *data = g_bytes_get_data(bytes, &n);
@@ -85,6 +95,7 @@ kind_of_mimetype(GBytes *bytes)
     static const char *const types[][2] = {
         {"application/vnd.oasis.opendocument.text", "odt"},
         {"application/vnd.oasis.opendocument.text-template", "odt"},
+        {"application/epub+zip", "epub"},
     };
     gsize n;
     const char *data = g_bytes_get_data(bytes, &n);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "ingest/place.h"
 #include "ingest/readers/office.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,19 +21,50 @@ static const Format formats[] = {
      {"word/document.xml", "word/styles.xml", "word/numbering.xml", "word/footnotes.xml",
       "word/comments.xml"}},
     {PD_KIND_ODT, pd_odt_read, {"content.xml", "styles.xml", "meta.xml"}},
+    {PD_KIND_XLSX,
+     pd_xlsx_read,
+     {"xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", "xl/styles.xml", "xl/comments1.xml"}},
+    {PD_KIND_PPTX,
+     pd_pptx_read,
+     {"ppt/slides/slide1.xml", "ppt/notes1.xml", "ppt/comments1.xml", "ppt/authors.xml"}},
+    {PD_KIND_EPUB, pd_epub_read, {"book.opf", "1.xhtml", "META-INF/encryption.xml"}},
 };
 
-/* The relations of a Word document, since the input is better spent on the text. */
+/* How the files hang together, since the input is better spent on the text. */
 static void
 add_relations(PdPackage *package)
 {
+    static const char book[] = "<workbook><workbookPr date1904='1'/>"
+                               "<sheet xmlns:r='x/relationships' name='A b' r:id='1'/></workbook>";
+    static const char book_relations[] =
+        "<r><Relationship Id='1' Type='/worksheet' Target='worksheets/sheet1.xml'/>"
+        "<Relationship Id='2' Type='/styles' Target='styles.xml'/>"
+        "<Relationship Id='3' Type='/sharedStrings' Target='sharedStrings.xml'/></r>";
+    static const char sheet_relations[] =
+        "<r><Relationship Id='1' Type='/comments' Target='../comments1.xml'/></r>";
+    static const char show[] = "<p><sldId xmlns:r='x/relationships' id='256' r:id='1'/></p>";
+    static const char show_relations[] =
+        "<r><Relationship Id='1' Type='/slide' Target='slides/slide1.xml'/>"
+        "<Relationship Id='2' Type='/commentAuthors' Target='authors.xml'/></r>";
+    static const char slide_relations[] =
+        "<r><Relationship Id='1' Type='/notesSlide' Target='../notes1.xml'/>"
+        "<Relationship Id='2' Type='/comments' Target='../comments1.xml'/></r>";
+    static const char container[] = "<c><rootfile full-path='book.opf'/></c>";
     static const char relations[] =
         "<r><Relationship Id='1' Type='/styles' Target='styles.xml'/>"
         "<Relationship Id='2' Type='/numbering' Target='numbering.xml'/>"
         "<Relationship Id='3' Type='/footnotes' Target='footnotes.xml'/>"
         "<Relationship Id='4' Type='/comments' Target='comments.xml'/></r>";
-    pd_package_add(package, "word/_rels/document.xml.rels",
-                   g_bytes_new_static(relations, strlen(relations)));
+    const char *const files[][2] = {{"word/_rels/document.xml.rels", relations},
+                                    {"xl/workbook.xml", book},
+                                    {"ppt/presentation.xml", show},
+                                    {"ppt/_rels/presentation.xml.rels", show_relations},
+                                    {"ppt/slides/_rels/slide1.xml.rels", slide_relations},
+                                    {"META-INF/container.xml", container},
+                                    {"xl/_rels/workbook.xml.rels", book_relations},
+                                    {"xl/worksheets/_rels/sheet1.xml.rels", sheet_relations}};
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
+        pd_package_add(package, files[i][0], g_bytes_new_static(files[i][1], strlen(files[i][1])));
 }
 
 static void
@@ -70,11 +102,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         pd_package_add(package, format->files[i], g_bytes_new(at, n));
         at += n + 1;
     }
-    add_relations(package);
+    if (format->kind != PD_KIND_ODT)
+        add_relations(package);
     g_autoptr(GError) error = NULL;
     format->read(package, document, &emitter, &error);
-    for (guint i = 0; i < document->parts->len; i++)
-        check_part(g_ptr_array_index(document->parts, i), TRUE);
+    for (guint i = 0; i < document->parts->len; i++) {
+        const PdPart *part = g_ptr_array_index(document->parts, i);
+        g_autofree char *place =
+            pd_part_place(document->kind, part->path, part->label, part->text->str,
+                          size % (part->text->len + 1), part->text->len);
+        g_assert_true(!place || g_utf8_validate(place, -1, NULL));
+        check_part(g_ptr_array_index(document->parts, i),
+                   format->kind != PD_KIND_XLSX && format->kind != PD_KIND_EPUB);
+    }
     g_byte_array_unref(emitter.frame ? emitter.frame : g_byte_array_new());
     return 0;
 }

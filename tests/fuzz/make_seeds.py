@@ -97,7 +97,11 @@ def main():
     # A package as fuzz_office takes it: the number of its format, and files in that order.
     docx = ("word/document.xml", "word/styles.xml", "word/numbering.xml", "word/footnotes.xml", "word/comments.xml")
     odt = ("content.xml", "styles.xml", "meta.xml")
-    for number, name, files in [(0, "sample.docx", docx), (1, "sample.odt", odt)]:
+    xlsx = ("xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", "xl/styles.xml", "xl/comments/comment1.xml")
+    pptx = ("ppt/slides/slide2.xml", "ppt/notesSlides/notesSlide1.xml", "ppt/comments/comment1.xml", "ppt/commentAuthors.xml")
+    epub = ("EPUB/content.opf", "EPUB/text/1.xhtml")
+    for number, name, files in [(0, "sample.docx", docx), (1, "sample.odt", odt), (2, "sample.xlsx", xlsx), (3, "sample.pptx", pptx),
+                                (4, "sample.epub", epub)]:
         with zipfile.ZipFile(os.path.join(HERE, "..", "golden", "office", name)) as package:
             held = [package.read(path) if path in package.namelist() else b"" for path in files]
         # Of the template's styles, which are long and all alike, the last.

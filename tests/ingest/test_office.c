@@ -197,6 +197,85 @@ test_odt_words(void)
     g_assert_true(collected_says(locked, "locked.odt", "encrypted"));
 }
 
+/* --- spreadsheets ----------------------------------------------------------------------------- */
+
+static void
+test_xlsx(void)
+{
+    g_autoptr(Collected) c = collect_golden("sample.xlsx");
+    const PdDocument *document = only_document(c, PD_KIND_XLSX);
+    g_assert_cmpstr(document->title, ==, "Rents");
+    g_assert_cmpint(document->date_utc, ==, 1704164645);
+    g_assert_cmpuint(document->parts->len, ==, 2);
+    g_assert_cmpstr(part_text(document, "sheet/1"), ==,
+                    "A1: Pier\tRent\tPaid\tE1: Since\n"
+                    "A2: Nord\t90\tTRUE\tE2: 2024-05-12\n"
+                    "A3: Süd\t0.3\tFALSE\tlate, again\t1999-12-31 23:59:30\n"
+                    "C5: 12.5%\t=SUM(B2:B3)\t180\n"
+                    "AB7: 1e+21\t06:30:00\n"
+                    "B2: [comment by Ann Lee] Should be 95.\n");
+    g_assert_cmpstr(part_text(document, "sheet/2"), ==, "A1: Not for the tenant.\n");
+    g_assert_true(collected_says(c, "note", "the sheet \"Notes\" is hidden"));
+    g_assert_true(collected_says(c, "hidden rows: 1, hidden ranges of columns: 1", ""));
+    g_assert_true(collected_says(c, "formulas without a value: 1", ""));
+    g_assert_cmpuint(c->lines->len, ==, 3);
+    check_place(document, "90", "'Rent 2024'!B2");
+    check_place(document, "Since", "'Rent 2024'!E1");
+    check_place(document, "E1: S", "'Rent 2024'!E1");
+    check_place(document, "again", "'Rent 2024'!D3");
+    check_place(document, "180\nAB7: 1e+21\t06", "'Rent 2024'!E5:AC7");
+    check_place(document, "Should be", "'Rent 2024'!B2");
+    check_place(document, "tenant", "Notes!A1");
+}
+
+/* --- presentations and books ------------------------------------------------------------------ */
+
+static void
+test_pptx(void)
+{
+    g_autoptr(Collected) c = collect_golden("sample.pptx");
+    const PdDocument *document = only_document(c, PD_KIND_PPTX);
+    g_assert_cmpstr(document->title, ==, "Piers");
+    g_assert_cmpuint(document->parts->len, ==, 5);
+    g_assert_cmpstr(part_text(document, "slide 1/1"), ==,
+                    "# State of the piers\n\nHarbour office\n");
+    g_assert_cmpstr(part_text(document, "slide 2/1"), ==,
+                    "# Floods\n\nPier 4 was flooded.\n\nIn May\nand in June.\n\n"
+                    "Pier\tState\n4\twet\n");
+    g_assert_cmpstr(part_text(document, "slide 2 notes/1"), ==,
+                    "Say when it was repaired.\n\nTwice.\n");
+    g_assert_cmpstr(part_text(document, "slide 2 comments/1"), ==, "Ann Lee: Which pier?\n");
+    g_assert_cmpstr(part_text(document, "slide 3/1"), ==, "Held back.\n");
+    g_assert_true(collected_says(c, "note", "hidden slides: 1"));
+    g_assert_cmpuint(c->lines->len, ==, 1);
+    check_place(document, "In May", "slide 2, \xC2\xB6 3 (\"Floods\")");
+    check_place(document, "Twice", "slide 2 notes, \xC2\xB6 2");
+}
+
+static void
+test_epub(void)
+{
+    g_autoptr(Collected) c = collect_golden("sample.epub");
+    const PdDocument *document = only_document(c, PD_KIND_EPUB);
+    g_assert_cmpstr(document->title, ==, "The Tides");
+    g_assert_cmpstr(document->author, ==, "Kay Smith");
+    g_assert_cmpint(document->date_utc, ==, 1704153600);
+    g_assert_cmpuint(document->parts->len, ==, 2);
+    /* In the order of the spine, which is not that of the files. */
+    g_assert_cmpstr(part_text(document, "chapter/1"), ==,
+                    "The Größe\n\nIt was 4 mm high.\n\nSecond of 2.\n");
+    check_place(document, "It was flooded", "chapter 2 (\"The Pier\"), l. 3");
+    g_assert_cmpuint(c->lines->len, ==, 0);
+    g_autoptr(Collected) odd = collect_golden("odd.epub");
+    const PdDocument *odd_document = only_document(odd, PD_KIND_EPUB);
+    g_assert_cmpstr(odd_document->title, ==, "odd.epub");
+    g_assert_cmpuint(odd_document->parts->len, ==, 1);
+    g_assert_cmpstr(part_text(odd_document, "chapter/1"), ==, "Not swallowed.\n");
+    g_assert_true(collected_says(odd, "partial", "OPS/locked.xhtml is encrypted: chapter 2"));
+    g_assert_true(collected_says(odd, "partial", "OPS/missing.xhtml is missing: chapter 4"));
+    g_assert_true(collected_says(odd, "note", "hidden text: 7 bytes"));
+}
+
 /* What is in a document is what its content says, not its name. */
 static void
 test_by_content(void)
@@ -352,6 +431,9 @@ main(int argc, char **argv)
     g_test_add_func("/office/docx-damage", test_docx_damage);
     g_test_add_func("/office/odt", test_odt);
     g_test_add_func("/office/odt-words", test_odt_words);
+    g_test_add_func("/office/xlsx", test_xlsx);
+    g_test_add_func("/office/pptx", test_pptx);
+    g_test_add_func("/office/epub", test_epub);
     g_test_add_func("/office/by-content", test_by_content);
     return g_test_run();
 }

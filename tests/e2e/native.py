@@ -126,6 +126,7 @@ def _(world):
             world.fails(*world.with_model(*command), "--mode", mode, words=["DeepSeek-V4", "--mode"])
     world.fails(*world.with_model("ask", "--cite", "attention", QUESTION), words=["--cite words"])
     world.run(*world.with_model("ask", "--cite", "guess", QUESTION), expect=2)
+    world.fails(*world.with_model("ask", "--max-tokens", POSITIONS, QUESTION), words=[str(POSITIONS), "--max-tokens"])
     world.fails(*world.with_model("plan", "--tokens", POSITIONS), words=[str(POSITIONS), "positions"])
     for command in ("bench", "--contexts", "16"), ("eval", "needle", "--no-read"):
         world.fails(*world.with_model(*command), words=["DeepSeek-V4"])

@@ -171,6 +171,9 @@ test_beginnings(Fixture *f, gconstpointer mixed)
         g_assert_false(
             pd_resume_load(f->session, 0, f->tokens, n, f->store, NULL, NULL, NULL, &error));
         g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NOT_FOUND);
+        g_autofree char *where =
+            g_strdup_printf("at token %d of this text; the last one before is at %d", n, want);
+        g_assert_nonnull(strstr(error->message, where));
         g_assert_cmpint(pd_session_n_tokens(f->session, 0), ==, 0);
     }
 }
@@ -236,6 +239,109 @@ test_refused(Fixture *f, gconstpointer mixed)
     go_on(f, 300, AHEAD);
 }
 
+/* A record that is not what its key says is refused by what is wrong with it, and stays. */
+static void
+test_forged(Fixture *f, gconstpointer mixed)
+{
+    static const struct {
+        gsize offset; /* of a byte that is changed; the record's end: it is left out */
+        const char *word;
+    } faults[] = {
+        {G_STRUCT_OFFSET(PdResumeHead, magic), "no record of a DeepSeek model"},
+        {G_STRUCT_OFFSET(PdResumeHead, version), "no record of a DeepSeek model"},
+        {G_STRUCT_OFFSET(PdResumeHead, kind), "no record of a DeepSeek model"},
+        {G_STRUCT_OFFSET(PdResumeHead, zero), "no record of a DeepSeek model"},
+        {G_STRUCT_OFFSET(PdResumeHead, model) + 31, "other weights"},
+        {G_STRUCT_OFFSET(PdResumeHead, mixed), "another precision"},
+        {G_STRUCT_OFFSET(PdResumeHead, n_tokens), "another position"},
+        {G_STRUCT_OFFSET(PdResumeHead, tokens), "other tokens"},
+        {G_STRUCT_OFFSET(PdResumeHead, drafted), "draft block"},
+        {G_MAXSIZE, "another size"},
+    };
+    g_autoptr(GError) error = NULL;
+    run_tokens(f, 0, 300, NULL);
+    save(f);
+    pd_session_truncate(f->session, 0, 0);
+    g_autoptr(GByteArray) keys = pd_resume_keys(f->model, f->kv_type, f->tokens, 300, NULL, &error);
+    g_assert_no_error(error);
+    const guint8 *key = keys->data + keys->len - PD_KV_KEY_BYTES; /* of the snapshot at the end */
+    g_autoptr(GBytes) whole = pd_kv_store_get(f->store, key, &error);
+    g_assert_no_error(error);
+    for (gsize i = 0; i < G_N_ELEMENTS(faults); i++) {
+        gsize n;
+        g_autofree guint8 *bytes = g_memdup2(g_bytes_get_data(whole, &n), g_bytes_get_size(whole));
+        if (faults[i].offset < n)
+            bytes[faults[i].offset] ^= 2;
+        else
+            n--;
+        PdKvRecord record = {.key = key, .kind = "snapshot", .data = bytes, .n_bytes = n};
+        g_assert_true(pd_kv_store_drop(f->store, key, &error));
+        g_assert_true(pd_kv_store_put(f->store, &record, &error));
+        guint8 damaged[PD_KV_KEY_BYTES];
+        int restored;
+        g_assert_false(pd_resume_load(f->session, 0, f->tokens, 300, f->store, &restored, damaged,
+                                      NULL, &error));
+        g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CORRUPT);
+        g_assert_nonnull(strstr(error->message, faults[i].word));
+        g_assert_nonnull(strstr(error->message, f->model->name));
+        g_clear_error(&error);
+        g_assert_cmpmem(damaged, sizeof damaged, key, PD_KV_KEY_BYTES);
+        g_assert_cmpint(pd_session_n_tokens(f->session, 0), ==, 0);
+        g_autoptr(GBytes) after = pd_kv_store_get(f->store, key, &error);
+        g_assert_no_error(error);
+        g_assert_cmpmem(g_bytes_get_data(after, NULL), g_bytes_get_size(after), bytes, n);
+    }
+    g_assert_cmpint(f->model->deepseek->has_draft, ==, 1); /* or "draft block" would be another */
+}
+
+/* A pack that lost its end is refused by its name and not written to. */
+static void
+test_cut_pack(Fixture *f, gconstpointer mixed)
+{
+    g_autofree char *path = g_build_filename(f->root, "kv", "000001.pack", NULL);
+    g_autofree char *before = NULL, *after = NULL;
+    g_autoptr(GError) error = NULL;
+    gsize n_before, n_after;
+    int restored;
+    run_tokens(f, 0, 300, NULL);
+    save(f);
+    close_all(f);
+    g_assert_true(g_file_get_contents(path, &before, &n_before, NULL));
+    n_before /= 2;
+    g_assert_cmpint(truncate(path, (off_t)n_before), ==, 0);
+    open_all(f);
+    g_assert_false(
+        pd_resume_load(f->session, 0, f->tokens, 300, f->store, &restored, NULL, NULL, &error));
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CORRUPT);
+    g_assert_nonnull(strstr(error->message, "000001.pack"));
+    g_assert_cmpint(pd_session_n_tokens(f->session, 0), ==, 0);
+    go_on(f, 0, 300);
+    save(f);
+    g_assert_true(g_file_get_contents(path, &after, &n_after, NULL));
+    g_assert_cmpmem(before, n_before, after, n_after);
+}
+
+/* More tokens than the model has positions, or than the sequence has room for. */
+static void
+test_too_long(Fixture *f, gconstpointer mixed)
+{
+    g_autoptr(GError) error = NULL;
+    PdSessionOptions options = {.n_sequences = 1, .max_tokens = 4097, .kv_type = f->kv_type};
+    PdRun run = {.tokens = f->tokens, .n_tokens = N + AHEAD + 1};
+    g_assert_null(pd_session_new(f->model, &options, &error));
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_RANGE);
+    g_assert_nonnull(strstr(error->message, "max_position_embeddings"));
+    g_clear_error(&error);
+    g_assert_false(pd_session_run(f->session, &run, 1, NULL, NULL, NULL, &error));
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_RANGE);
+    g_assert_nonnull(strstr(error->message, "do not fit"));
+    g_clear_error(&error);
+    g_assert_false(pd_resume_load(f->session, 0, f->tokens, N + AHEAD + 1, f->store, NULL, NULL,
+                                  NULL, &error));
+    g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_RANGE);
+    g_assert_cmpint(pd_session_n_tokens(f->session, 0), ==, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -244,7 +350,10 @@ main(int argc, char **argv)
         void (*test)(Fixture *, gconstpointer);
     } tests[] = {{"every-boundary", test_every_boundary},
                  {"beginnings", test_beginnings},
-                 {"refused", test_refused}};
+                 {"refused", test_refused},
+                 {"forged", test_forged},
+                 {"cut-pack", test_cut_pack},
+                 {"too-long", test_too_long}};
     g_test_init(&argc, &argv, NULL);
     for (gsize i = 0; i < 2 * G_N_ELEMENTS(tests); i++) {
         const char *mixed = i % 2 == 0 ? NULL : "mixed";

@@ -105,11 +105,14 @@ typedef struct {
     /* computed */
     int rank;
     gint64 thread_date;
+    int thread_depth; /* below its thread's root */
     char *thread;
     gpointer parent;
 } PdOrderEntry;
 /* Sorts entries (PdOrderEntry *) of live documents into corpus order. */
 void pd_order_documents(GPtrArray *entries);
+/* Sets thread, thread_date and thread_depth of mails (thread.c). */
+void pd_thread_mails(GPtrArray *entries);
 /* 0 README, 1 build files, 2 documentation, 3 headers, 4 sources, 5 other, 6 tests. */
 int pd_order_path_rank(const char *path);
 

@@ -64,7 +64,8 @@ typedef struct {
     gint64 date_utc;       /* seconds; G_MININT64: unknown */
     char *native_id;       /* blob id; Message-ID; NULL */
     char *revision;        /* commit id; NULL */
-    char *in_reply_to;     /* Message-ID of the parent mail; NULL */
+    char *in_reply_to;     /* Message-IDs of the mail it answers, the one that answered, and so on,
+                              with a space between; NULL: none */
     guint8 raw_sha256[32]; /* of the source bytes of this document */
     gint64 raw_offset;     /* mbox: byte offset of the message in the file; -1 elsewhere */
     gint64 raw_bytes;

@@ -87,71 +87,10 @@ pd_order_path_rank(const char *path)
     return is_one_of(extension, sources) ? RANK_SOURCE : RANK_OTHER;
 }
 
-/* Ends a chain of replies that runs in a circle, and a hostile one that never ends. */
-#define THREAD_DEPTH_MAX 1000
-
 static char *
 source_key(gint64 source_id, const char *key)
 {
     return g_strdup_printf("%" G_GINT64_FORMAT "/%s", source_id, key ? key : "");
-}
-
-/* "<id@host>" and "id@host" are one Message-ID. */
-static char *
-message_key(gint64 source_id, const char *message_id)
-{
-    gsize n = strlen(message_id);
-    gboolean brackets = n >= 2 && message_id[0] == '<' && message_id[n - 1] == '>';
-    g_autofree char *bare = brackets ? g_strndup(message_id + 1, n - 2) : g_strdup(message_id);
-    return source_key(source_id, bare);
-}
-
-/* The mail at the head of the chain of replies, and the name of the thread. */
-static void
-find_thread(PdOrderEntry *entry, GHashTable *by_message_id)
-{
-    PdOrderEntry *root = entry;
-    g_free(entry->thread);
-    entry->thread = NULL;
-    for (int depth = 0; root->in_reply_to && depth < THREAD_DEPTH_MAX; depth++) {
-        g_autofree char *key = message_key(root->row->source_id, root->in_reply_to);
-        PdOrderEntry *parent = g_hash_table_lookup(by_message_id, key);
-        if (!parent) {
-            /* The head is not here: its answers still belong together. */
-            entry->thread = g_steal_pointer(&key);
-            break;
-        }
-        if (parent == entry)
-            break;
-        root = parent;
-    }
-    entry->thread_date = root->row->date_utc;
-    if (!entry->thread)
-        entry->thread = root->row->native_id
-                            ? message_key(root->row->source_id, root->row->native_id)
-                            : source_key(root->row->source_id, root->row->key);
-}
-
-/* Threads without a head take the date of their first mail. */
-static void
-date_headless_threads(GPtrArray *entries)
-{
-    g_autoptr(GHashTable) first = g_hash_table_new(g_str_hash, g_str_equal);
-    for (guint i = 0; i < entries->len; i++) {
-        PdOrderEntry *entry = g_ptr_array_index(entries, i);
-        if (entry->row->kind != PD_KIND_MAIL)
-            continue;
-        gint64 *date = g_hash_table_lookup(first, entry->thread);
-        if (!date)
-            g_hash_table_insert(first, entry->thread, &entry->thread_date);
-        else
-            *date = MIN(*date, entry->thread_date);
-    }
-    for (guint i = 0; i < entries->len; i++) {
-        PdOrderEntry *entry = g_ptr_array_index(entries, i);
-        if (entry->row->kind == PD_KIND_MAIL)
-            entry->thread_date = *(gint64 *)g_hash_table_lookup(first, entry->thread);
-    }
 }
 
 static int
@@ -188,6 +127,8 @@ compare_heads(const PdOrderEntry *a, const PdOrderEntry *b)
         int by_date = compare_i64(a->row->date_utc, b->row->date_utc);
         if (by_date)
             return by_date;
+        if (a->thread_depth != b->thread_depth)
+            return a->thread_depth - b->thread_depth;
     }
     /* The root's README and build files speak for the whole. */
     if (a->rank <= RANK_DOCUMENTATION) {
@@ -252,22 +193,15 @@ link_families(GPtrArray *entries)
 void
 pd_order_documents(GPtrArray *entries)
 {
-    g_autoptr(GHashTable) by_message_id =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GPtrArray) mails = g_ptr_array_new();
     for (guint i = 0; i < entries->len; i++) {
         PdOrderEntry *entry = g_ptr_array_index(entries, i);
         gboolean mail = entry->row->kind == PD_KIND_MAIL;
         entry->rank = mail ? RANK_MAIL : pd_order_path_rank(entry->row->key);
-        if (mail && entry->row->native_id)
-            g_hash_table_insert(by_message_id,
-                                message_key(entry->row->source_id, entry->row->native_id), entry);
+        if (mail)
+            g_ptr_array_add(mails, entry);
     }
-    for (guint i = 0; i < entries->len; i++) {
-        PdOrderEntry *entry = g_ptr_array_index(entries, i);
-        if (entry->row->kind == PD_KIND_MAIL)
-            find_thread(entry, by_message_id);
-    }
-    date_headless_threads(entries);
+    pd_thread_mails(mails);
     link_families(entries);
     g_ptr_array_sort(entries, compare_entries);
 }

@@ -145,17 +145,45 @@ bare_id(const char *field)
     return NULL;
 }
 
-/* In-Reply-To, else the last of References. */
+/* The Message-ID in "Message from Kay <kay@host> of Monday <id@host>" and in "<id@host> (Kay's
+ * message to <lee@host>)": the last one, comments left aside. */
 static char *
-parent_id(GMimeMessage *message)
+replied_id(const char *field)
+{
+    const char *last = NULL;
+    int depth = 0;
+    for (const char *at = field; at && *at; at++) {
+        if (*at == '<' && depth == 0)
+            last = at;
+        else if (*at == '(')
+            depth++;
+        else if (*at == ')' && depth > 0)
+            depth--;
+    }
+    return last ? bare_id(last) : NULL;
+}
+
+/* In-Reply-To, then References from the last to the first. */
+static char *
+ancestor_ids(GMimeMessage *message)
 {
     const char *field = g_mime_object_get_header(GMIME_OBJECT(message), "In-Reply-To");
-    char *id = field && strchr(field, '<') ? bare_id(field) : NULL;
-    if (id)
-        return id;
-    field = g_mime_object_get_header(GMIME_OBJECT(message), "References");
-    const char *last = field ? strrchr(field, '<') : NULL;
-    return last ? bare_id(last) : NULL;
+    g_autofree char *parent = replied_id(field);
+    g_autofree char *references =
+        g_strdup(g_mime_object_get_header(GMIME_OBJECT(message), "References"));
+    g_autoptr(GString) ids = g_string_new(parent);
+    for (char *at = references ? references + strlen(references) : NULL; at > references;) {
+        if (*--at != '<')
+            continue;
+        g_autofree char *id = strchr(at, '>') ? bare_id(at) : NULL;
+        *at = '\0';
+        if (!id || (parent && g_str_equal(id, parent)))
+            continue;
+        if (ids->len + strlen(id) >= PD_FRAME_STRING_BYTES_MAX)
+            break;
+        g_string_append_printf(ids, "%s%s", ids->len ? " " : "", id);
+    }
+    return ids->len ? g_strdup(ids->str) : NULL;
 }
 
 /* "From 0123...def Mon Sep 17 00:00:00 2001": git format-patch names the commit. */
@@ -222,7 +250,7 @@ read_headers(Mail *mail, GMimeMessage *message, GError **error)
                                          cc_line ? cc_line : "", NULL);
     if (!document->title)
         document->title = g_strdup("(no subject)");
-    document->in_reply_to = parent_id(message);
+    document->in_reply_to = ancestor_ids(message);
     read_date(mail, message);
     mail->n_text_bytes += out->len;
     return TRUE;

@@ -274,6 +274,69 @@ read_thread(const char *kind, const PdReadRequest *request, const PdReadLimits *
     return TRUE;
 }
 
+/* One list's mails, in the order in which they are to come out, but stored the other way round. */
+static const struct {
+    const char *id, *in_reply_to, *title, *author;
+    gint64 date;
+} list[] = {
+    {"a1", NULL, "[list] Tide gauge", "Kay <kay@x>, list@x", 100},
+    /* by subject alone: no references, a year-long silence does not count, an hour does */
+    {"a2", NULL, "RE[2]: [list] tide  gauge", "lee@x, LIST@x", 200},
+    {"a3", "a2@x", "Re: Tide gauge", "kay@x", 400},
+    /* the head is not here, nor what two of them answer; all are below <r@x> */
+    {"b1", "p@x g@x r@x", "Re: Datum", "lee@x", 150},
+    {"b2", "q@x r@x", "Re: Datum", "kay@x", 500},
+    {"b3", "p@x", "Re: Datum", "kay@x", 600},
+    /* a head and its answer of the same second: the head first, whatever their names */
+    {"d2", NULL, "Pier", "kay@x", 300},
+    {"d1", "d2@x", "Pier", "lee@x", 300},
+    /* nobody in common with the thread of this subject */
+    {"e1", NULL, "Re: Tide gauge", "stranger@y", 350},
+    /* a circle, and a mail that answers itself */
+    {"f1", "f2@x", "Loop", "kay@x", 700},
+    {"f2", "f1@x f2@x", "Loop", "kay@x", 701},
+    {"g1", "g1@x", "Self", "kay@x", 800},
+    /* a new thread of an old subject, and its answer that lost its references */
+    {"h1", NULL, "Tide gauge", "kay@x", 100 + 400 * 86400},
+    {"h2", NULL, "Aw: Tide gauge", "kay@x", 200 + 400 * 86400},
+    /* too long after any thread of its subject */
+    {"i1", NULL, "Re: Pier", "kay@x", 300 + 800 * 86400},
+};
+
+static gboolean
+read_list(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
+          const PdReadSink *sink, GCancellable *cancellable, GError **error)
+{
+    for (gsize i = G_N_ELEMENTS(list); i-- > 0;) {
+        PdDocument *document = pd_document_new(PD_KIND_MAIL, list[i].id);
+        g_autofree char *id = g_strdup_printf("%s@x", list[i].id);
+        document->native_id = g_steal_pointer(&id);
+        document->in_reply_to = g_strdup(list[i].in_reply_to);
+        document->title = g_strdup(list[i].title);
+        document->author = g_strdup(list[i].author);
+        document->date_utc = list[i].date;
+        g_string_append(pd_document_add_part(document, "1", NULL)->text, list[i].id);
+        if (!sink->document(document, sink->user_data, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void
+test_threads(void)
+{
+    static const PdCorpusReader reader = {detect_any, read_list};
+    const char *keys[G_N_ELEMENTS(list) + 1] = {NULL};
+    char *dir = make_folder();
+    g_autofree char *path = g_build_filename(dir, "c", NULL);
+    g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
+    for (gsize i = 0; i < G_N_ELEMENTS(list); i++)
+        keys[i] = list[i].id;
+    g_assert_true(pd_corpus_add_with_reader(corpus, &reader, "/m", NULL, NULL, NULL, NULL, NULL));
+    assert_order(corpus, keys);
+    remove_folder(dir);
+}
+
 static void
 test_order(void)
 {
@@ -328,5 +391,6 @@ main(int argc, char **argv)
     g_test_add_func("/json/controls", test_json_controls);
     g_test_add_func("/order/ranks", test_ranks);
     g_test_add_func("/order/documents", test_order);
+    g_test_add_func("/order/threads", test_threads);
     return g_test_run();
 }

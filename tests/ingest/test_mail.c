@@ -67,9 +67,10 @@ test_against_python(void)
     g_assert_cmpint(offset, ==, (gint64)n_bytes);
 
     const PdDocument *reply = collected_find(c, "m5@example.org");
-    g_assert_cmpstr(reply->in_reply_to, ==, "m1@example.org");
+    g_assert_cmpstr(reply->in_reply_to, ==, "m1@example.org m0@example.org");
     g_assert_cmpstr(reply->recipients, ==, "Bob Stone <bob@example.net>, cay@example.com");
-    g_assert_cmpstr(collected_find(c, "m7@example.org")->in_reply_to, ==, "m5@example.org");
+    g_assert_cmpstr(collected_find(c, "m7@example.org")->in_reply_to, ==,
+                    "m5@example.org x@example.org");
     /* Parts: the plain alternative, the table, and the mail inside as a document of its own. */
     const PdDocument *parts = collected_find(c, "m6@example.org");
     g_assert_null(part_text(parts, "1.2"));
@@ -224,6 +225,39 @@ test_mh(void)
     remove_folder(folder);
 }
 
+/* What In-Reply-To and References look like in the wild, and the chain that is made of them. */
+static void
+test_ancestors(void)
+{
+    static const struct {
+        const char *fields, *chain;
+    } cases[] = {
+        {"In-Reply-To: <a@x>\n", "a@x"},
+        /* MH's and Emacs's ways of saying it: the address is no Message-ID */
+        {"In-Reply-To: Message from Kay <kay@host> of \"Mon, 07 Oct\"\n <a@x>\n", "a@x"},
+        {"In-Reply-To: <a@x> (message from Kay <kay@host> on Monday)\n", "a@x"},
+        {"In-Reply-To: Your message of Monday\nReferences: <c@x> <b@x>\n\t<a@x>\n", "a@x b@x c@x"},
+        {"In-Reply-To: <a@x>\nReferences: <c@x><b@x> <a@x>\n", "a@x b@x c@x"},
+        {"In-Reply-To: <a@x>\nReferences: <c@x> <b@x>\n", "a@x b@x c@x"},
+        {"References: c <b@x> <not an id> <<a@x>>\n", "a@x b@x"},
+        {"References:\nIn-Reply-To: \n", NULL},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *folder = g_dir_make_tmp("pandect-mail-XXXXXX", NULL);
+        g_autofree char *path = g_build_filename(folder, "a.eml", NULL);
+        g_autofree char *mail = g_strdup_printf("From: kay@x\nTo: lee@x\nSubject: s\n"
+                                                "Date: Mon, 5 Feb 2001 10:07:00 +0000\n"
+                                                "Message-ID: <m@x>\n%s\nHello.\n",
+                                                cases[i].fields);
+        g_assert_true(g_file_set_contents(path, mail, -1, NULL));
+        g_autoptr(Collected) c = collect(path, NULL, NULL);
+        g_assert_no_error(c->error);
+        g_assert_cmpuint(c->documents->len, ==, 1);
+        g_assert_cmpstr(((PdDocument *)c->documents->pdata[0])->in_reply_to, ==, cases[i].chain);
+        remove_folder(folder);
+    }
+}
+
 /* Messages in messages: followed to the limit, then said. */
 static void
 test_nesting(void)
@@ -254,6 +288,7 @@ main(int argc, char **argv)
     g_test_add_func("/mail/real-evidence", test_real_evidence);
     g_test_add_func("/mail/maildir", test_maildir);
     g_test_add_func("/mail/mh", test_mh);
+    g_test_add_func("/mail/ancestors", test_ancestors);
     g_test_add_func("/mail/nesting", test_nesting);
     return g_test_run();
 }

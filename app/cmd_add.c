@@ -45,6 +45,9 @@ typedef struct {
     char **sources;
     gboolean work_tree;
     gboolean insecure;
+    char *ocr;
+    char *ocr_languages;
+    PdOcrMode ocr_mode; /* `ocr` */
     gboolean no_mask;
     gboolean json;
     gboolean verbose;
@@ -55,6 +58,8 @@ add_flags_clear(AddFlags *flags)
 {
     g_free(flags->revision);
     g_free(flags->model);
+    g_free(flags->ocr);
+    g_free(flags->ocr_languages);
     g_strfreev(flags->sources);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AddFlags, add_flags_clear)
@@ -240,6 +245,8 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
     Watch watch = {app, progress, lines, NULL};
     PdAddOptions options = {.read = {.git_revision = flags->revision,
                                      .work_tree = flags->work_tree,
+                                     .ocr = flags->ocr_mode,
+                                     .ocr_languages = flags->ocr_languages,
                                      .insecure = flags->insecure},
                             .no_mask = flags->no_mask,
                             .progress = on_progress,
@@ -292,6 +299,19 @@ add_all(PdApp *app, const AddFlags *flags)
     return ok ? PD_EXIT_OK : PD_EXIT_FAILED;
 }
 
+static gboolean
+parse_ocr(const char *word, PdOcrMode *mode)
+{
+    static const char *const names[PD_N_OCR_MODES] = {"auto", "off", "force"};
+
+    for (guint i = 0; i < PD_N_OCR_MODES; i++)
+        if (!word || g_str_equal(word, names[i])) {
+            *mode = (PdOcrMode)i;
+            return TRUE;
+        }
+    return FALSE;
+}
+
 int
 pd_cmd_add(PdApp *app, int argc, char **argv)
 {
@@ -304,6 +324,13 @@ pd_cmd_add(PdApp *app, int argc, char **argv)
          "Repositories: the files as they lie in the work tree", NULL},
         {"model", 'm', 0, G_OPTION_ARG_FILENAME, &flags.model,
          "Whose tokenizer to use: a model name, GGUF file, folder or tokenizer.json", "NAME|FILE"},
+        {"ocr", 0, 0, G_OPTION_ARG_STRING, &flags.ocr,
+         "PDF pages without text, read by tesseract: auto (default; if it is installed), off, or "
+         "force: all pages",
+         "MODE"},
+        {"ocr-language", 0, 0, G_OPTION_ARG_STRING, &flags.ocr_languages,
+         "What such pages are written in, as tesseract names it: eng (default), deu, nor+eng",
+         "NAME"},
         {"no-mask", 0, 0, G_OPTION_ARG_NONE, &flags.no_mask,
          "Keep secrets and hidden text in what models read", NULL},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &flags.verbose,
@@ -318,6 +345,8 @@ pd_cmd_add(PdApp *app, int argc, char **argv)
                           "and folders of them into the corpus.",
                           examples, &argc, &argv, &exit_code))
         return exit_code;
+    if (!parse_ocr(flags.ocr, &flags.ocr_mode))
+        return pd_usage("add", "--ocr is auto, off or force");
     if (!flags.sources)
         return pd_usage("add", "what should be added? give a file or a folder");
     if (flags.revision && flags.work_tree)

@@ -121,6 +121,7 @@ pd_worker_request_free(PdWorkerRequest *request)
     g_free(request->kind);
     g_free(request->name);
     g_free(request->path);
+    g_free(request->ocr_languages);
     g_free(request->git_revision);
     g_free(request->temp_dir);
     g_clear_pointer(&request->known, g_hash_table_unref);
@@ -188,6 +189,8 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
                        request->path ? strlen(request->path) : 0);
     pd_frame_put_string(frame, request->git_revision, -1);
     pd_frame_put_string(frame, request->temp_dir, -1);
+    pd_frame_put_string(frame, request->ocr_languages, -1);
+    pd_frame_put_u32(frame, request->ocr);
     pd_frame_put_u32(frame, request->work_tree ? 1 : 0);
     pd_frame_put_u32(frame, request->insecure ? 1 : 0);
     pd_frame_put_u64(frame, request->resume_item);
@@ -204,6 +207,7 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u64(frame, limits->unpacked_bytes_max);
     pd_frame_put_u32(frame, limits->unpack_ratio_max);
     pd_frame_put_u32(frame, limits->archive_entries_max);
+    pd_frame_put_u32(frame, limits->ocr_pages_max);
     pd_frame_put_u32(frame, request->known ? g_hash_table_size(request->known) : 0);
     if (request->known) {
         GHashTableIter iter;
@@ -232,6 +236,8 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
         request->path = g_strndup((const char *)path, n_path);
     request->git_revision = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);
     request->temp_dir = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);
+    request->ocr_languages = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);
+    guint32 ocr = pd_frame_get_u32(&cursor);
     request->work_tree = pd_frame_get_u32(&cursor) != 0;
     request->insecure = pd_frame_get_u32(&cursor) != 0;
     request->resume_item = pd_frame_get_u64(&cursor);
@@ -248,6 +254,7 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->unpacked_bytes_max = pd_frame_get_u64(&cursor);
     limits->unpack_ratio_max = pd_frame_get_u32(&cursor);
     limits->archive_entries_max = pd_frame_get_u32(&cursor);
+    limits->ocr_pages_max = pd_frame_get_u32(&cursor);
     request->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint32 left = pd_frame_get_u32(&cursor); left && !cursor.bad; left--) {
         char *id = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);
@@ -256,9 +263,11 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     }
     request->files = get_files(&cursor);
     if (cursor.bad || cursor.at != cursor.end || type != PD_FRAME_REQUEST ||
-        n_payload != n - PD_FRAME_HEAD_BYTES || !request->kind || !request->name) {
+        n_payload != n - PD_FRAME_HEAD_BYTES || !request->kind || !request->name ||
+        ocr >= PD_N_OCR_MODES) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER, "not a request frame");
         return NULL;
     }
+    request->ocr = (PdOcrMode)ocr;
     return g_steal_pointer(&request);
 }

@@ -63,11 +63,13 @@ typedef struct {
 
 /* What a reader is asked to do. */
 typedef struct {
-    char *kind;         /* as pd_detect_kind names them */
-    char *name;         /* for titles: file name or path inside a folder */
-    char *path;         /* git, Maildir: the folder; NULL where descriptor 3 is the input */
-    char *git_revision; /* NULL: HEAD */
-    char *temp_dir;     /* git bundles: an empty folder that may be written to */
+    char *kind;          /* as pd_detect_kind names them */
+    char *name;          /* for titles: file name or path inside a folder */
+    char *path;          /* git, Maildir: the folder; NULL where descriptor 3 is the input */
+    char *git_revision;  /* NULL: HEAD */
+    char *temp_dir;      /* git bundles: an empty folder that may be written to */
+    char *ocr_languages; /* NULL: "eng" */
+    PdOcrMode ocr;
     gboolean work_tree;
     gboolean insecure;
     guint64 resume_item; /* leave out items before this one: they were read before a crash */

@@ -16,4 +16,5 @@ const PdReadLimits pd_read_limits_default = {
     .unpacked_bytes_max = 4ull << 30,
     .unpack_ratio_max = 100,
     .archive_entries_max = 100000,
+    .ocr_pages_max = 2000,
 };

@@ -343,6 +343,8 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
     request->path = path ? g_canonicalize_filename(path, NULL) : NULL;
     request->git_revision = is_git ? g_strdup(reading->request->git_revision) : NULL;
     request->work_tree = is_git && path && reading->request->work_tree;
+    request->ocr = reading->request->ocr;
+    request->ocr_languages = g_strdup(reading->request->ocr_languages);
     request->insecure = reading->request->insecure;
     request->limits = *reading->limits;
     if (is_git && reading->request->known)

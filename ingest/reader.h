@@ -45,14 +45,25 @@ typedef struct {
                                    an mbox or archive may come to more than file_bytes_max alone */
     guint unpack_ratio_max;     /* 100: bytes out for a byte in, after the first MiB */
     guint archive_entries_max;  /* 100,000 files in one archive, however deep */
+    guint ocr_pages_max;        /* 2,000 pages of a document: they take seconds each */
 } PdReadLimits;
 extern const PdReadLimits pd_read_limits_default;
+
+/* Which pages of a PDF are read as pictures. */
+typedef enum {
+    PD_OCR_AUTO,  /* those without a text layer, where tesseract is installed */
+    PD_OCR_OFF,   /* none */
+    PD_OCR_FORCE, /* all; without tesseract that is an error */
+    PD_N_OCR_MODES
+} PdOcrMode;
 
 typedef struct {
     const char *path;         /* file or folder */
     const char *git_revision; /* NULL: HEAD */
     gboolean work_tree;       /* git: files as they lie in the work tree instead of a commit's */
     GHashTable *known; /* set of native_ids already read, for incremental runs; may be NULL */
+    PdOcrMode ocr;
+    const char *ocr_languages; /* as tesseract names them, "nor+eng"; NULL: "eng" */
     gboolean insecure; /* run the parsers without seccomp (only where the kernel lacks it) */
 } PdReadRequest;
 

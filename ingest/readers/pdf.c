@@ -1,5 +1,6 @@
 /*
- * pandect-read-pdf: text in reading order, a part a page, through poppler.
+ * pandect-read-pdf: text in reading order, a part a page, through poppler; pages that are pictures
+ * through tesseract, where that is installed.
  *
  * Pages go out one by one, so that a page that brings the process down costs the pages from there
  * on and not the ones before.  Pages without a text layer are named.  When all pages are out, they
@@ -30,7 +31,14 @@ typedef struct {
     guint n_pages;
     gsize n_text_bytes;
     gboolean head_sent;
-    GArray *sent; /* page numbers, from 1: those of the parts */
+    PdOcr *ocr; /* loaded; NULL: no page is read as a picture */
+    gboolean ocr_started;
+    guint ocr_over;        /* the first page over the limit; 0: none */
+    char *ocr_problem;     /* why it could not be */
+    double ocr_confidence; /* sum over the words */
+    guint n_ocr_words;
+    GArray *sent; /* page numbers, from 1: those of the parts; 0: read as a picture */
+    GArray *by_ocr;
     GArray *no_text;
     GArray *stamped; /* pictures with a few letters */
     GArray *broken;
@@ -153,6 +161,42 @@ is_picture(PopplerPage *page)
     return picture;
 }
 
+/* With the first page that needs it: reading its data takes longer than reading a short PDF. */
+static gboolean
+start_ocr(Job *job, guint number)
+{
+    const char *languages = job->request->ocr_languages ? job->request->ocr_languages : "eng";
+    g_autoptr(GError) problem = NULL;
+    if (!job->ocr_over && job->by_ocr->len >= job->request->limits.ocr_pages_max)
+        job->ocr_over = number;
+    if (job->ocr_problem || job->ocr_over)
+        return FALSE;
+    job->ocr_started = job->ocr_started || pd_ocr_start(job->ocr, languages, &problem);
+    if (problem)
+        job->ocr_problem = g_strdup(problem->message);
+    return job->ocr_started;
+}
+
+/* The page read as a picture; NULL: it is not to be, or nothing was found that its text layer
+ * lacks. The time that it takes does not count: the parent watches over each page. */
+static PdPart *
+read_picture(Job *job, PopplerPage *page, guint number, guint n_letters, gboolean picture)
+{
+    gboolean force = job->request->ocr == PD_OCR_FORCE;
+    if (!job->ocr || (!force && !picture && n_letters) || !start_ocr(job, number))
+        return NULL;
+    gint64 start_us = g_get_monotonic_time();
+    PdOcrResult result = {0};
+    PdPart *part = pd_pdf_ocr_page(job->document, page, job->ocr, &result);
+    job->deadline_us += g_get_monotonic_time() - start_us;
+    if (!part || (!force && count_letters(part->text) < n_letters))
+        return NULL;
+    g_array_append_val(job->by_ocr, number);
+    job->n_ocr_words += result.n_words;
+    job->ocr_confidence += result.confidence * result.n_words;
+    return part;
+}
+
 /* One page out; *stop after the limit of text. */
 static gboolean
 send_page(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **error)
@@ -160,14 +204,18 @@ send_page(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **er
     gboolean paired;
     PdPart *part = pd_pdf_read_page(job->document, page, &paired);
     guint n_letters = count_letters(part->text);
-    if (!paired)
-        g_array_append_val(job->unpaired, number);
-    if (!n_letters) {
+    gboolean picture = n_letters && n_letters < STAMP_LETTERS_MAX && is_picture(page);
+    PdPart *by_ocr = read_picture(job, page, number, n_letters, picture);
+    if (by_ocr)
+        part = by_ocr;
+    else if (!n_letters)
         g_array_append_val(job->no_text, number);
-        return TRUE;
-    }
-    if (n_letters < STAMP_LETTERS_MAX && is_picture(page))
+    else if (picture)
         g_array_append_val(job->stamped, number);
+    if (!n_letters && !by_ocr)
+        return TRUE;
+    if (!paired && !by_ocr)
+        g_array_append_val(job->unpaired, number);
     if (job->n_text_bytes + part->text->len > job->request->limits.text_bytes_max) {
         *stop = TRUE;
         return pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
@@ -179,7 +227,8 @@ send_page(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **er
     if (!job->head_sent && !pd_emit_document_head(job->emitter, job->document, error))
         return FALSE;
     job->head_sent = TRUE;
-    g_array_append_val(job->sent, number);
+    guint checked = by_ocr ? 0 : number; /* letters that are pixels can be seen */
+    g_array_append_val(job->sent, checked);
     return pd_emit_part(job->emitter, part, error);
 }
 
@@ -223,13 +272,33 @@ say_pages(Job *job, const GArray *pages, const char *level, const char *before, 
 }
 
 static gboolean
+say_ocr(Job *job, GError **error)
+{
+    guint n = job->by_ocr->len, max = job->request->limits.ocr_pages_max;
+    if (job->ocr_problem && !pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
+                                            "not read by OCR: %s", job->ocr_problem))
+        return FALSE;
+    if (job->ocr_over && !pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
+                                         "from page %u on not read by OCR: the limit is %u pages",
+                                         job->ocr_over, max))
+        return FALSE;
+    if (!n)
+        return TRUE;
+    g_autofree char *after = g_strdup_printf(" read by OCR (%s): %u words, mean confidence %.0f %%",
+                                             pd_ocr_describe(job->ocr), job->n_ocr_words,
+                                             job->ocr_confidence / MAX(job->n_ocr_words, 1));
+    return say_pages(job, job->by_ocr, "note", "", after, error);
+}
+
+static gboolean
 report(Job *job, GError **error)
 {
     const char *level = job->head_sent ? "partial" : "skipped";
     if (!job->n_pages)
         return pd_emit_ledger(job->emitter, "skipped", "", job->raw_bytes, error,
                               "damaged: it has no pages");
-    return say_pages(job, job->no_text, level, "no text layer on ", "; OCR it first", error) &&
+    return say_ocr(job, error) &&
+           say_pages(job, job->no_text, level, "no text layer on ", "; OCR it first", error) &&
            say_pages(job, job->stamped, "partial", "",
                      " are pictures with only a few letters as text; OCR it first", error) &&
            say_pages(job, job->broken, level, "broken page tree: ", " cannot be read", error) &&
@@ -273,7 +342,7 @@ check_ink(Job *job, GError **error)
         if (g_get_monotonic_time() > deadline_us)
             return pd_emit_ledger(job->emitter, "note", "", job->raw_bytes, error,
                                   "from page %u on not checked for hidden text (time)", number);
-        PopplerPage *page = poppler_document_get_page(job->pdf, (int)number - 1);
+        PopplerPage *page = number ? poppler_document_get_page(job->pdf, (int)number - 1) : NULL;
         gboolean ok = !page || send_hidden(job, page, i, error);
         g_clear_object(&page);
         if (!ok)
@@ -297,6 +366,9 @@ run_job(Job *job, GError **error)
                                pd_emit_document_end(job->emitter, error));
 }
 
+/* Loaded before the sandbox; NULL: not installed, or not wanted. */
+static PdOcr *loaded_ocr;
+
 static gboolean
 run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 {
@@ -304,10 +376,11 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
     if (request->resume_item)
         return TRUE;
     guint seconds = MAX(request->limits.document_seconds_max, 4);
-    Job job = {.request = request, .emitter = emitter};
+    Job job = {.request = request, .emitter = emitter, .ocr = loaded_ocr};
     job.deadline_us = g_get_monotonic_time() + (gint64)seconds * 3 / 4 * G_USEC_PER_SEC;
     job.document = pd_document_new(PD_KIND_PDF, "");
-    GArray **lists[] = {&job.sent, &job.no_text, &job.stamped, &job.broken, &job.unpaired};
+    GArray **lists[] = {&job.sent,    &job.by_ocr, &job.no_text,
+                        &job.stamped, &job.broken, &job.unpaired};
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++)
         *lists[i] = g_array_new(FALSE, FALSE, sizeof(guint));
     gboolean ok = run_job(&job, error);
@@ -315,6 +388,8 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
         g_array_unref(*lists[i]);
     pd_document_free(job.document);
     g_clear_object(&job.pdf);
+    g_free(job.ocr_problem);
+    g_clear_pointer(&loaded_ocr, pd_ocr_free);
     return ok;
 }
 
@@ -327,7 +402,15 @@ prepare(const PdWorkerRequest *request, PdSandboxNeeds *needs, GError **error)
                                         "/usr/local/share/fonts", "/var/cache/fontconfig"};
     for (gsize i = 0; i < G_N_ELEMENTS(paths); i++)
         g_ptr_array_add(needs->read_paths, g_strdup(paths[i]));
-    return TRUE;
+    if (request->ocr == PD_OCR_OFF)
+        return TRUE;
+    g_autoptr(GError) problem = NULL;
+    loaded_ocr = pd_ocr_load(needs->read_paths, &problem);
+    needs->one_document = !loaded_ocr; /* a page takes seconds; the parent watches over each */
+    if (loaded_ocr || request->ocr == PD_OCR_AUTO)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return FALSE;
 }
 
 int

@@ -21,6 +21,9 @@
 
 #define RENDER_SCALE 2.0 /* 144 dpi */
 #define RENDER_SIDE_MAX 3000
+#define OCR_SCALE (300 / 72.0) /* what tesseract was trained for */
+#define OCR_SIDE_MAX 6000
+#define OCR_INK_MAX 200 /* of 255: the palest grey that counts as ink */
 #define TINY_POINTS 2.5
 /* Of 255; the faintest grey print is far above, noise of rendering below. */
 #define CONTRAST_MIN 24
@@ -179,16 +182,22 @@ lay_out(PdPart *part, const char *text, const PopplerRectangle *areas)
         add_box(part, start, out->len, &box);
 }
 
-PdPart *
-pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired)
+static PdPart *
+new_page_part(PdDocument *document, PopplerPage *page)
 {
     g_autofree char *path = g_strdup_printf("page/%d", poppler_page_get_index(page) + 1);
     g_autofree char *label = poppler_page_get_label(page);
+    return pd_document_add_part(document, path, label && *label ? label : path + 5);
+}
+
+PdPart *
+pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired)
+{
     g_autofree char *raw = poppler_page_get_text(page);
     g_autofree char *text = raw ? g_utf8_make_valid(raw, -1) : g_strdup("");
     g_autofree PopplerRectangle *areas = NULL;
     guint n_areas = 0;
-    PdPart *part = pd_document_add_part(document, path, label && *label ? label : path + 5);
+    PdPart *part = new_page_part(document, page);
     gboolean found = *text && poppler_page_get_text_layout(page, &areas, &n_areas);
     *paired = !*text || (found && counts_agree(text, n_areas));
     if (*paired && *text)
@@ -204,8 +213,9 @@ pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired)
 
 /* --- the ink test ----------------------------------------------------------------------------- */
 
+/* *scale: pixels in a point, at most what it was before; NULL: the page has no size. */
 static cairo_surface_t *
-render(PopplerPage *page, double *scale)
+render(PopplerPage *page, double side_max, double *scale)
 {
     double width;
     double height;
@@ -213,7 +223,7 @@ render(PopplerPage *page, double *scale)
     double side = MAX(width, height);
     if (!isfinite(side) || side < 1)
         return NULL;
-    *scale = MIN(RENDER_SCALE, RENDER_SIDE_MAX / side);
+    *scale = MIN(*scale, side_max / side);
     cairo_surface_t *surface = cairo_image_surface_create(
         CAIRO_FORMAT_RGB24, MAX(1, (int)ceil(width * *scale)), MAX(1, (int)ceil(height * *scale)));
     cairo_t *cairo = cairo_create(surface);
@@ -283,11 +293,11 @@ guint
 pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words, GArray *ranges,
                     guint *n_words)
 {
-    double scale;
+    double scale = RENDER_SCALE;
     guint n_hidden = 0;
     gboolean last_hidden = FALSE;
     *n_words = 0;
-    cairo_surface_t *surface = part->boxes ? render(page, &scale) : NULL;
+    cairo_surface_t *surface = part->boxes ? render(page, RENDER_SIDE_MAX, &scale) : NULL;
     /* On a page so large that words shrink below a pixel nothing can be told. */
     if (surface && scale < RENDER_SCALE / 8)
         g_clear_pointer(&surface, cairo_surface_destroy);
@@ -311,4 +321,57 @@ pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words, GArra
     if (surface)
         cairo_surface_destroy(surface);
     return n_hidden;
+}
+
+/* --- pictures of text ------------------------------------------------------------------------- */
+
+/* Brightness, a byte a pixel; FALSE: the page is blank. */
+static gboolean
+to_grey(cairo_surface_t *surface, guint8 *grey)
+{
+    const unsigned char *pixels = cairo_image_surface_get_data(surface);
+    int stride = cairo_image_surface_get_stride(surface);
+    int width = cairo_image_surface_get_width(surface);
+    int height = cairo_image_surface_get_height(surface);
+    gboolean any_ink = FALSE;
+    for (int y = 0; y < height; y++) {
+        for (int x = 0; x < width; x++) {
+            guint32 pixel;
+            memcpy(&pixel, pixels + (gsize)y * (gsize)stride + (gsize)x * 4, sizeof pixel);
+            /* ITU-R BT.601, in 256ths */
+            guint value =
+                (77 * (pixel >> 16 & 0xFF) + 150 * (pixel >> 8 & 0xFF) + 29 * (pixel & 0xFF)) >> 8;
+            any_ink |= value < OCR_INK_MAX;
+            *grey++ = (guint8)value;
+        }
+    }
+    return any_ink;
+}
+
+PdPart *
+pd_pdf_ocr_page(PdDocument *document, PopplerPage *page, PdOcr *ocr, PdOcrResult *result)
+{
+    double scale = OCR_SCALE;
+    cairo_surface_t *surface = render(page, OCR_SIDE_MAX, &scale);
+    if (!surface)
+        return NULL;
+    int width = cairo_image_surface_get_width(surface);
+    int height = cairo_image_surface_get_height(surface);
+    g_autofree guint8 *grey = g_malloc((gsize)width * (gsize)height);
+    gboolean any_ink = to_grey(surface, grey);
+    cairo_surface_destroy(surface);
+    if (!any_ink)
+        return NULL;
+    PdPart *part = new_page_part(document, page);
+    PdOcrImage image = {grey, width, height, width, scale};
+    part->boxes = g_array_new(FALSE, FALSE, sizeof(PdBox));
+    *result = pd_ocr_read(ocr, &image, part);
+    if (!result->n_words) {
+        g_ptr_array_remove(document->parts, part);
+        return NULL;
+    }
+    char *label = g_strdup_printf("%s, OCR %.0f %%", part->label, result->confidence);
+    g_free(part->label);
+    part->label = label;
+    return part;
 }

@@ -32,7 +32,7 @@ collect(const char *path, const PdReadRequest *options, const PdReadLimits *limi
     Collected *collected = g_new0(Collected, 1);
     collected->documents = g_ptr_array_new_with_free_func(free_document);
     collected->lines = g_ptr_array_new_with_free_func(g_free);
-    PdReadRequest request = {0};
+    PdReadRequest request = {.ocr = PD_OCR_OFF}; /* the same with and without tesseract */
     if (options)
         request = *options;
     request.path = path;
@@ -125,7 +125,11 @@ run_program(const char *folder, const char *const *argv, gsize *n)
     gsize size = g_bytes_get_size(output);
     if (n)
         *n = size;
-    return size ? g_strndup(g_bytes_get_data(output, NULL), size) : g_strdup("");
+    char *bytes = g_malloc(size + 1);
+    if (size)
+        memcpy(bytes, g_bytes_get_data(output, NULL), size);
+    bytes[size] = '\0';
+    return bytes;
 }
 
 void

@@ -5,6 +5,7 @@
 #include "collect.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A PDF with one content stream a page, Helvetica as /F, written by hand (ISO 32000). */
@@ -240,8 +241,6 @@ test_hidden_pages(void)
                                  "so many that they are read all the same"));
 }
 
-/* --- contracts -------------------------------------------------------------------------------- */
-
 /* Words with the quotes and dashes that the other program straightened. */
 static char **
 words_of(const char *text)
@@ -300,6 +299,137 @@ agreement(char **a, char **b)
     }
     return (double)n_same / n_a;
 }
+
+/* --- pictures of text ---------------------------------------------------------------------------
+ */
+
+#define SCAN_DPI 200
+
+static const char *const lines[] = {
+    "The harbour office of Kvalsund keeps a log of every level",
+    "that the gauge has read since the storm of 1987, together",
+    "with the name of the observer and the hour of the reading.",
+    "Levels below the chart datum are written in brackets; those",
+    "who copy the log should leave the brackets where they are.",
+    "Corrections are made in red ink and signed by two people.",
+};
+
+/* A PDF of one page that is one picture: what pdftoppm draws of the first page of another. */
+static void
+write_scan(const char *path, const char *folder, const char *original)
+{
+    const char *const argv[] = {"pdftoppm",    "-gray",  "-r", G_STRINGIFY(SCAN_DPI),
+                                "-singlefile", original, NULL};
+    gsize n;
+    g_autofree char *pgm = run_program(folder, argv, &n);
+    int width, height, at = 0;
+    g_assert_nonnull(pgm);
+    g_assert_cmpint(sscanf(pgm, "P5 %d %d 255%n", &width, &height, &at), ==, 2);
+    gsize n_pixels = (gsize)width * (gsize)height;
+    g_assert_cmpuint(n, ==, (gsize)at + 1 + n_pixels);
+    g_autoptr(GString) pdf = g_string_new("%PDF-1.4\n");
+    gsize offsets[5];
+    double wide = width * 72.0 / SCAN_DPI, high = height * 72.0 / SCAN_DPI;
+    g_autofree char *draw = g_strdup_printf("q %.2f 0 0 %.2f 0 0 cm /I Do Q", wide, high);
+    offsets[0] = pdf->len;
+    g_string_append(pdf, "1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n");
+    offsets[1] = pdf->len;
+    g_string_append(pdf, "2 0 obj\n<</Type/Pages/Kids[3 0 R]/Count 1>>\nendobj\n");
+    offsets[2] = pdf->len;
+    g_string_append_printf(pdf,
+                           "3 0 obj\n<</Type/Page/Parent 2 0 R/MediaBox[0 0 %.2f %.2f]"
+                           "/Contents 4 0 R/Resources<</XObject<</I 5 0 R>>>>>>\nendobj\n",
+                           wide, high);
+    offsets[3] = pdf->len;
+    g_string_append_printf(
+        pdf, "4 0 obj\n<</Length %" G_GSIZE_FORMAT ">>stream\n%s\nendstream\nendobj\n",
+        strlen(draw), draw);
+    offsets[4] = pdf->len;
+    g_string_append_printf(pdf,
+                           "5 0 obj\n<</Type/XObject/Subtype/Image/Width %d/Height %d"
+                           "/ColorSpace/DeviceGray/BitsPerComponent 8/Length %" G_GSIZE_FORMAT
+                           ">>stream\n",
+                           width, height, n_pixels);
+    g_string_append_len(pdf, pgm + at + 1, (gssize)n_pixels);
+    g_string_append(pdf, "\nendstream\nendobj\n");
+    gsize xref = pdf->len;
+    g_string_append(pdf, "xref\n0 6\n0000000000 65535 f \n");
+    for (int i = 0; i < 5; i++)
+        g_string_append_printf(pdf, "%010" G_GSIZE_FORMAT " 00000 n \n", offsets[i]);
+    g_string_append_printf(
+        pdf, "trailer<</Size 6/Root 1 0 R>>\nstartxref\n%" G_GSIZE_FORMAT "\n%%%%EOF\n", xref);
+    g_assert_true(g_file_set_contents(path, pdf->str, (gssize)pdf->len, NULL));
+}
+
+static const PdBox *
+box_of(const PdPart *part, const char *word)
+{
+    const char *at = strstr(part->text->str, word);
+    g_assert_nonnull(at);
+    for (guint i = 0; i < part->boxes->len; i++) {
+        const PdBox *box = &g_array_index(part->boxes, PdBox, i);
+        if (box->start == (guint32)(at - part->text->str))
+            return box;
+    }
+    g_assert_not_reached();
+}
+
+/* The same page with letters and as a picture of them: the words, and where they stand, agree. */
+static void
+test_ocr(void)
+{
+    g_autofree char *program = g_find_program_in_path("tesseract");
+    if (!program) {
+        g_test_skip("tesseract is not installed (Debian: tesseract-ocr)");
+        return;
+    }
+    g_autoptr(GString) page = g_string_new(NULL);
+    for (int i = 0; i < (int)G_N_ELEMENTS(lines); i++)
+        show(page, 60, 700 - 24 * i, 14, lines[i]);
+    const char *pages[] = {page->str};
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *original = g_build_filename(folder, "letters.pdf", NULL);
+    g_autofree char *scan = g_build_filename(folder, "scan.pdf", NULL);
+    write_pdf(original, pages, 1, "");
+    write_scan(scan, folder, original);
+
+    const PdReadRequest automatic = {.ocr = PD_OCR_AUTO};
+    g_autoptr(Collected) letters = collect(original, &automatic, NULL);
+    g_autoptr(Collected) c = collect(scan, &automatic, NULL);
+    const PdPart *read = part_of(c, 0), *known = part_of(letters, 0);
+    g_auto(GStrv) words = words_of(known->text->str);
+    g_auto(GStrv) read_words = words_of(read->text->str);
+    g_assert_cmpfloat(agreement(words, read_words), >=, 0.97);
+    g_assert_true(g_str_has_prefix(read->label, "1, OCR "));
+    g_assert_cmpstr(known->label, ==, "1");
+    g_assert_true(collected_says(c, "note", "page 1 read by OCR (tesseract"));
+    g_assert_false(collected_says(letters, "OCR", ""));
+    static const char *const places[] = {"Kvalsund", "observer", "brackets", "people"};
+    for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
+        const PdBox *a = box_of(read, places[i]), *b = box_of(known, places[i]);
+        g_assert_cmpfloat(fabsf(a->x0 - b->x0), <, 3);
+        g_assert_cmpfloat(fabsf(a->x1 - b->x1), <, 4); /* a full stop belongs to its word */
+        g_assert_cmpfloat(fabsf((a->y0 + a->y1) - (b->y0 + b->y1)) / 2, <, 4);
+    }
+
+    const PdReadRequest off = {.ocr = PD_OCR_OFF};
+    g_autoptr(Collected) none = collect(scan, &off, NULL);
+    g_assert_true(collected_says(none, "skipped", "no text layer on page 1; OCR it first"));
+    const PdReadRequest unknown = {.ocr_languages = "nolang"};
+    g_autoptr(Collected) other = collect(scan, &unknown, NULL);
+    g_assert_true(collected_says(other, "partial", "tesseract has no data for 'nolang'"));
+    g_assert_cmpuint(other->documents->len, ==, 0);
+    const PdReadRequest force = {.ocr = PD_OCR_FORCE};
+    g_autoptr(Collected) forced = collect(original, &force, NULL);
+    g_assert_true(g_str_has_prefix(part_of(forced, 0)->label, "1, OCR "));
+    PdReadLimits limits = pd_read_limits_default;
+    limits.ocr_pages_max = 0;
+    g_autoptr(Collected) over = collect(scan, &automatic, &limits);
+    g_assert_true(collected_says(over, "partial", "the limit is 0 pages"));
+    remove_folder(folder);
+}
+
+/* --- contracts -------------------------------------------------------------------------------- */
 
 static void
 test_contracts(void)
@@ -378,6 +508,7 @@ main(int argc, char **argv)
     g_test_add_func("/pdf/labels-and-limits", test_labels_and_limits);
     g_test_add_func("/pdf/hidden", test_hidden);
     g_test_add_func("/pdf/hidden-pages", test_hidden_pages);
+    g_test_add_func("/pdf/ocr", test_ocr);
     g_test_add_func("/pdf/contracts", test_contracts);
     g_test_add_func("/pdf/scans", test_scans);
     g_test_add_func("/pdf/refused", test_refused);

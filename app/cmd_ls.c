@@ -26,12 +26,16 @@ print_row(const PdDocumentRow *row)
 {
     const char *name = row->kind == PD_KIND_MAIL || !row->key[0] ? row->title : row->key;
     g_autofree char *date = row->kind == PD_KIND_MAIL ? date_of(row->date_utc) : NULL;
+    g_autofree char *same =
+        row->duplicate_of
+            ? g_strdup_printf(" (the same as %" G_GINT64_FORMAT ")", row->duplicate_of)
+            : NULL;
     g_autofree char *line = g_strdup_printf(
         "%6" G_GINT64_FORMAT "  %-8s %9" G_GUINT64_FORMAT " tok %10" G_GUINT64_FORMAT
-        " B  %s: %s%s%.10s%s%s",
+        " B  %s: %s%s%.10s%s%s%s",
         row->id, pd_document_kind_name(row->kind), row->n_tokens, row->n_bytes, row->source, name,
         date ? ", " : "", date ? date : "", row->kind == PD_KIND_MAIL && row->author ? ", " : "",
-        row->kind == PD_KIND_MAIL && row->author ? row->author : "");
+        row->kind == PD_KIND_MAIL && row->author ? row->author : "", same ? same : "");
     g_autofree char *safe = pd_terminal_safe(line, -1);
     g_strdelimit(safe, "\n", ' ');
     puts(safe);
@@ -55,6 +59,11 @@ add_row_json(JsonBuilder *json, const PdDocumentRow *row)
     pd_json_int(json, "parts", row->n_parts);
     pd_json_int(json, "bytes", (gint64)row->n_bytes);
     pd_json_int(json, "tokens", (gint64)row->n_tokens);
+    json_builder_set_member_name(json, "duplicate_of");
+    if (row->duplicate_of)
+        json_builder_add_int_value(json, row->duplicate_of);
+    else
+        json_builder_add_null_value(json);
     json_builder_end_object(json);
 }
 
@@ -75,7 +84,7 @@ list_documents(PdCorpus *corpus, const char *source, JsonBuilder *json, GError *
         else
             print_row(row);
         n++;
-        n_tokens += row->n_tokens;
+        n_tokens += row->duplicate_of ? 0 : row->n_tokens; /* read once */
         n_bytes += row->n_bytes;
     }
     if (!json)

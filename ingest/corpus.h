@@ -74,6 +74,7 @@ typedef struct {
     guint64 n_bytes; /* of text */
     guint64 n_tokens;
     guint n_parts;
+    gint64 duplicate_of; /* the document that is read in its place; 0: it is read itself */
 } PdDocumentRow;
 void pd_document_row_free(PdDocumentRow *row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdDocumentRow, pd_document_row_free)
@@ -114,14 +115,14 @@ typedef struct {
 } PdSegmentRow;
 void pd_segment_row_free(PdSegmentRow *row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdSegmentRow, pd_segment_row_free)
-/* All segments of live documents in corpus order; a text that several parts share comes once for
- * each, with the same id.  In a corpus open for reading, segments that are not stored have negative
- * ids.  Texts not yet tokenized with this tokenizer are
- * tokenized first (and stored, if the corpus is open for writing). */
+/* All segments of live documents in corpus order, but for duplicates; a text that several parts
+ * share comes once for each, with the same id.  In a corpus open for reading, segments that are not
+ * stored have negative ids.  Texts not yet tokenized with this tokenizer are tokenized first (and
+ * stored, if the corpus is open for writing). */
 GPtrArray *pd_corpus_segments(PdCorpus *corpus, PdTokenizer *tokenizer, GCancellable *cancellable,
                               GError **error);
 
-/* Calls func for every stored segment of live documents in corpus order, for one tokenizer after
+/* Calls func for every stored segment of these documents in corpus order, for one tokenizer after
  * the other.  The part has no text and no boxes. */
 typedef void (*PdCorpusSegmentFunc)(gint64 tokenizer, const PdDocumentRow *document,
                                     const PdPartRow *part, const PdSegmentRow *segment,
@@ -131,12 +132,13 @@ gboolean pd_corpus_each_segment(PdCorpus *corpus, PdCorpusSegmentFunc func, gpoi
 
 /* Where bytes [start, end) of a part lie, for people: "src/a.c:10-24 @ 3f2c1ab", "Lease.pdf, p. iv
  * (PDF 6)", "Kay to Lee, 2001-05-14, \"Re: Q2\", part 1, l. 4-6 <id@host>".  A masked place is that
- * of what the mask stands for.  Free with g_free. */
+ * of what the mask stands for; a mail that other sources hold too: ", also in archive.mbox".  Free
+ * with g_free. */
 char *pd_corpus_locate(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
                        GError **error);
 /* The same for programs, as a JSON object: kind, source, document, key, title, revision, blob,
- * lines, page, label, place (inside an office document), boxes, message_id, mime_part; `original`:
- * the range in the text as the source has it. */
+ * lines, also (other sources that hold the mail), page, label, place (inside an office document),
+ * boxes, message_id, mime_part; `original`: the range in the text as the source has it. */
 char *pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
                             GError **error);
 

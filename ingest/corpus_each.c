@@ -81,7 +81,8 @@ pd_corpus_each_segment(PdCorpus *corpus, PdCorpusSegmentFunc func, gpointer user
                                     "interrupted");
                 return FALSE;
             }
-            if (!walk_document(&walk, g_ptr_array_index(documents, i), error))
+            const PdDocumentRow *document = g_ptr_array_index(documents, i);
+            if (!document->duplicate_of && !walk_document(&walk, document, error))
                 return FALSE;
         }
     }

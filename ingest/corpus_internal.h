@@ -102,6 +102,7 @@ typedef struct {
     PdDocumentRow *row; /* borrowed */
     char *parent_key;
     char *in_reply_to;
+    char *parts_sha256; /* hex */
     /* computed */
     int rank;
     gint64 thread_date;
@@ -111,6 +112,8 @@ typedef struct {
 } PdOrderEntry;
 /* Sorts entries (PdOrderEntry *) of live documents into corpus order. */
 void pd_order_documents(GPtrArray *entries);
+/* Sets duplicate_of in the rows of entries by their id (duplicate.c); `parent` is set. */
+void pd_mark_duplicates(GPtrArray *entries);
 /* Sets thread, thread_date and thread_depth of mails (thread.c). */
 void pd_thread_mails(GPtrArray *entries);
 /* 0 README, 1 build files, 2 documentation, 3 headers, 4 sources, 5 other, 6 tests. */

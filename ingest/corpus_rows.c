@@ -49,6 +49,7 @@ order_entry_free(gpointer data)
     PdOrderEntry *entry = data;
     g_free(entry->parent_key);
     g_free(entry->in_reply_to);
+    g_free(entry->parts_sha256);
     g_free(entry->thread);
     g_free(entry);
 }
@@ -90,7 +91,8 @@ document_from_row(PdStmt *stmt)
     "  GROUP BY text_id)"                                                                          \
     "SELECT d.id, d.source_id, d.kind, s.alias, d.key, d.title, d.author, d.recipients,"           \
     "  d.date_utc, d.native_id, d.revision, count(p.id), coalesce(sum(t.n_bytes), 0),"             \
-    "  coalesce(sum(k.n), 0), d.parent_key, d.in_reply_to"                                         \
+    "  coalesce(sum(k.n), 0), d.parent_key, d.in_reply_to,"                                        \
+    "  hex(d.parts_sha256)"                                                                        \
     " FROM document d JOIN source s ON s.id = d.source_id"                                         \
     " LEFT JOIN part p ON p.document_id = d.id LEFT JOIN text t ON t.id = p.text_id"               \
     " LEFT JOIN tokens k ON k.text_id = p.text_id"                                                 \
@@ -115,6 +117,7 @@ pd_corpus_documents(PdCorpus *corpus, PdTokenizer *tokenizer, GError **error)
         entry->row = document_from_row(stmt);
         entry->parent_key = pd_db_text(stmt, 14);
         entry->in_reply_to = pd_db_text(stmt, 15);
+        entry->parts_sha256 = pd_db_text(stmt, 16);
         g_ptr_array_add(rows, entry->row);
         g_ptr_array_add(entries, entry);
     }
@@ -331,6 +334,8 @@ pd_corpus_segments(PdCorpus *corpus, PdTokenizer *tokenizer, GCancellable *cance
     g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func((GDestroyNotify)pd_segment_row_free);
     for (guint i = 0; i < documents->len; i++) {
         const PdDocumentRow *row = g_ptr_array_index(documents, i);
+        if (row->duplicate_of)
+            continue;
         if (g_cancellable_is_cancelled(cancellable)) {
             g_set_error_literal(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
             return NULL;

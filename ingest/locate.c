@@ -27,6 +27,7 @@ typedef struct {
     char *native_id;
     char *revision;
     char *parent_key;
+    char **also; /* sources with the same mail */
     gint64 source_id;
     guint line_first;
     guint line_last;
@@ -48,6 +49,7 @@ place_free(Place *place)
     g_free(place->native_id);
     g_free(place->revision);
     g_free(place->parent_key);
+    g_strfreev(place->also);
     g_free(place->inside);
     g_free(place);
 }
@@ -81,6 +83,26 @@ fill_document(Place *place, PdCorpus *corpus, PdStmt *stmt, GError **error)
     return TRUE;
 }
 
+/* The sources of the mails that duplicate.c takes for this one. */
+static gboolean
+find_copies(Place *place, PdCorpus *corpus, GError **error)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    g_autoptr(PdStmt) stmt = pd_db_query(
+        corpus, error,
+        "SELECT DISTINCT s.alias FROM document o JOIN document d ON d.native_id = o.native_id"
+        " AND d.parts_sha256 = o.parts_sha256 AND d.id <> o.id AND d.kind = 'mail'"
+        " AND d.state = 'live' JOIN source s ON s.id = d.source_id AND s.id <> o.source_id"
+        " WHERE o.id = ? AND o.kind = 'mail' AND o.native_id <> ''"
+        " AND o.parts_sha256 <> zeroblob(32) ORDER BY s.id",
+        "i", place->part->document_id);
+    int rc = stmt ? SQLITE_ROW : -1;
+    while (rc == SQLITE_ROW && (rc = pd_db_step(corpus, stmt, error)) == SQLITE_ROW)
+        g_strv_builder_add(builder, (const char *)sqlite3_column_text(stmt, 0));
+    place->also = g_strv_builder_end(builder);
+    return rc == SQLITE_DONE;
+}
+
 static guint
 count_lines(const char *text, gsize from, gsize to)
 {
@@ -106,7 +128,7 @@ find_place(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end, GError 
     }
     g_autoptr(PdStmt) stmt =
         pd_db_query(corpus, error, PLACE_SQL "WHERE d.id = ?", "i", place->part->document_id);
-    if (!stmt || !fill_document(place, corpus, stmt, error))
+    if (!stmt || !fill_document(place, corpus, stmt, error) || !find_copies(place, corpus, error))
         return NULL;
     place->original = pd_part_row_original(place->part, error);
     if (!place->original)
@@ -222,8 +244,10 @@ locate_mail(const Place *place)
     g_autofree char *lines = line_range(place);
     g_autofree char *id = place->native_id ? message_id(place->native_id) : NULL;
     gboolean headers = g_str_equal(place->part->path, "headers");
-    return g_strdup_printf("%s, %s%s, l. %s%s%s", head, headers ? "" : "part ", place->part->path,
-                           lines, id ? " " : "", id ? id : "");
+    g_autofree char *also = g_strjoinv(", ", place->also);
+    return g_strdup_printf("%s, %s%s, l. %s%s%s%s%s", head, headers ? "" : "part ",
+                           place->part->path, lines, id ? " " : "", id ? id : "",
+                           also[0] ? ", also in " : "", also);
 }
 
 static char *
@@ -367,6 +391,11 @@ pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 e
     json_builder_begin_array(json);
     json_builder_add_int_value(json, place->line_first);
     json_builder_add_int_value(json, place->line_last);
+    json_builder_end_array(json);
+    json_builder_set_member_name(json, "also");
+    json_builder_begin_array(json);
+    for (char **alias = place->also; *alias; alias++)
+        json_builder_add_string_value(json, *alias);
     json_builder_end_array(json);
     json_builder_set_member_name(json, "page");
     if (place->page > 0)

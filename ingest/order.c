@@ -203,5 +203,6 @@ pd_order_documents(GPtrArray *entries)
     }
     pd_thread_mails(mails);
     link_families(entries);
+    pd_mark_duplicates(entries);
     g_ptr_array_sort(entries, compare_entries);
 }

@@ -337,6 +337,88 @@ test_threads(void)
     remove_folder(dir);
 }
 
+/* --- duplicates ---------------------------------------------------------------------------- */
+
+static const char *other_text; /* of the mail that the second mailbox has another text of */
+
+static gboolean
+read_mailbox(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
+             const PdReadSink *sink, GCancellable *cancellable, GError **error)
+{
+    static const struct {
+        const char *id, *text, *parent;
+    } documents[] = {{"m1@x", "The rent is 900.\n", NULL},
+                     {"m1@x!/2", "a lease\n", "m1@x"},
+                     {"m2@x", "It rained.\n", NULL},
+                     {"m3@x", NULL, NULL}};
+    for (gsize i = 0; i < G_N_ELEMENTS(documents); i++) {
+        PdDocument *document =
+            pd_document_new(documents[i].parent ? PD_KIND_TEXT : PD_KIND_MAIL, documents[i].id);
+        document->native_id = documents[i].parent ? NULL : g_strdup(documents[i].id);
+        document->parent_key = g_strdup(documents[i].parent);
+        document->title = g_strdup("s");
+        document->author = g_strdup("kay@x");
+        g_string_append(pd_document_add_part(document, "1", NULL)->text,
+                        documents[i].text ? documents[i].text : other_text);
+        if (!sink->document(document, sink->user_data, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static char *
+told_texts(PdCorpus *corpus)
+{
+    g_autoptr(PdTokenizer) tokenizer = test_tokenizer();
+    g_autoptr(GPtrArray) segments = pd_corpus_segments(corpus, tokenizer, NULL, NULL);
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < segments->len; i++) {
+        const PdSegmentRow *segment = g_ptr_array_index(segments, i);
+        g_autoptr(PdPartRow) part = pd_corpus_part(corpus, segment->part_id, NULL);
+        g_string_append(text, part->text);
+    }
+    return g_string_free(text, FALSE);
+}
+
+/* The same mails in two mailboxes are read once, with their attachments, and tell both places; one
+ * that differs is read twice; when the first mailbox goes, the other's are read. */
+static void
+test_duplicates(void)
+{
+    static const PdCorpusReader reader = {detect_any, read_mailbox};
+    static const char all[] = "The rent is 900.\na lease\nIt rained.\n";
+    char *dir = make_folder();
+    g_autofree char *path = g_build_filename(dir, "c", NULL);
+    g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
+    other_text = "one\n";
+    g_assert_true(
+        pd_corpus_add_with_reader(corpus, &reader, "/a.mbox", NULL, NULL, NULL, NULL, NULL));
+    other_text = "two\n";
+    g_assert_true(
+        pd_corpus_add_with_reader(corpus, &reader, "/b.mbox", NULL, NULL, NULL, NULL, NULL));
+    g_autofree char *told = told_texts(corpus);
+    g_autofree char *expected = g_strconcat(all, "one\n", "two\n", NULL);
+    g_assert_cmpstr(told, ==, expected);
+
+    g_autoptr(GPtrArray) rows = pd_corpus_documents(corpus, NULL, NULL);
+    g_assert_cmpuint(rows->len, ==, 8);
+    for (guint i = 0; i < rows->len; i++) {
+        const PdDocumentRow *row = g_ptr_array_index(rows, i);
+        gboolean same = g_str_equal(row->source, "b.mbox") && !g_str_equal(row->key, "m3@x");
+        g_assert_cmpint(row->duplicate_of, ==, same ? row->id - 4 : 0);
+    }
+    gint64 part = count_rows(corpus, "SELECT p.id FROM part p JOIN document d ON d.id ="
+                                     " p.document_id WHERE d.key = 'm2@x' LIMIT 1");
+    g_autofree char *place = pd_corpus_locate(corpus, part, 0, 2, NULL);
+    g_assert_cmpstr(place, ==, "kay@x, \"s\", part 1, l. 1 <m2@x>, also in b.mbox");
+
+    g_assert_true(pd_corpus_remove(corpus, "a.mbox", NULL, NULL));
+    g_autofree char *rest = told_texts(corpus);
+    g_autofree char *left = g_strconcat(all, "two\n", NULL);
+    g_assert_cmpstr(rest, ==, left);
+    remove_folder(dir);
+}
+
 static void
 test_order(void)
 {
@@ -392,5 +474,6 @@ main(int argc, char **argv)
     g_test_add_func("/order/ranks", test_ranks);
     g_test_add_func("/order/documents", test_order);
     g_test_add_func("/order/threads", test_threads);
+    g_test_add_func("/order/duplicates", test_duplicates);
     return g_test_run();
 }

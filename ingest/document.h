@@ -23,6 +23,7 @@ typedef enum {
     PD_KIND_XLSX,
     PD_KIND_PPTX,
     PD_KIND_EPUB,
+    PD_KIND_RTF,
     PD_N_KINDS
 } PdDocumentKind;
 

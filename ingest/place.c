@@ -181,6 +181,7 @@ pd_part_place(PdDocumentKind kind, const char *path, const char *label, const ch
     case PD_KIND_DOCX:
     case PD_KIND_ODT:
     case PD_KIND_PPTX:
+    case PD_KIND_RTF:
         return block_place(path, label, text, start, end);
     case PD_KIND_XLSX:
         return cell_place(label, text, start, end);

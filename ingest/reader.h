@@ -68,7 +68,8 @@ typedef struct {
 } PdReadRequest;
 
 /* "git", "pdf", "mbox", "maildir", "eml", "html", "markdown", "text", "gzip", "xz", "zstd",
- * "bzip2", "zip", "tar", "7z", "folder", or NULL with an error that says what the file is. */
+ * "bzip2", "zip", "tar", "7z", "rtf", "folder", or NULL with an error that says what the file is.
+ */
 const char *pd_detect_kind(const char *path, GError **error);
 
 /* Read one source of the given kind ("folder" walks it and dispatches).  Attachments are dispatched

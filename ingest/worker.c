@@ -37,7 +37,7 @@ program_of_kind(const char *kind)
         {"gzip", "pandect-read-packed"}, {"xz", "pandect-read-packed"},
         {"zstd", "pandect-read-packed"}, {"bzip2", "pandect-read-packed"},
         {"zip", "pandect-read-archive"}, {"tar", "pandect-read-archive"},
-        {"7z", "pandect-read-archive"},
+        {"7z", "pandect-read-archive"},  {"rtf", "pandect-read-text"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(programs); i++) {
         if (strcmp(programs[i][0], kind) == 0)

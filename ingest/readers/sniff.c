@@ -293,8 +293,6 @@ is_text(const guint8 *bytes, gsize n)
         return TRUE;
     if (memchr(bytes, 0, MIN(n, NUL_TEST_BYTES)))
         return FALSE;
-    if (n >= 5 && memcmp(bytes, "{\\rtf", 5) == 0)
-        return FALSE;
     /* Controls that no text has: formats without NULs in their first kilobytes are rare. */
     gsize n_controls = 0;
     for (gsize i = 0; i < n; i++)
@@ -323,6 +321,8 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
     const char *archive = archive_of(bytes, n);
     if (archive)
         return archive;
+    if (n > 6 && memcmp(at, "{\\rtf", 5) == 0)
+        return "rtf";
     if (looks_like_mbox(at, end))
         return "mbox";
     if (looks_like_mail(at, end, has_suffix(name, mail)))

@@ -1,25 +1,47 @@
-/* pandect-read-text: plain text, Markdown and HTML; one file, or many small ones of a folder. */
+/* pandect-read-text: plain text, Markdown, HTML and RTF; one file, or many small ones of a folder.
+ */
 #include "ingest/readers/readers.h"
 
 #include <string.h>
 
 #include "ingest/error.h"
+#include "ingest/readers/rtf.h"
+
+/* Of a kind whose text is one part, and bytes that are text. */
+static gboolean
+read_plain(PdDocument *document, const guint8 *bytes, gsize n, PdEmitter *emitter, const char *key,
+           GError **error)
+{
+    GString *text = pd_document_add_part(document, "", NULL)->text;
+    return document->kind == PD_KIND_HTML
+               ? pd_decode_html(emitter, key, bytes, n, NULL, text, &document->title, error)
+               : pd_decode_text(emitter, key, bytes, n, NULL, text, error);
+}
+
+static PdDocumentKind
+document_kind(const char *kind)
+{
+    return strcmp(kind, "html") == 0       ? PD_KIND_HTML
+           : strcmp(kind, "markdown") == 0 ? PD_KIND_MARKDOWN
+           : strcmp(kind, "rtf") == 0      ? PD_KIND_RTF
+                                           : PD_KIND_TEXT;
+}
 
 static gboolean
 read_file(PdEmitter *emitter, const char *kind, const char *key, const char *name,
           const guint8 *bytes, gsize n, GError **error)
 {
-    gboolean is_html = strcmp(kind, "html") == 0;
-    PdDocumentKind document_kind = is_html                         ? PD_KIND_HTML
-                                   : strcmp(kind, "markdown") == 0 ? PD_KIND_MARKDOWN
-                                                                   : PD_KIND_TEXT;
-    g_autoptr(PdDocument) document = pd_document_new(document_kind, key);
-    PdPart *part = pd_document_add_part(document, "", NULL);
+    g_autoptr(PdDocument) document = pd_document_new(document_kind(kind), key);
     pd_sha256(bytes, n, document->raw_sha256);
     document->raw_bytes = n;
-    if (is_html ? !pd_decode_html(emitter, key, bytes, n, NULL, part->text, &document->title, error)
-                : !pd_decode_text(emitter, key, bytes, n, NULL, part->text, error))
+    if (document->kind == PD_KIND_RTF ? !pd_rtf_read(bytes, n, document, emitter, key, error)
+                                      : !read_plain(document, bytes, n, emitter, key, error))
         return FALSE;
+    if (!document->parts->len) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT, "%s has no text (%s)", name,
+                    kind);
+        return FALSE;
+    }
     if (!document->title || !*document->title) {
         g_free(document->title);
         document->title = g_strdup(name);
@@ -78,7 +100,7 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 int
 main(void)
 {
-    static const char *const kinds[] = {"text", "markdown", "html", NULL};
+    static const char *const kinds[] = {"text", "markdown", "html", "rtf", NULL};
     const PdReaderProgram program = {kinds, prepare, run};
     return pd_reader_main(&program);
 }

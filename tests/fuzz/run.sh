@@ -18,7 +18,8 @@ ninja -C build-fuzz $targets >build-fuzz/build.log 2>&1 || { cat build-fuzz/buil
 
 mkdir -p build-fuzz/findings
 python3 tests/fuzz/make_seeds.py build-fuzz/seeds
-mkdir -p build-fuzz/seeds/mbox build-fuzz/seeds/charset
+mkdir -p build-fuzz/seeds/mbox build-fuzz/seeds/charset build-fuzz/seeds/rtf
+cp tests/golden/office/*.rtf build-fuzz/seeds/rtf/
 mkdir -p build-fuzz/seeds/safetensors
 find tests/golden/gqa -name '*.safetensors' -o -name config.json 2>/dev/null | while read -r file; do
     cp "$file" build-fuzz/seeds/safetensors/"$(echo "$file" | tr / -)"

@@ -276,6 +276,71 @@ test_epub(void)
     g_assert_true(collected_says(odd, "note", "hidden text: 7 bytes"));
 }
 
+/* --- RTF -------------------------------------------------------------------------------------- */
+
+static void
+test_rtf(void)
+{
+    g_autoptr(Collected) c = collect_golden("sample.rtf");
+    const PdDocument *document = only_document(c, PD_KIND_RTF);
+    g_assert_cmpstr(document->title, ==, "Lease of the pier");
+    g_assert_cmpstr(document->author, ==, "Kay Smith");
+    g_assert_cmpstr(part_text(document, "body/1"), ==,
+                    "# Lease\n\nBetween the\n\n"
+                    "harbour and the tenant \xE2\x80\x9CSüd\xE2\x80\x9D: {braces}\xC2\xA0"
+                    "and \\.\n\n## Rent\n\n1.\tThe rent is 90 crowns a month.\n\n"
+                    "Причал 桟橋 🌊  \xE2\x80\xA2 end.\n\nSeen, all of it.\n\n"
+                    "The tenant always pays.\n\nPier\tState\n4\tflooded in May\n\n"
+                    "It floods.[^1]\n\nA link, unicode, pictures.\n\nIn a box.\n");
+    g_assert_cmpstr(part_text(document, "footnotes/1"), ==, "[^1] Twice a year.\n");
+    g_assert_cmpstr(part_text(document, "comments/1"), ==, "Ann Lee: Should be 95.\n");
+    g_assert_cmpstr(part_text(document, "headers and footers/1"), ==, "Harbour office\n");
+    g_assert_true(collected_says(c, "note", "hidden text: 29 bytes"));
+    g_assert_true(collected_says(c, "insertions read: 1", "deletions not read: 1 (6 bytes)"));
+    g_assert_true(collected_says(c, "pictures and drawings: 1", ""));
+    g_assert_cmpuint(c->lines->len, ==, 3);
+    check_place(document, "90 crowns", "\xC2\xB6 5 (\"Rent\")");
+    g_autoptr(Collected) plain = collect_golden("plain.rtf");
+    check_words(only_document(plain, PD_KIND_RTF), "plain-rtf.txt");
+    g_assert_cmpuint(plain->lines->len, ==, 0);
+}
+
+static char *
+text_of_rtf(const char *rtf)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "made.rtf", NULL);
+    g_assert_true(g_file_set_contents(path, rtf, -1, NULL));
+    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    remove_folder(folder);
+    return collected_text(c);
+}
+
+static void
+test_rtf_damage(void)
+{
+    static const char *const cases[][2] = {
+        {"{\\rtf1 Open {\\b and never", "Open and never\n\n"},
+        {"{\\rtf1 Closed}}}} too often", "Closed too often\n\n"},
+        {"{\\rtf1 Half \\'e", "Half e\n\n"},
+        {"{\\rtf1 Far\\bin999999999 gone", "Far\n\n"},
+        {"{\\rtf1 Half a pair\\u-10179?.}", "Half a pair.\n\n"},
+        {"{\\rtf1\\ansicpg932 \\'81}", "\xEF\xBF\xBD\n\n"},
+        {"{\\rtf1\\ansicpg64999 caf\\'e9}", "café\n\n"},
+        {"{\\rtf1 \\cell\\row\\cell a\\row b\\par}", "\ta\nb\n\n"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = text_of_rtf(cases[i][0]);
+        g_assert_cmpstr(text, ==, cases[i][1]);
+    }
+    g_autoptr(GString) deep = g_string_new("{\\rtf1 Top.\\par ");
+    for (int i = 0; i < 100000; i++)
+        g_string_append(deep, "{\\b ");
+    g_string_append(deep, "Bottom.");
+    g_autofree char *text = text_of_rtf(deep->str);
+    g_assert_cmpstr(text, ==, "Top.\n\n");
+}
+
 /* What is in a document is what its content says, not its name. */
 static void
 test_by_content(void)
@@ -434,6 +499,8 @@ main(int argc, char **argv)
     g_test_add_func("/office/xlsx", test_xlsx);
     g_test_add_func("/office/pptx", test_pptx);
     g_test_add_func("/office/epub", test_epub);
+    g_test_add_func("/office/rtf", test_rtf);
+    g_test_add_func("/office/rtf-damage", test_rtf_damage);
     g_test_add_func("/office/by-content", test_by_content);
     return g_test_run();
 }

@@ -72,7 +72,7 @@ test_sniff(void)
     check_sniff("Subject: notes\nDate: 2001\n\nNotes.\n", "notes.txt", "text");
     check_sniff("  <!DOCTYPE html><p>x", "x", "html");
     check_sniff("# Head\n", "x.markdown", "markdown");
-    check_sniff("{\\rtf1 x}", "x.rtf", NULL);
+    check_sniff("{\\rtf1 x}", "x.rtf", "rtf");
     g_assert_null(pd_sniff((const guint8 *)"a\0b", 3, "x.txt"));
     g_assert_true(pd_is_envelope_line("From x@y Mon Feb  5 10:00:00 2001", 33));
     g_assert_false(pd_is_envelope_line("From Monday 5 Feb on, 2001 lamps.", 33));

@@ -175,6 +175,23 @@ read_rest(Native *native, GError **error)
     return TRUE;
 }
 
+/* What is read is kept, whatever ended the reading; who stopped it is told how far that is. */
+static void
+end_early(Native *native, GError *why, GError **error)
+{
+    gboolean kept = keep(native, NULL) && native->keeps;
+
+    if (!g_error_matches(why, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED)) {
+        g_propagate_error(error, why);
+        return;
+    }
+    g_error_free(why);
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED,
+                "stopped after %d of %u tokens of the corpus%s",
+                pd_session_n_tokens(native->session, 0), native->tokens->len,
+                kept ? "; the next run goes on from there" : "");
+}
+
 gboolean
 pd_native_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmReport *report,
                PdWarmProgress progress, gpointer user_data, GCancellable *cancellable,
@@ -190,16 +207,17 @@ pd_native_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmRep
                   .progress = progress,
                   .user_data = user_data,
                   .cancellable = cancellable};
+    GError *why = NULL;
     gboolean ok;
 
     pd_session_truncate(session, 0, 0);
     if (!restore(&native, error))
         return FALSE;
-    ok = read_rest(&native, error);
+    ok = read_rest(&native, &why);
     report->n_tokens_reused += (guint64)native.restored;
     report->n_tokens_encoded += (guint64)(pd_session_n_tokens(session, 0) - native.restored);
-    if (!ok) { /* what is read is kept, whatever ended the reading */
-        keep(&native, NULL);
+    if (!ok) {
+        end_early(&native, why, error);
         return FALSE;
     }
     pd_session_mark(session, 0);

@@ -279,11 +279,15 @@ test_stopped(Fixture *f, gconstpointer unused)
 {
     g_autoptr(GCancellable) cancellable = g_cancellable_new();
     g_autoptr(GError) error = NULL;
+    g_autofree char *said = NULL;
     PdWarmReport stopped = {0}, report;
 
     g_assert_false(pd_context_warm(f->world.context, &stopped, cancel_in_the_middle, cancellable,
                                    cancellable, &error));
     g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED);
+    said = g_strdup_printf("stopped after %" G_GUINT64_FORMAT " of %u tokens",
+                           stopped.n_tokens_encoded, count_tokens(f));
+    g_assert_nonnull(strstr(error->message, said));
     g_assert_cmpuint(stopped.n_tokens_encoded, >=, count_tokens(f) / 2);
     g_assert_cmpuint(stopped.n_tokens_encoded, <, count_tokens(f));
     g_assert_cmpint(count_records(f, "snapshot"), ==, 1);

@@ -64,36 +64,23 @@ add_flags_clear(AddFlags *flags)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AddFlags, add_flags_clear)
 
-typedef struct {
-    PdApp *app;
-    PdProgress *progress;
-    GPtrArray *lines; /* Line */
-    char *alias;      /* of the source, once it is known */
-} Watch;
-
 static void
 on_progress(const char *source, guint64 done, guint64 total, guint64 n_documents,
             gpointer user_data)
 {
-    Watch *watch = user_data;
-    if (!watch->alias)
-        watch->alias = g_strdup(source);
     /* Where the reader cannot tell how much there is, documents are what can be counted. */
-    if (total == 0)
-        done = n_documents;
-    pd_progress_update(watch->progress, source, done, total);
+    pd_progress_update(user_data, source, total == 0 ? n_documents : done, total);
 }
 
 static void
-on_ledger(const PdLedgerLine *line, gpointer user_data)
+on_ledger(const char *source, const PdLedgerLine *line, gpointer user_data)
 {
-    Watch *watch = user_data;
     Line *copy = g_new0(Line, 1);
     copy->level = g_strdup(line->level);
     copy->key = g_strdup(line->key);
     copy->reason = g_strdup(line->reason);
     copy->n_bytes = line->n_bytes;
-    g_ptr_array_add(watch->lines, copy);
+    g_ptr_array_add(user_data, copy);
 }
 
 static void
@@ -175,9 +162,9 @@ general_reason(const char *reason)
     return g_string_free(text, FALSE);
 }
 
-/* "12 skipped (8 binary, 4 larger than 1 MiB)" */
+/* "8 binary, 4 larger than 1 MiB" */
 static char *
-skipped_by_reason(GPtrArray *lines, guint64 n_skipped)
+skipped_by_reason(GPtrArray *lines)
 {
     g_autoptr(GHashTable) counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < lines->len; i++) {
@@ -192,57 +179,56 @@ skipped_by_reason(GPtrArray *lines, guint64 n_skipped)
     g_autofree char **reasons = (char **)g_hash_table_get_keys_as_array(counts, &n_reasons);
     g_qsort_with_data(reasons, (gint)n_reasons, sizeof *reasons, by_count, counts);
     GString *text = g_string_new(NULL);
-    g_string_append_printf(text, "%" G_GUINT64_FORMAT " skipped (", n_skipped);
     for (guint i = 0; i < MIN(n_reasons, 5); i++)
         g_string_append_printf(text, "%s%u %s", i ? ", " : "",
                                GPOINTER_TO_UINT(g_hash_table_lookup(counts, reasons[i])),
                                reasons[i]);
     if (n_reasons > 5)
         g_string_append_printf(text, ", and %u more reasons", n_reasons - 5);
-    g_string_append_c(text, ')');
     return g_string_free(text, FALSE);
 }
 
-static void
-append_count(GString *text, guint64 n, const char *what)
-{
-    if (n)
-        g_string_append_printf(text, "%s%" G_GUINT64_FORMAT " %s", text->len ? ", " : "", n, what);
-}
-
+/* "files: 3 found, 2 read (2 new), 1 skipped (1 binary); 812 tokens" */
 static void
 print_report(const char *name, const PdAddReport *r, GPtrArray *lines)
 {
+    g_autofree char *skipped = r->n_skipped ? skipped_by_reason(lines) : NULL;
+    g_autofree char *counts = pd_ledger_counts(r, TRUE, skipped);
     g_autoptr(GString) text = g_string_new(NULL);
-    append_count(text, r->n_new, "new");
-    append_count(text, r->n_changed, "changed");
-    append_count(text, r->n_unchanged, "unchanged");
-    append_count(text, r->n_removed, "removed");
-    append_count(text, r->n_failed, "failed");
-    append_count(text, r->n_partial, "partial");
-    if (r->n_skipped) {
-        g_autofree char *skipped = skipped_by_reason(lines, r->n_skipped);
-        g_string_append_printf(text, "%s%s", text->len ? ", " : "", skipped);
-    }
-    if (r->n_masked)
-        g_string_append_printf(text, "; %" G_GUINT64_FORMAT " %s masked", r->n_masked,
-                               r->n_masked == 1 ? "secret" : "secrets");
+    g_string_append_printf(text, "%s: %s", name, counts);
+    if (r->n_removed)
+        g_string_append_printf(text, "; %" G_GUINT64_FORMAT " removed", r->n_removed);
     if (r->n_tokens)
         g_string_append_printf(text, "; %" G_GUINT64_FORMAT " tokens", r->n_tokens);
-    g_autofree char *line = g_strdup_printf("%s: %s", name, text->str);
-    g_autofree char *safe = pd_terminal_safe(line, -1);
+    g_autofree char *safe = pd_terminal_safe(text->str, -1);
     puts(safe);
+}
+
+/* The source's name and what its ledger says now; a path that leads nowhere is no source and has
+ * neither. */
+static gboolean
+read_ledger(PdCorpus *corpus, gint64 source_id, char **name, GPtrArray *lines, GError **error)
+{
+    g_autoptr(GPtrArray) runs = pd_corpus_runs(corpus, NULL, error);
+    for (guint i = 0; runs && i < runs->len; i++) {
+        const PdRunRow *run = g_ptr_array_index(runs, i);
+        if (run->source_id != source_id)
+            continue;
+        g_free(*name);
+        *name = g_strdup(run->source);
+        return pd_corpus_ledger(corpus, run->source, on_ledger, lines, error);
+    }
+    return runs != NULL;
 }
 
 /* FALSE if this source could not be added, or not all of it; the others still are. */
 static gboolean
 add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *flags,
-        const char *path, JsonBuilder *json)
+        const char *path, PdAddReport *sum, JsonBuilder *json)
 {
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(line_free);
     g_autoptr(PdProgress) progress = pd_progress_new(app, "documents");
     g_autoptr(GError) error = NULL;
-    Watch watch = {app, progress, lines, NULL};
     PdAddOptions options = {.read = {.git_revision = flags->revision,
                                      .work_tree = flags->work_tree,
                                      .ocr = flags->ocr_mode,
@@ -250,16 +236,17 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
                                      .insecure = flags->insecure},
                             .no_mask = flags->no_mask,
                             .progress = on_progress,
-                            .ledger = on_ledger,
-                            .user_data = &watch};
+                            .user_data = progress};
     PdAddReport report = {0};
     g_autofree char *absolute = g_canonicalize_filename(path, NULL);
-    g_autofree char *base = g_path_get_basename(absolute); /* "." has a name too */
+    g_autofree char *name = g_path_get_basename(absolute); /* "." has a name too */
     gboolean ok =
         pd_corpus_add(corpus, path, tokenizer, &options, &report, app->cancellable, &error);
     g_clear_pointer(&progress, pd_progress_free);
-    g_autofree char *alias = watch.alias;
-    const char *name = alias ? alias : base;
+    /* The corpus may be what failed: then there is that to tell. */
+    if (!read_ledger(corpus, report.source_id, &name, lines, ok ? &error : NULL))
+        ok = FALSE;
+    pd_ledger_add_counts(sum, &report);
     gboolean complete = ok && report.n_failed == 0 && report.n_partial == 0;
     if (json) {
         print_report_json(json, path, &report, lines, error);
@@ -284,17 +271,21 @@ add_all(PdApp *app, const AddFlags *flags)
     if (!corpus)
         return pd_fail(error);
     g_autoptr(JsonBuilder) json = flags->json ? json_builder_new() : NULL;
+    PdAddReport sum = {0};
     gboolean ok = TRUE;
     if (json)
         json_builder_begin_array(json);
     for (char **source = flags->sources; *source; source++) {
-        ok &= add_one(app, corpus, tokenizer, flags, *source, json);
+        ok &= add_one(app, corpus, tokenizer, flags, *source, &sum, json);
         if (g_cancellable_is_cancelled(app->cancellable))
             break;
     }
     if (json) {
         json_builder_end_array(json);
         pd_json_print(json);
+    } else if (flags->sources[1]) {
+        g_autofree char *counts = pd_ledger_counts(&sum, TRUE, NULL);
+        printf("all: %s\n", counts);
     }
     return ok ? PD_EXIT_OK : PD_EXIT_FAILED;
 }

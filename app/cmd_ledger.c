@@ -36,7 +36,7 @@ put_line(char *text)
 static void
 print_run(const PdRunRow *run)
 {
-    g_autofree char *counts = pd_ledger_counts(&run->report);
+    g_autofree char *counts = pd_ledger_counts(&run->report, FALSE, NULL);
     g_autofree char *started = time_text(run->started_utc);
     gboolean done = g_str_equal(run->status, "done");
     put_line(g_strdup_printf("%s (%s, %s): %s%s%s%s%s", run->source, run->kind, started, counts,
@@ -79,16 +79,9 @@ static void
 print_sum(const GPtrArray *runs)
 {
     PdAddReport sum = {0};
-    for (guint i = 0; i < runs->len; i++) {
-        const PdAddReport *r = &((const PdRunRow *)g_ptr_array_index(runs, i))->report;
-        sum.n_read += r->n_read;
-        sum.n_skipped += r->n_skipped;
-        sum.n_failed += r->n_failed;
-        sum.n_partial += r->n_partial;
-        sum.n_duplicate += r->n_duplicate;
-        sum.n_masked += r->n_masked;
-    }
-    g_autofree char *counts = pd_ledger_counts(&sum);
+    for (guint i = 0; i < runs->len; i++)
+        pd_ledger_add_counts(&sum, &((const PdRunRow *)g_ptr_array_index(runs, i))->report);
+    g_autofree char *counts = pd_ledger_counts(&sum, FALSE, NULL);
     printf("%u sources: %s\n", runs->len, counts);
 }
 

@@ -5,9 +5,12 @@
 #include "app/json_out.h"
 #include "ingest/corpus.h"
 
-/* "82 read, 3 skipped, 1 failed": what is zero is left out, but for what was read.  Free with
- * g_free. */
-char *pd_ledger_counts(const PdAddReport *report);
+/* "87 found, 82 read (80 new, 2 duplicate), 3 skipped (2 binary, 1 empty), 2 failed; 1 partial, 2
+ * with hidden text": zeros are left out, but for what was found and read.  `fresh`: with how
+ * much of it is new; `why_skipped` may be NULL.  Free with g_free. */
+char *pd_ledger_counts(const PdAddReport *report, gboolean fresh, const char *why_skipped);
+/* The counts that the text above has, summed up. */
+void pd_ledger_add_counts(PdAddReport *sum, const PdAddReport *report);
 /* The counts as members of the open object. */
 void pd_ledger_json_counts(JsonBuilder *json, const PdAddReport *report);
 /* A line as an object of the open array. */

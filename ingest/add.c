@@ -11,6 +11,14 @@
 #include "ingest/add_run.h"
 #include "ingest/mask.h"
 
+/* What was found counts when its outcome is in the transaction: a kill leaves both or neither. */
+static void
+take_expected(PdAddRun *run)
+{
+    run->report.n_found += run->n_expected;
+    run->n_expected = 0;
+}
+
 static gboolean
 add_document(PdDocument *document, gpointer user_data, GError **error)
 {
@@ -29,16 +37,28 @@ add_document(PdDocument *document, gpointer user_data, GError **error)
     if (run->in_batch && n_bytes >= PD_ADD_BATCH_BYTES / 4 &&
         !pd_add_commit(run, "running", NULL, error))
         return FALSE;
-    return pd_add_begin(run, error) && pd_add_document(run, d, error) &&
-           pd_add_grow(run, n_bytes, error);
+    if (!pd_add_begin(run, error) || !pd_add_document(run, d, error))
+        return FALSE;
+    take_expected(run);
+    return pd_add_grow(run, n_bytes, error);
 }
 
 static gboolean
 add_ledger(const PdLedgerLine *line, gpointer user_data, GError **error)
 {
     PdAddRun *run = user_data;
-    return pd_add_begin(run, error) && pd_add_ledger_line(run, line, error) &&
-           pd_add_grow(run, 0, error);
+    if (!pd_add_begin(run, error) || !pd_add_ledger_line(run, line, error))
+        return FALSE;
+    if (g_str_equal(line->level, "duplicate"))
+        run->report.n_read++;
+    take_expected(run);
+    return pd_add_grow(run, 0, error);
+}
+
+static void
+add_found(gpointer user_data)
+{
+    ((PdAddRun *)user_data)->n_expected++;
 }
 
 static void
@@ -240,6 +260,23 @@ by_count(gconstpointer a, gconstpointer b, gpointer reasons)
     return n_a != n_b ? (n_a < n_b) - (n_a > n_b) : strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Something that the reader did not tell of. */
+static gboolean
+add_found_line(PdAddRun *run, const PdLedgerLine *line, GError **error)
+{
+    add_found(run);
+    return add_ledger(line, run, error);
+}
+
+/* Counted again at the end: several lines may be about one document, and what is unchanged keeps
+ * its own. */
+static gboolean
+count_remarks(PdAddRun *run, GError **error)
+{
+    return pd_add_count_remarks(run, "partial", &run->report.n_partial, error) &&
+           pd_add_count_remarks(run, "hidden", &run->report.n_hidden, error);
+}
+
 /* Why a source gave nothing: its one reason, or the most frequent of several. */
 static char *
 why_nothing(PdAddRun *run)
@@ -266,21 +303,22 @@ finish_run(PdAddRun *run, const char *path, GError **error)
 {
     if (!tokenize_missing(run, error) || !pd_add_begin(run, error))
         return FALSE;
+    take_expected(run); /* nothing, or verify will find that an outcome is missing */
     if (run->report.n_read == 0) {
         g_autofree char *why = why_nothing(run);
         PdLedgerLine line = {"skipped", "", why, -1};
-        if (g_hash_table_size(run->reasons) == 0 && !pd_add_ledger_line(run, &line, error))
+        if (g_hash_table_size(run->reasons) == 0 && !add_found_line(run, &line, error))
             return FALSE;
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT, "%s: %s", path, why);
         return FALSE;
     }
-    /* The ledger tells of the newest run; older ones keep their counts. */
+    /* The ledger tells of the newest run; older ones keep their counts, documents their remarks. */
     return remove_vanished(run, error) &&
            pd_db_run(run->corpus, error,
-                     "DELETE FROM ledger WHERE run_id IN"
+                     "DELETE FROM ledger WHERE document_id IS NULL AND run_id IN"
                      " (SELECT id FROM run WHERE source_id = ? AND id <> ?)",
                      "ii", run->source_id, run->run_id) &&
-           pd_add_commit(run, "done", NULL, error);
+           count_remarks(run, error) && pd_add_commit(run, "done", NULL, error);
 }
 
 static gboolean
@@ -297,7 +335,7 @@ blame_source(PdAddRun *run, const GError *why, GError **error)
 {
     PdLedgerLine line = {pd_ingest_error_level(why), "", why->message, -1};
     return is_cancelled(why) || g_error_matches(why, PD_INGEST_ERROR, PD_INGEST_ERROR_CORPUS) ||
-           add_ledger(&line, run, error);
+           add_found_line(run, &line, error);
 }
 
 /* Keeps what was finished and writes down how the run ended.  A source that gave nothing stays as
@@ -307,8 +345,9 @@ abandon_run(PdAddRun *run, const GError *why, gboolean cancelled)
 {
     if (!run->run_id)
         return;
-    if (sqlite3_get_autocommit(run->corpus->db))
-        run->in_batch = FALSE; /* SQLite undid the transaction (disk full) */
+    if (run->in_batch && sqlite3_get_autocommit(run->corpus->db))
+        pd_add_undo(run); /* SQLite undid the transaction (disk full) */
+    count_remarks(run, NULL);
     pd_add_commit(run, cancelled ? "cancelled" : "failed", why->message, NULL);
 }
 
@@ -322,7 +361,7 @@ read_source(PdAddRun *run, const PdCorpusReader *reader, const char *path, const
         return FALSE;
     request.path = path;
     request.known = known;
-    PdReadSink sink = {add_document, add_ledger, add_progress, run};
+    PdReadSink sink = {add_document, add_ledger, add_progress, add_found, run};
     return reader->read(kind, &request, run->options->limits, &sink, run->cancellable, error);
 }
 
@@ -366,7 +405,9 @@ pd_corpus_add_with_reader(PdCorpus *corpus, const PdCorpusReader *reader, const 
         else
             g_propagate_error(error, g_steal_pointer(&local));
     }
-    if (report)
+    if (report) {
         *report = run->report;
+        report->source_id = run->source_id;
+    }
     return ok;
 }

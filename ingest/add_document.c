@@ -173,6 +173,27 @@ copied_tokens(PdAddRun *run, gint64 document_id, GError **error)
     return TRUE;
 }
 
+/* The document was read again: what earlier readings remarked is over. */
+static gboolean
+forget_remarks(PdAddRun *run, const char *key, GError **error)
+{
+    return pd_db_run(run->corpus, error,
+                     "DELETE FROM ledger WHERE run_id <> ?1 AND document_id = (SELECT id FROM"
+                     " document WHERE source_id = ?2 AND key = ?3 AND state = 'live')",
+                     "iit", run->run_id, run->source_id, key);
+}
+
+/* The same parts have the same faults. */
+static gboolean
+copy_remarks(PdAddRun *run, gint64 from, gint64 to, const char *key, GError **error)
+{
+    return pd_db_run(run->corpus, error,
+                     "INSERT INTO ledger(run_id, level, key, reason, n_bytes, document_id)"
+                     " SELECT ?, level, ?, reason, n_bytes, ? FROM ledger WHERE document_id = ?"
+                     " ORDER BY id",
+                     "itii", run->run_id, key, to, from);
+}
+
 /*
  * A revision that was there before and comes back: its row, and so its number in old answers, is
  * used again.  *revived FALSE: there is none.
@@ -247,7 +268,7 @@ store_known(PdAddRun *run, const PdDocument *d, const char *key, GError **error)
                      " n_view_bytes, view) SELECT ?, ord, path, label, text_id, n_boxes, boxes,"
                      " n_view_bytes, view FROM part WHERE document_id = ? ORDER BY ord",
                      "ii", id, donor) &&
-           copied_tokens(run, id, error);
+           copy_remarks(run, donor, id, key, error) && copied_tokens(run, id, error);
 }
 
 static gboolean
@@ -262,7 +283,7 @@ store_parts(PdAddRun *run, const PdDocument *d, const char *key, const char *par
     if (!revive(run, d, key, parent_key, parts_sha256, &revived, error))
         return FALSE;
     if (revived)
-        return TRUE;
+        return forget_remarks(run, key, error);
     gint64 id = insert_document(run, d, key, parent_key, parts_sha256, error);
     if (!id)
         return FALSE;
@@ -289,9 +310,9 @@ tell_masked(GHashTable *kinds, guint n_secrets)
 }
 
 /* A ledger line for what the model does not get to see of the live document of this key, whether
- * this run stored it or found it unchanged. */
+ * this run stored it or found it unchanged.  `known`: it was not read again and has its line. */
 static gboolean
-account_masked(PdAddRun *run, const char *key, GError **error)
+account_masked(PdAddRun *run, const char *key, gboolean known, GError **error)
 {
     g_autoptr(GHashTable) kinds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     guint n_secrets = 0;
@@ -320,6 +341,8 @@ account_masked(PdAddRun *run, const char *key, GError **error)
     if (n_secrets == 0)
         return TRUE;
     run->report.n_masked += n_secrets;
+    if (known)
+        return TRUE;
     g_autofree char *reason = tell_masked(kinds, n_secrets);
     PdLedgerLine line = {"masked", key, reason, (gint64)n_bytes};
     return pd_add_ledger_line(run, &line, error);
@@ -358,7 +381,7 @@ store_document(PdAddRun *run, const PdDocument *d, GError **error)
 {
     if (d->unchanged) {
         g_hash_table_insert(run->seen, g_strdup(d->key), GUINT_TO_POINTER(1));
-        return store_known(run, d, d->key, error) && account_masked(run, d->key, error);
+        return store_known(run, d, d->key, error) && account_masked(run, d->key, TRUE, error);
     }
     g_autofree guint8(*texts)[PD_SHA256_BYTES] = g_malloc_n(d->parts->len + 1, PD_SHA256_BYTES);
     guint8 parts_sha256[PD_SHA256_BYTES];
@@ -377,8 +400,7 @@ store_document(PdAddRun *run, const PdDocument *d, GError **error)
     if (!choose_key(run, d, parts_sha256, &key, error))
         return FALSE;
     if (!key) {
-        run->report.n_duplicate++;
-        PdLedgerLine line = {"note", d->key, "the same document was met before", d->raw_bytes};
+        PdLedgerLine line = {"duplicate", d->key, "the same document was met before", d->raw_bytes};
         return pd_add_ledger_line(run, &line, error);
     }
     const char *parent_key = d->parent_key;
@@ -390,10 +412,11 @@ store_document(PdAddRun *run, const PdDocument *d, GError **error)
     g_free(live.native_id);
     gboolean unchanged = live.id && memcmp(live.parts_sha256, parts_sha256, PD_SHA256_BYTES) == 0;
     run->report.n_unchanged += unchanged;
-    return (unchanged ? touch_document(run, live.id, d, parent_key, error)
+    return (unchanged ? touch_document(run, live.id, d, parent_key, error) &&
+                            forget_remarks(run, key, error)
                       : store_parts(run, d, key, parent_key, &live, parts_sha256,
                                     (const guint8(*)[PD_SHA256_BYTES])texts, error)) &&
-           account_masked(run, key, error);
+           account_masked(run, key, FALSE, error);
 }
 
 /* A document that the corpus cannot take costs that document; anything else ends the run. */

@@ -2,6 +2,7 @@
  * The account of an adding run: its row, its transactions, its ledger.
  */
 #include "ingest/add_run.h"
+#include "ingest/item.h"
 #include "ingest/mask.h"
 
 /* A transaction ends when one of these or PD_ADD_BATCH_BYTES is reached. */
@@ -53,12 +54,12 @@ save_counts(PdAddRun *run, const char *status, const char *message, GError **err
                      "UPDATE run SET status = ?, error = ?, ended = CASE ? WHEN 0 THEN NULL ELSE ?"
                      " END, n_emitted = ?, n_new = ?, n_unchanged = ?, n_changed = ?,"
                      " n_duplicate = ?, n_removed = ?, n_skipped = ?, n_failed = ?, n_partial = ?,"
-                     " n_masked = ? WHERE id = ?",
-                     "ttiiiiiiiiiiiii", status, message, (gint64)over, pd_add_now_utc(),
+                     " n_hidden = ?, n_masked = ?, n_found = ? WHERE id = ?",
+                     "ttiiiiiiiiiiiiiii", status, message, (gint64)over, pd_add_now_utc(),
                      (gint64)r->n_read, (gint64)r->n_new, (gint64)r->n_unchanged,
                      (gint64)r->n_changed, (gint64)r->n_duplicate, (gint64)r->n_removed,
                      (gint64)r->n_skipped, (gint64)r->n_failed, (gint64)r->n_partial,
-                     (gint64)r->n_masked, run->run_id);
+                     (gint64)r->n_hidden, (gint64)r->n_masked, (gint64)r->n_found, run->run_id);
 }
 
 gboolean
@@ -69,10 +70,19 @@ pd_add_begin(PdAddRun *run, GError **error)
     if (!pd_db_exec(run->corpus, "BEGIN IMMEDIATE", error))
         return FALSE;
     run->in_batch = TRUE;
+    run->batch_report = run->report;
     run->batch_documents = 0;
     run->batch_bytes = 0;
     run->batch_start_us = g_get_monotonic_time();
     return TRUE;
+}
+
+void
+pd_add_undo(PdAddRun *run)
+{
+    pd_db_rollback(run->corpus);
+    run->in_batch = FALSE;
+    run->report = run->batch_report;
 }
 
 gboolean
@@ -80,10 +90,11 @@ pd_add_commit(PdAddRun *run, const char *status, const char *message, GError **e
 {
     if (!pd_add_begin(run, error))
         return FALSE;
-    run->in_batch = FALSE;
-    if (save_counts(run, status, message, error) && pd_db_exec(run->corpus, "COMMIT", error))
+    if (save_counts(run, status, message, error) && pd_db_exec(run->corpus, "COMMIT", error)) {
+        run->in_batch = FALSE;
         return TRUE;
-    pd_db_rollback(run->corpus);
+    }
+    pd_add_undo(run);
     return FALSE;
 }
 
@@ -100,26 +111,62 @@ pd_add_grow(PdAddRun *run, gsize n_bytes, GError **error)
 
 /* --- the ledger ---------------------------------------------------------------------------- */
 
+/* The document that a remark is on; 0: none that this run has met. */
+static gboolean
+find_document(PdAddRun *run, const char *key, gint64 *id, GError **error)
+{
+    return pd_db_int(run->corpus, 0, id, error,
+                     "SELECT id FROM document WHERE source_id = ? AND key = ? AND state = 'live'"
+                     " AND last_run = ?",
+                     "iti", run->source_id, key, run->run_id);
+}
+
+static void
+count_line(PdAddRun *run, const char *level, const char *key, const char *reason)
+{
+    static const char *const levels[] = {"skipped", "failed", "duplicate", "partial", "hidden"};
+    PdAddReport *r = &run->report;
+    guint64 *counts[] = {&r->n_skipped, &r->n_failed, &r->n_duplicate, &r->n_partial, &r->n_hidden};
+    for (gsize i = 0; i < G_N_ELEMENTS(levels); i++)
+        *counts[i] += g_str_equal(level, levels[i]);
+    if (g_str_equal(level, "failed"))
+        g_hash_table_add(run->failed, g_strdup(key));
+    if (!g_str_equal(level, "failed") && !g_str_equal(level, "skipped"))
+        return;
+    gpointer n = g_hash_table_lookup(run->reasons, reason);
+    g_hash_table_insert(run->reasons, g_strdup(reason), GUINT_TO_POINTER(GPOINTER_TO_UINT(n) + 1));
+}
+
 gboolean
 pd_add_ledger_line(PdAddRun *run, const PdLedgerLine *line, GError **error)
 {
     const char *key = line->key ? line->key : "";
     const char *reason = line->reason ? line->reason : "";
+    gint64 document_id = 0;
+    if (!pd_ledger_is_outcome(line->level)) {
+        const char *renamed = g_hash_table_lookup(run->renamed, key);
+        key = renamed ? renamed : key;
+        if (!find_document(run, key, &document_id, error))
+            return FALSE;
+    }
     if (!pd_db_run(run->corpus, error,
-                   "INSERT INTO ledger(run_id, level, key, reason, n_bytes) VALUES (?, ?, ?, ?, ?)",
-                   "ittti", run->run_id, line->level, key, reason, line->n_bytes))
+                   "INSERT INTO ledger(run_id, level, key, reason, n_bytes, document_id)"
+                   " VALUES (?, ?, ?, ?, ?, nullif(?, 0))",
+                   "itttii", run->run_id, line->level, key, reason, line->n_bytes, document_id))
         return FALSE;
-    if (g_str_equal(line->level, "skipped"))
-        run->report.n_skipped++;
-    else if (g_str_equal(line->level, "failed"))
-        run->report.n_failed++;
-    else if (g_str_equal(line->level, "partial"))
-        run->report.n_partial++;
-    if (g_str_equal(line->level, "failed"))
-        g_hash_table_add(run->failed, g_strdup(key));
-    gpointer n = g_hash_table_lookup(run->reasons, reason);
-    g_hash_table_insert(run->reasons, g_strdup(reason), GUINT_TO_POINTER(GPOINTER_TO_UINT(n) + 1));
-    if (run->options->ledger)
-        run->options->ledger(line, run->options->user_data);
+    count_line(run, line->level, key, reason);
+    return TRUE;
+}
+
+gboolean
+pd_add_count_remarks(PdAddRun *run, const char *level, guint64 *n, GError **error)
+{
+    gint64 count;
+    if (!pd_db_int(run->corpus, 0, &count, error,
+                   "SELECT count(DISTINCT l.key) FROM ledger l JOIN run r ON r.id = l.run_id"
+                   " WHERE r.source_id = ?1 AND l.level = ?2 AND " PD_LEDGER_IS_CURRENT("?3"),
+                   "iti", run->source_id, level, run->run_id))
+        return FALSE;
+    *n = (guint64)count;
     return TRUE;
 }

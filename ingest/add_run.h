@@ -24,6 +24,8 @@ typedef struct {
     char *alias;
     /* the open transaction */
     gboolean in_batch;
+    PdAddReport batch_report; /* as it was when the transaction began */
+    guint64 n_expected;       /* found, their outcome not yet known */
     guint batch_documents;
     gsize batch_bytes;
     gint64 batch_start_us;
@@ -31,7 +33,7 @@ typedef struct {
     GHashTable *seen;    /* key as the reader gave it -> how many times (GUINT) */
     GHashTable *renamed; /* such a key -> the key under which its last document is stored */
     GHashTable *failed;  /* set of keys of "failed" ledger lines */
-    GHashTable *reasons; /* reason -> how many lines (GUINT) */
+    GHashTable *reasons; /* reason why something was not read -> how many lines (GUINT) */
 } PdAddRun;
 PdAddRun *pd_add_run_new(PdCorpus *corpus, PdTokenizer *tokenizer, const PdAddOptions *options,
                          GCancellable *cancellable);
@@ -42,13 +44,18 @@ gint64 pd_add_now_utc(void); /* seconds */
 
 /* Open a transaction, unless one is open. */
 gboolean pd_add_begin(PdAddRun *run, GError **error);
+/* The transaction is undone, and the run's counts with it. */
+void pd_add_undo(PdAddRun *run);
 /* End it, with the run's counts as they are.  `message`: why it failed, or NULL. */
 gboolean pd_add_commit(PdAddRun *run, const char *status, const char *message, GError **error);
 /* One more document or line of n bytes is in the transaction: end it if it is large enough. */
 gboolean pd_add_grow(PdAddRun *run, gsize n_bytes, GError **error);
 
-/* Store and count a line, in the open transaction. */
+/* Store and count a line, in the open transaction.  A remark belongs to the live document of its
+ * key, if this run has met it. */
 gboolean pd_add_ledger_line(PdAddRun *run, const PdLedgerLine *line, GError **error);
+/* Of the live documents of the source and of this run: those with a remark of this level. */
+gboolean pd_add_count_remarks(PdAddRun *run, const char *level, guint64 *n, GError **error);
 
 /* Store a document in the open transaction, or leave nothing of it and a "failed" line. */
 gboolean pd_add_document(PdAddRun *run, const PdDocument *document, GError **error);

@@ -236,7 +236,7 @@ on_hidden(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
 static gboolean
 on_ledger(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
 {
-    static const char *const levels[] = {"skipped", "failed", "partial", "note", NULL};
+    static const char *const levels[] = {"skipped", "failed", "partial", "hidden", "note", NULL};
     g_autofree char *level = pd_frame_get_string(cursor, 16);
     g_autofree char *key = pd_frame_get_string(cursor, KEY_BYTES_MAX);
     g_autofree char *reason = pd_frame_get_string(cursor, KEY_BYTES_MAX);
@@ -310,7 +310,7 @@ on_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cursor, GError
         g_autofree char *key = pd_frame_get_string(cursor, KEY_BYTES_MAX);
         if (!cursor_ends_well(cursor) || !key || assembler->document || assembler->in_attachment)
             return broken(assembler, error, "malformed begin");
-        return sink->begin(item, offset, key, sink->user_data);
+        return sink->begin(item, offset, key, sink->user_data, error);
     }
     case PD_FRAME_DOCUMENT:
         return on_document(assembler, cursor, error);

@@ -28,6 +28,8 @@ const char *pd_corpus_dir(PdCorpus *corpus);
 
 /* A run's account, in documents. */
 typedef struct {
+    gint64 source_id;    /* 0: there is no such source */
+    guint64 n_found;     /* what documents are made of: n_read + n_skipped + n_failed, always */
     guint64 n_read;      /* given by the reader: the sum of the next four */
     guint64 n_new;       /* stored */
     guint64 n_unchanged; /* found again as they were */
@@ -36,7 +38,8 @@ typedef struct {
     guint64 n_removed;   /* gone from the source */
     guint64 n_skipped;
     guint64 n_failed;
-    guint64 n_partial;
+    guint64 n_partial;        /* of those that are in the corpus now: read in part */
+    guint64 n_hidden;         /* likewise: with text that a reader of the original does not see */
     guint64 n_masked;         /* secrets that the model does not get to see */
     guint64 n_tokens;         /* in new and changed documents; of the run that was just made only */
     guint64 n_new_text_bytes; /* likewise */
@@ -48,7 +51,6 @@ typedef struct {
     gboolean no_mask;           /* secrets stay in the model's text */
     void (*progress)(const char *source, guint64 done, guint64 total, guint64 n_documents,
                      gpointer user_data);
-    void (*ledger)(const PdLedgerLine *line, gpointer user_data); /* also stored */
     gpointer user_data;
 } PdAddOptions;
 
@@ -201,6 +203,7 @@ gboolean pd_corpus_has_source(PdCorpus *corpus, const char *alias, GError **erro
 /* The last run over a source: how it ended and what it came to.  A source that gave nothing has
  * one too. */
 typedef struct {
+    gint64 source_id;
     char *source; /* alias */
     char *path;
     char *kind;   /* as pd_detect_kind says; "unknown": it could not be told */
@@ -216,7 +219,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdRunRow, pd_run_row_free)
  * g_ptr_array_unref. */
 GPtrArray *pd_corpus_runs(PdCorpus *corpus, const char *alias, GError **error);
 
-/* What the last run over each source (or the one of this alias) left out or remarked on. */
+/* What the last run over each source (or the one of this alias) left out, and what its documents
+ * were remarked on for. */
 gboolean pd_corpus_ledger(PdCorpus *corpus, const char *alias,
                           void (*line)(const char *source, const PdLedgerLine *line,
                                        gpointer user_data),

@@ -95,6 +95,14 @@ gboolean pd_segments_ensure(PdCorpus *corpus, PdTokenizer *tokenizer, gint64 tok
 
 PdDocumentKind pd_document_kind_from_name(const char *name);
 
+/* --- corpus_ledger.c ----------------------------------------------------------------------- */
+
+/* SQL: does line l tell of its source as it is, whose last run is `last`?  Lines of that run, and
+ * remarks of earlier ones on documents that were not read again since. */
+#define PD_LEDGER_IS_CURRENT(last)                                                                 \
+    "(l.run_id = " last " OR EXISTS (SELECT 1 FROM document WHERE id = l.document_id AND"          \
+    " state = 'live'))"
+
 /* --- order.c ------------------------------------------------------------------------------- */
 
 /* What the order of documents is computed from. */

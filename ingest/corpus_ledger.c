@@ -34,9 +34,10 @@ pd_run_row_free(PdRunRow *row)
 }
 
 #define RUNS_SQL                                                                                   \
-    "SELECT s.alias, s.path, s.kind, r.status, r.error, r.started, r.ended, r.n_emitted, r.n_new," \
+    "SELECT s.id, s.alias, s.path, s.kind, r.status, r.error, r.started, r.ended, r.n_emitted,"    \
+    "  r.n_new,"                                                                                   \
     "  r.n_unchanged, r.n_changed, r.n_duplicate, r.n_removed, r.n_skipped, r.n_failed,"           \
-    "  r.n_partial, r.n_masked"                                                                    \
+    "  r.n_partial, r.n_hidden, r.n_masked, r.n_found"                                             \
     " FROM source s JOIN run r ON r.id = (SELECT max(id) FROM run WHERE source_id = s.id)"         \
     " WHERE ?1 IS NULL OR s.alias = ?1 ORDER BY s.id"
 
@@ -47,17 +48,18 @@ run_from_row(PdStmt *stmt)
     PdAddReport *r = &row->report;
     guint64 *counts[] = {&r->n_read,      &r->n_new,     &r->n_unchanged, &r->n_changed,
                          &r->n_duplicate, &r->n_removed, &r->n_skipped,   &r->n_failed,
-                         &r->n_partial,   &r->n_masked};
-    row->source = pd_db_text(stmt, 0);
-    row->path = pd_db_text(stmt, 1);
-    row->kind = pd_db_text(stmt, 2);
-    row->status = pd_db_text(stmt, 3);
-    row->error = pd_db_text(stmt, 4);
-    row->started_utc = sqlite3_column_int64(stmt, 5);
+                         &r->n_partial,   &r->n_hidden,  &r->n_masked,    &r->n_found};
+    row->source_id = r->source_id = sqlite3_column_int64(stmt, 0);
+    row->source = pd_db_text(stmt, 1);
+    row->path = pd_db_text(stmt, 2);
+    row->kind = pd_db_text(stmt, 3);
+    row->status = pd_db_text(stmt, 4);
+    row->error = pd_db_text(stmt, 5);
+    row->started_utc = sqlite3_column_int64(stmt, 6);
     row->ended_utc =
-        sqlite3_column_type(stmt, 6) == SQLITE_NULL ? G_MININT64 : sqlite3_column_int64(stmt, 6);
+        sqlite3_column_type(stmt, 7) == SQLITE_NULL ? G_MININT64 : sqlite3_column_int64(stmt, 7);
     for (gsize i = 0; i < G_N_ELEMENTS(counts); i++)
-        *counts[i] = (guint64)sqlite3_column_int64(stmt, 7 + (int)i);
+        *counts[i] = (guint64)sqlite3_column_int64(stmt, 8 + (int)i);
     return row;
 }
 
@@ -82,8 +84,8 @@ pd_corpus_ledger(PdCorpus *corpus, const char *alias,
                     "SELECT s.alias, l.level, l.key, l.reason, l.n_bytes FROM ledger l"
                     " JOIN run r ON r.id = l.run_id JOIN source s ON s.id = r.source_id"
                     " WHERE (?1 IS NULL OR s.alias = ?1)"
-                    " AND r.id = (SELECT max(id) FROM run WHERE source_id = s.id)"
-                    " ORDER BY s.id, l.id",
+                    " AND " PD_LEDGER_IS_CURRENT(
+                        "(SELECT max(id) FROM run WHERE source_id = s.id)") " ORDER BY s.id, l.id",
                     "t", alias);
     int rc = stmt ? SQLITE_ROW : -1;
     while (rc == SQLITE_ROW && (rc = pd_db_step(corpus, stmt, error)) == SQLITE_ROW) {

@@ -89,7 +89,8 @@ PdWorkerRequest *pd_worker_request_decode(const guint8 *bytes, gsize n, GError *
 
 /* What comes out of a reader, checked.  Returning FALSE stops. */
 typedef struct {
-    gboolean (*begin)(guint64 item, guint64 offset, const char *key, gpointer user_data);
+    gboolean (*begin)(guint64 item, guint64 offset, const char *key, gpointer user_data,
+                      GError **error);
     gboolean (*document)(PdDocument *document, gpointer user_data, GError **error); /* owned */
     gboolean (*ledger)(const PdLedgerLine *line, gpointer user_data, GError **error);
     void (*progress)(guint64 done, guint64 total, gpointer user_data);

@@ -10,7 +10,10 @@
  *    removed; both keep their parts, so that an old answer's citations still open;
  *  - text.sha256 is that of the uncompressed bytes, and some part refers to each text;
  *  - a part's view and its text, which is then the model's, give the original (its SHA-256);
- *  - the segments of a text and tokenizer tile it, or there are none.
+ *  - the segments of a text and tokenizer tile it, or there are none;
+ *  - a run found what it read, skipped and failed on (n_found = n_emitted + n_skipped + n_failed),
+ *    and the last run over a source has a ledger line for each that was skipped, failed or met
+ *    twice.  Remarks on a document are those of its last reading, by whichever run.
  */
 #include "ingest/corpus_internal.h"
 
@@ -126,6 +129,20 @@ static const char *const steps[] = {
 
     /* 3: a row while what was purged may still be in free pages, the log or packs */
     "CREATE TABLE purge(id INTEGER PRIMARY KEY CHECK (id = 1)) STRICT;",
+
+    /* 4: one outcome for everything that was found; remarks that stay with their document */
+    "ALTER TABLE run ADD COLUMN n_found INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE run ADD COLUMN n_hidden INTEGER NOT NULL DEFAULT 0;" /* documents */
+    "UPDATE run SET n_found = n_emitted + n_skipped + n_failed;"
+    "UPDATE ledger SET level = 'duplicate'"
+    "  WHERE level = 'note' AND reason = 'the same document was met before';"
+    "ALTER TABLE ledger ADD COLUMN document_id INTEGER" /* of a remark on a document */
+    "  REFERENCES document ON DELETE CASCADE;"
+    "UPDATE ledger SET document_id = (SELECT d.id FROM document d JOIN run r"
+    "  ON r.source_id = d.source_id WHERE r.id = ledger.run_id AND d.key = ledger.key"
+    "  AND d.state = 'live' AND d.last_run = ledger.run_id)"
+    "  WHERE level IN ('partial', 'note', 'masked');"
+    "CREATE INDEX ledger_document ON ledger(document_id) WHERE document_id IS NOT NULL;",
 };
 
 int

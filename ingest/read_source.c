@@ -6,7 +6,8 @@
  * Keys are made here, so that they are unique within the source: "folder/file", "folder/box!/id",
  * "id!/attachment", "archive!/folder/file"; what a compressed file holds has the key of the file.
  * Inside a source nothing is fatal: what cannot be read becomes a ledger line and the next file
- * follows.  Only the sink, the user, or the failure of the source itself stop it.
+ * follows.  Only the sink, the user, or the failure of the source itself stop it.  Whatever is
+ * found has one outcome (item.h).
  */
 #include "ingest/worker.h"
 
@@ -18,6 +19,7 @@
 
 #include "engine/remove_tree.h"
 #include "ingest/error.h"
+#include "ingest/item.h"
 #include "ingest/readers/sniff.h"
 #include "ingest/spool.h"
 
@@ -55,12 +57,12 @@ typedef struct {
     const char *prefix;     /* of keys; "" for a source that is one file */
     const char *parent_key; /* attachments: their message */
     guint depth;
-    gboolean has_document; /* one was sent: attachments belong to it */
-    char *document_key;    /* as sent last; NULL: it was dropped, and its attachments with it */
-    guint64 item;          /* what the reader began last */
+    PdItem item;    /* until the reader begins one: the whole input */
+    guint n_begun;  /* items, in all processes of this run */
+    guint n_files;  /* of a batch: each is an item, in order; 0 elsewhere */
+    guint64 number; /* of what the reader began last */
     guint64 offset;
-    char *item_key;
-    gboolean began;
+    gboolean began; /* something, in this process */
 } Run;
 
 static gboolean read_batch(Reading *reading, GError **error);
@@ -82,18 +84,22 @@ static gboolean
 say(Reading *reading, const char *level, const char *key, const char *reason, gint64 n_bytes,
     GError **error)
 {
-    PdLedgerLine line = {level, key, reason, n_bytes};
-    if (reading->sink->ledger(&line, reading->sink->user_data, error))
-        return TRUE;
-    reading->stop = TRUE;
-    return FALSE;
+    const PdLedgerLine line = {level, key, reason, n_bytes};
+    return pd_ledger_say(reading->sink, &reading->stop, &line, error);
+}
+
+/* Is this a problem of what is read, and not of the sink or the user's wish? */
+static gboolean
+may_go_on(const Reading *reading, const GError *problem)
+{
+    return !reading->stop && !g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED);
 }
 
 /* A failure inside the source becomes a ledger line; FALSE if it must stop everything. */
 static gboolean
 catch_error(Reading *reading, const char *key, GError *problem, GError **error)
 {
-    if (reading->stop || g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED)) {
+    if (!may_go_on(reading, problem)) {
         reading->stop = TRUE;
         g_propagate_error(error, problem);
         return FALSE;
@@ -105,15 +111,31 @@ catch_error(Reading *reading, const char *key, GError *problem, GError **error)
 
 /* --- what comes out of a reader --------------------------------------------------------------- */
 
+/* The item under way ends: it must have an outcome by now.  `why`: what ended it, or NULL. */
 static gboolean
-on_begin(guint64 item, guint64 offset, const char *key, gpointer user_data)
+end_item(Run *run, const char *why, GError **error)
+{
+    return pd_item_end(&run->item, run->n_begun ? "failed" : NULL,
+                       why ? why : "its reader gave neither a text nor a reason", error);
+}
+
+static gboolean
+on_begin(guint64 number, guint64 offset, const char *key, gpointer user_data, GError **error)
 {
     Run *run = user_data;
-    run->item = item;
+    if (run->n_files && number != run->n_begun) {
+        g_set_error_literal(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER,
+                            "the reader process broke the protocol: a file out of order");
+        return FALSE;
+    }
+    run->number = number;
     run->offset = offset;
     run->began = TRUE;
-    g_free(run->item_key);
-    run->item_key = join_key(run->prefix, key);
+    g_autofree char *whole_key = join_key(run->prefix, key);
+    if (!end_item(run, NULL, error))
+        return FALSE;
+    pd_item_begin(&run->item, whole_key);
+    run->n_begun++;
     return TRUE;
 }
 
@@ -141,27 +163,24 @@ on_document(PdDocument *document, gpointer user_data, GError **error)
     Run *run = user_data;
     Reading *reading = run->reading;
     g_autoptr(PdDocument) owned = document;
-    g_autofree char *old_key = document->key;
+    g_autofree char *bare_key = document->key;
+    g_autofree char *given_key = join_key(run->prefix, bare_key);
+    gint64 n_bytes = document->raw_bytes;
     gboolean clash;
-    g_clear_pointer(&run->document_key, g_free);
-    run->has_document = TRUE;
-    document->key = join_key(run->prefix, old_key);
+    document->key = g_strdup(given_key);
     g_free(document->parent_key);
     document->parent_key = g_strdup(run->parent_key);
     if (!claim_key(reading, document, &clash))
-        return say(reading, "note", document->key, "the same message again: read once",
-                   document->raw_bytes, error);
-    if (clash) {
-        g_autofree char *reason =
-            g_strdup_printf("duplicate: another document has the key %s; both are kept", old_key);
-        if (!say(reading, "note", document->key, reason, document->raw_bytes, error))
-            return FALSE;
-    }
-    run->document_key = g_strdup(document->key);
-    if (reading->sink->document(g_steal_pointer(&owned), reading->sink->user_data, error))
+        return pd_item_duplicate(&run->item, given_key, n_bytes,
+                                 "the same message again: read once", error);
+    if (!pd_item_document(&run->item, g_steal_pointer(&owned), given_key, error))
+        return FALSE;
+    if (!clash)
         return TRUE;
-    reading->stop = TRUE;
-    return FALSE;
+    g_autofree char *reason =
+        g_strdup_printf("duplicate: another document has the key %s; both are kept", bare_key);
+    const PdLedgerLine line = {"note", given_key, reason, n_bytes};
+    return pd_item_line(&run->item, &line, error);
 }
 
 static gboolean
@@ -169,7 +188,8 @@ on_ledger(const PdLedgerLine *line, gpointer user_data, GError **error)
 {
     Run *run = user_data;
     g_autofree char *key = join_key(run->prefix, line->key);
-    return say(run->reading, line->level, key, line->reason, line->n_bytes, error);
+    const PdLedgerLine whole = {line->level, key, line->reason, line->n_bytes};
+    return pd_item_line(&run->item, &whole, error);
 }
 
 static void
@@ -182,19 +202,19 @@ on_progress(guint64 done, guint64 total, gpointer user_data)
         sink->progress(done, total, sink->user_data);
 }
 
-/* Key and parent of what came out of a run's input; FALSE: it came with a document that was
- * dropped, and is dropped with it. */
-static gboolean
+/* Key and parent of what came out of a run's input. */
+static void
 name_attachment(const Run *run, const char *name, char **key, char **parent_key)
 {
     if (!name) { /* what the file holds takes its place */
         *key = g_strdup(run->prefix);
         *parent_key = g_strdup(run->parent_key);
-        return TRUE;
+        return;
     }
-    *parent_key = g_strdup(run->has_document ? run->document_key : run->parent_key);
-    *key = join_key(run->has_document ? run->document_key : run->prefix, name);
-    return !run->has_document || run->document_key;
+    const PdItem *item = &run->item;
+    const char *above = item->document_key ? item->document_key : item->given_key;
+    *parent_key = g_strdup(above ? above : run->parent_key);
+    *key = join_key(above ? above : run->prefix, name);
 }
 
 /* What came out of a compressed file or archive counts against its limits, however deep it lay. */
@@ -238,8 +258,11 @@ on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes,
     GError *problem = NULL;
     g_autofree char *key = NULL;
     g_autofree char *parent_key = NULL;
-    if (!name_attachment(run, name, &key, &parent_key))
-        return TRUE;
+    name_attachment(run, name, &key, &parent_key);
+    pd_item_hand_over(&run->item);
+    if (run->item.has_document && !run->item.document_key)
+        return say(reading, "duplicate", key, "came with a message that was read before",
+                   (gint64)n_bytes, error);
     const char *over = count_unpacked(reading, run, n_bytes);
     if (over)
         return say(reading, "skipped", key, over, (gint64)n_bytes, error);
@@ -270,28 +293,71 @@ on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes,
 static gboolean
 after_crash(Run *run, PdDocument *unfinished, GError *problem, gboolean *again, GError **error)
 {
-    gboolean stream = run->began && !unfinished;
-    g_autofree char *reason = g_strdup(problem->message);
-    g_autofree char *key = g_strdup(stream ? run->item_key : run->prefix);
-    *again = stream;
-    if (unfinished) {
-        gboolean whole = unfinished->whole;
-        PdPart *last = g_ptr_array_index(unfinished->parts, unfinished->parts->len - 1);
-        g_autofree char *what =
-            whole ? g_strdup_printf("not wholly checked for hidden text: %s", reason)
-                  : g_strdup_printf("incomplete: read up to %s, then %s", last->path, reason);
-        g_error_free(problem);
-        *again = run->began;
-        return on_document(unfinished, run, error) &&
-               say(run->reading, whole ? "note" : "partial",
-                   run->document_key ? run->document_key : key, what, -1, error);
-    }
-    if (!stream) {
-        g_propagate_error(error, problem);
+    PdItem *item = &run->item;
+    *again = run->began;
+    if (!run->began && !unfinished && !item->settled) {
+        if (end_item(run, problem->message, error))
+            g_propagate_error(error, problem);
+        else
+            g_error_free(problem);
         return FALSE;
     }
+    g_autofree char *reason = NULL;
+    PdLedgerLine line = {"failed", item->key ? item->key : run->prefix, problem->message, -1};
+    if (unfinished) {
+        const PdPart *last = g_ptr_array_index(unfinished->parts, unfinished->parts->len - 1);
+        gboolean whole = unfinished->whole;
+        reason =
+            whole ? g_strdup_printf("not wholly checked for hidden text: %s", line.reason)
+                  : g_strdup_printf("incomplete: read up to %s, then %s", last->path, line.reason);
+        line.level = whole ? "note" : "partial";
+        line.reason = reason;
+    }
+    gboolean ok = !unfinished || on_document(unfinished, run, error);
+    if (item->given_key)
+        line.key = item->given_key;
+    ok = ok && pd_item_line(item, &line, error);
     g_error_free(problem);
-    return say(run->reading, "failed", key, reason, -1, error);
+    return ok;
+}
+
+/* The reader has ended; `problem`: why it could not read on, or NULL.  Was all accounted for? */
+static gboolean
+end_run(Run *run, const GError *problem, GError **error)
+{
+    if (!end_item(run, problem ? problem->message : NULL, error))
+        return FALSE;
+    /* A problem with the whole input is told by who handed it over. */
+    if (problem || run->n_begun || run->item.n_outcomes || run->n_files)
+        return TRUE;
+    static const char *const holders[] = {"mbox", "maildir", "git", NULL};
+    gboolean may_be_empty = g_strv_contains(holders, run->kind) || pd_is_packed(run->kind);
+    return say(run->reading, may_be_empty ? "skipped" : "failed", run->prefix,
+               may_be_empty ? "nothing to read in it"
+                            : "its reader gave neither a text nor a reason",
+               -1, error);
+}
+
+/* The reader could not read on.  If what its input is has an outcome already, that is a remark on
+ * it; else the input has failed. */
+static gboolean
+after_error(Run *run, GError *problem, GError **error)
+{
+    PdItem *item = &run->item;
+    gboolean ok = TRUE;
+    if (may_go_on(run->reading, problem) && !run->n_begun && item->settled) {
+        const PdLedgerLine line = {"failed", item->key, problem->message, -1};
+        ok = pd_item_line(item, &line, error) && end_run(run, NULL, error);
+        g_error_free(problem);
+        return ok;
+    }
+    if (may_go_on(run->reading, problem))
+        ok = end_run(run, problem, error);
+    if (ok)
+        g_propagate_error(error, problem);
+    else
+        g_error_free(problem);
+    return FALSE;
 }
 
 static gboolean
@@ -307,20 +373,20 @@ run_reader(Run *run, PdWorkerRequest *request, int fd, GError **error)
         run->began = FALSE;
         if (pd_worker_run(request, fd, &sink, &crashed, &unfinished, run->reading->cancellable,
                           &problem))
-            return TRUE;
+            return end_run(run, NULL, error);
         if (!crashed) {
             pd_document_free(unfinished);
-            g_propagate_error(error, problem);
-            return FALSE;
+            return after_error(run, problem, error);
         }
         if (!after_crash(run, unfinished, problem, &again, error))
             return FALSE;
         if (!again)
-            return TRUE;
+            return end_run(run, NULL, error);
         if (n_restarts >= RESTARTS_MAX)
-            return say(run->reading, "failed", run->prefix,
+            return end_run(run, NULL, error) &&
+                   say(run->reading, "failed", run->prefix,
                        "the reader process died too often: the rest was not read", -1, error);
-        request->resume_item = run->item + 1;
+        request->resume_item = run->number + 1;
         request->resume_offset = run->offset;
     }
 }
@@ -337,6 +403,7 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
                .prefix = prefix,
                .parent_key = parent_key,
                .depth = depth};
+    pd_item_init(&run.item, reading->sink, &reading->stop, prefix);
     gboolean is_git = strcmp(kind, "git") == 0;
     request->kind = g_strdup(kind);
     request->name = g_utf8_make_valid(name, -1);
@@ -351,8 +418,10 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
         request->known = g_hash_table_ref(reading->request->known);
     if (is_git && !path) {
         request->temp_dir = g_dir_make_tmp("pandect-bundle-XXXXXX", error);
-        if (!request->temp_dir)
+        if (!request->temp_dir) {
+            pd_item_clear(&run.item);
             return FALSE;
+        }
     }
     gboolean outermost = pd_is_packed(kind) && !reading->in_packed;
     if (outermost) {
@@ -367,8 +436,7 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
         reading->in_packed = FALSE;
     if (request->temp_dir)
         pd_remove_tree(request->temp_dir);
-    g_free(run.document_key);
-    g_free(run.item_key);
+    pd_item_clear(&run.item);
     return ok;
 }
 
@@ -411,10 +479,14 @@ read_batch(Reading *reading, GError **error)
 {
     g_autoptr(PdWorkerRequest) request = g_new0(PdWorkerRequest, 1);
     g_autoptr(GError) problem = NULL;
-    Run run = {
-        .reading = reading, .kind = "text", .prefix = "", .parent_key = reading->files_parent_key};
+    Run run = {.reading = reading,
+               .kind = "text",
+               .prefix = "",
+               .parent_key = reading->files_parent_key,
+               .n_files = reading->files->len};
     if (reading->files->len == 0)
         return TRUE;
+    pd_item_init(&run.item, reading->sink, &reading->stop, NULL);
     request->kind = g_strdup("text");
     request->name = g_strdup("");
     request->insecure = reading->request->insecure;
@@ -423,16 +495,14 @@ read_batch(Reading *reading, GError **error)
     g_auto(PdSpool) spool = PD_SPOOL_INIT;
     gboolean ok = pd_spool_append(&spool, reading->bytes->data, reading->bytes->len, &problem) &&
                   run_reader(&run, request, spool.fd, &problem);
-    g_free(run.document_key);
-    g_free(run.item_key);
-    if (!ok &&
-        (reading->stop || g_error_matches(problem, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED))) {
+    pd_item_clear(&run.item);
+    if (!ok && !may_go_on(reading, problem)) {
         reading->stop = TRUE;
         g_propagate_error(error, g_steal_pointer(&problem));
         return FALSE;
     }
     /* No reader could be started, say: each file gets its own account of it. */
-    ok = ok || read_rest_alone(reading, (guint)request->resume_item, error);
+    ok = read_rest_alone(reading, run.n_begun, error);
     g_ptr_array_set_size(reading->files, 0);
     g_byte_array_set_size(reading->bytes, 0);
     return ok;

@@ -14,19 +14,26 @@
 
 /* One line of the ledger: something that was not read, or was read with a remark. */
 typedef struct {
-    const char *level; /* "skipped", "failed", "partial", "note"; ours: "masked" */
-    const char *key;   /* the document's key, or "" for the whole source */
+    /* What became of it: "skipped", "failed", "duplicate" (read already, under another name or in
+     * another place).  Or a remark on a document: "partial" (not all of it was read), "hidden"
+     * (text that a reader of the original does not see), "masked" (ours: what the model does not
+     * see), "note". */
+    const char *level;
+    const char *key; /* the document's key, or "" for the whole source */
     const char
         *reason;    /* one line for people: "binary", "no text layer on pages 1-3; OCR it first" */
     gint64 n_bytes; /* -1: unknown */
 } PdLedgerLine;
 
-/* What a reader says.  `document`: ownership passes to the callee.  Returning FALSE stops the
- * reader. */
+/* What a reader says.  Remarks on a document come after it.  `document`: ownership passes to the
+ * callee.  Returning FALSE stops the reader. */
 typedef struct {
     gboolean (*document)(PdDocument *document, gpointer user_data, GError **error);
     gboolean (*ledger)(const PdLedgerLine *line, gpointer user_data, GError **error);
-    void (*progress)(guint64 done, guint64 total, gpointer user_data);
+    void (*progress)(guint64 done, guint64 total, gpointer user_data); /* may be NULL */
+    /* Something was found that a document is to be made of: its one outcome, a document or a line,
+     * is the next call.  May be NULL. */
+    void (*found)(gpointer user_data);
     gpointer user_data;
 } PdReadSink;
 

@@ -89,11 +89,14 @@ check_accounts(Check *check, GError **error)
                       "SELECT id FROM run WHERE n_emitted <>"
                       " n_new + n_unchanged + n_changed + n_duplicate",
                       "run", ": its counts do not add up", error) &&
+           check_rows(check, "SELECT id FROM run WHERE n_found <> n_emitted + n_skipped + n_failed",
+                      "run", ": what it found is not what it read, skipped and failed on", error) &&
            check_rows(check,
                       "SELECT id FROM run r WHERE id = (SELECT max(id) FROM run"
-                      " WHERE source_id = r.source_id) AND n_skipped + n_failed + n_partial <>"
-                      " (SELECT count(*) FROM ledger WHERE run_id = r.id"
-                      "  AND level IN ('skipped', 'failed', 'partial'))",
+                      " WHERE source_id = r.source_id) AND (n_skipped, n_failed, n_duplicate) <>"
+                      " (SELECT coalesce(sum(level = 'skipped'), 0),"
+                      "  coalesce(sum(level = 'failed'), 0),"
+                      "  coalesce(sum(level = 'duplicate'), 0) FROM ledger WHERE run_id = r.id)",
                       "run", ": its ledger does not have the lines that it counted", error) &&
            check_rows(check,
                       "SELECT s.alias FROM source s JOIN run r ON r.id ="

@@ -415,12 +415,13 @@ read_link_entry(Job *job, const Entry *entry, const char *key, GError **error)
 {
     g_autoptr(GByteArray) bytes = NULL;
     if (job->work_tree_fd >= 0)
-        return pd_emit_ledger(job->emitter, "note", key, -1, error, "symbolic link, not followed");
+        return pd_emit_ledger(job->emitter, "skipped", key, -1, error,
+                              "symbolic link, not followed");
     if (!load_object(job, entry, key, &bytes, error))
         return FALSE;
     if (!bytes)
         return TRUE;
-    return pd_emit_ledger(job->emitter, "note", key, bytes->len, error,
+    return pd_emit_ledger(job->emitter, "skipped", key, bytes->len, error,
                           "symbolic link to \"%.*s\", not followed", (int)MIN(bytes->len, 200u),
                           (const char *)bytes->data);
 }

@@ -345,7 +345,7 @@ pd_decode_html(PdEmitter *emitter, const char *key, const guint8 *bytes, gsize n
         *title = info.title;
     else
         g_free(info.title);
-    if (info.n_hidden && !pd_emit_ledger(emitter, "note", key, (gint64)n, error,
+    if (info.n_hidden && !pd_emit_ledger(emitter, "hidden", key, (gint64)n, error,
                                          "hidden text: %" G_GSIZE_FORMAT
                                          " bytes that a browser does not show were not read",
                                          info.n_hidden))

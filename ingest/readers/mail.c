@@ -23,7 +23,9 @@
 typedef struct {
     char *name;
     char *type;
-    GByteArray *bytes;
+    GByteArray *bytes; /* NULL: it is not read */
+    char *why;         /* then */
+    gint64 n_bytes;    /* then */
 } Attachment;
 
 typedef struct {
@@ -52,7 +54,8 @@ attachment_free(gpointer data)
     Attachment *attachment = data;
     g_free(attachment->name);
     g_free(attachment->type);
-    g_byte_array_unref(attachment->bytes);
+    g_clear_pointer(&attachment->bytes, g_byte_array_unref);
+    g_free(attachment->why);
     g_free(attachment);
 }
 
@@ -329,23 +332,44 @@ add_text(Mail *mail, const GByteArray *bytes, gboolean is_html, const char *char
     return TRUE;
 }
 
-static gboolean
-skip_part(Mail *mail, const char *path, const char *name, const char *type, gint64 n_bytes,
-          const char *why, GError **error)
+static Attachment *
+attachment_new(Mail *mail, const char *path, const char *name, const char *type)
 {
-    return pd_emit_ledger(mail->emitter, "skipped", mail->document->key, n_bytes, error,
-                          "attachment %s \"%s\" (%s, %" G_GINT64_FORMAT " bytes): %s", path,
-                          name ? name : "", type, n_bytes, why);
+    Attachment *attachment = g_new0(Attachment, 1);
+    attachment->name = name ? g_strdup_printf("%s:%s", path, name) : g_strdup(path);
+    attachment->type = g_strdup(type);
+    g_ptr_array_add(mail->attachments, attachment);
+    return attachment;
+}
+
+static void
+skip_part(Mail *mail, const char *path, const char *name, const char *type, gint64 n_bytes,
+          const char *why)
+{
+    Attachment *attachment = attachment_new(mail, path, name, type);
+    attachment->n_bytes = n_bytes;
+    attachment->why = g_strdup(why);
 }
 
 static void
 add_attachment(Mail *mail, const char *path, const char *name, const char *type, GByteArray *bytes)
 {
-    Attachment *attachment = g_new0(Attachment, 1);
-    attachment->name = name ? g_strdup_printf("%s:%s", path, name) : g_strdup(path);
-    attachment->type = g_strdup(type);
-    attachment->bytes = g_byte_array_ref(bytes);
-    g_ptr_array_add(mail->attachments, attachment);
+    attachment_new(mail, path, name, type)->bytes = g_byte_array_ref(bytes);
+}
+
+/* Why a part is not even looked at; NULL: its bytes must say. */
+static const char *
+why_not_read(const char *type, gsize n_bytes, const PdReadLimits *limits)
+{
+    static const char *const media[] = {"image/", "audio/", "video/", "font/"};
+    if (strcmp(type, "application/pgp-encrypted") == 0 ||
+        strcmp(type, "application/pkcs7-mime") == 0)
+        return "encrypted";
+    for (gsize i = 0; i < G_N_ELEMENTS(media); i++) {
+        if (g_str_has_prefix(type, media[i]))
+            return "no text in this format";
+    }
+    return n_bytes > limits->file_bytes_max ? "too large, over the limit" : NULL;
 }
 
 /* Neither declared as text nor a container: what do its bytes say? */
@@ -353,25 +377,18 @@ static gboolean
 read_other(Mail *mail, GMimePart *part, const char *path, const char *name, const char *type,
            GError **error)
 {
-    static const char *const media[] = {"image/", "audio/", "video/", "font/"};
     if (strcmp(type, "application/pgp-signature") == 0 ||
         strcmp(type, "application/pkcs7-signature") == 0 ||
         strcmp(type, "application/x-pkcs7-signature") == 0)
         return TRUE;
     g_autoptr(GByteArray) bytes = decoded_content(part);
-    if (strcmp(type, "application/pgp-encrypted") == 0 ||
-        strcmp(type, "application/pkcs7-mime") == 0)
-        return skip_part(mail, path, name, type, bytes->len, "encrypted", error);
-    for (gsize i = 0; i < G_N_ELEMENTS(media); i++) {
-        if (g_str_has_prefix(type, media[i]))
-            return skip_part(mail, path, name, type, bytes->len, "no text in this format", error);
+    const char *why = why_not_read(type, bytes->len, mail->emitter->limits);
+    const char *kind = why ? NULL : pd_sniff(bytes->data, MIN(bytes->len, PD_SNIFF_BYTES), name);
+    if (!kind) {
+        const char *unknown = bytes->len ? "this format is not read" : "empty";
+        skip_part(mail, path, name, type, bytes->len, why ? why : unknown);
+        return TRUE;
     }
-    if (bytes->len > mail->emitter->limits->file_bytes_max)
-        return skip_part(mail, path, name, type, bytes->len, "too large, over the limit", error);
-    const char *kind = pd_sniff(bytes->data, MIN(bytes->len, PD_SNIFF_BYTES), name);
-    if (!kind)
-        return skip_part(mail, path, name, type, bytes->len,
-                         bytes->len ? "this format is not read" : "empty", error);
     if (strcmp(kind, "text") == 0 || strcmp(kind, "markdown") == 0 || strcmp(kind, "html") == 0)
         return add_text(mail, bytes, strcmp(kind, "html") == 0, NULL, path, name, error);
     add_attachment(mail, path, name, type, bytes);
@@ -504,14 +521,26 @@ read_object(Mail *mail, GMimeObject *object, const char *path, guint depth, GErr
     if (GMIME_IS_MULTIPART(object))
         return read_multipart(mail, GMIME_MULTIPART(object), path, depth, error);
     const char *leaf_path = *path ? path : "1";
-    if (GMIME_IS_MESSAGE_PARTIAL(object))
-        return skip_part(mail, leaf_path, NULL, "message/partial", -1,
-                         "one piece of a message that was sent in several", error);
+    if (GMIME_IS_MESSAGE_PARTIAL(object)) {
+        skip_part(mail, leaf_path, NULL, "message/partial", -1,
+                  "one piece of a message that was sent in several");
+        return TRUE;
+    }
     if (GMIME_IS_MESSAGE_PART(object))
         return read_message_part(mail, GMIME_MESSAGE_PART(object), leaf_path);
     if (GMIME_IS_PART(object))
         return read_leaf(mail, GMIME_PART(object), leaf_path, error);
     return TRUE;
+}
+
+static gboolean
+say_skipped(Mail *mail, const Attachment *attachment, GError **error)
+{
+    const char *above = mail->document->key;
+    g_autofree char *key = g_strconcat(above, *above ? "!/" : "", attachment->name, NULL);
+    return pd_emit_ledger(mail->emitter, "skipped", key, attachment->n_bytes, error,
+                          "attachment (%s, %" G_GINT64_FORMAT " bytes): %s", attachment->type,
+                          attachment->n_bytes, attachment->why);
 }
 
 static gboolean
@@ -521,8 +550,12 @@ send(Mail *mail, GError **error)
         return FALSE;
     for (guint i = 0; i < mail->attachments->len; i++) {
         const Attachment *attachment = g_ptr_array_index(mail->attachments, i);
-        if (!pd_emit_attachment(mail->emitter, attachment->name, attachment->type,
-                                attachment->bytes->data, attachment->bytes->len, error))
+        gboolean ok =
+            attachment->bytes
+                ? pd_emit_attachment(mail->emitter, attachment->name, attachment->type,
+                                     attachment->bytes->data, attachment->bytes->len, error)
+                : say_skipped(mail, attachment, error);
+        if (!ok)
             return FALSE;
     }
     return TRUE;
@@ -546,7 +579,7 @@ pd_mail_emit(const PdMailInput *input, PdEmitter *emitter, GError **error)
              read_object(&mail, g_mime_message_get_mime_part(message), "", 0, error) &&
              send(&mail, error);
     else
-        ok = pd_emit_ledger(emitter, "failed", document->key, input->raw_bytes, error,
+        ok = pd_emit_ledger(emitter, "failed", input->item_key, input->raw_bytes, error,
                             "cannot be parsed as a mail: no header block");
     if (message)
         g_object_unref(message);

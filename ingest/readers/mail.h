@@ -14,6 +14,7 @@ typedef struct {
     gint64 raw_bytes;
     GByteArray *message; /* without envelope line and quoting */
     const char *name; /* key of a message that is a file of its own (""), or NULL: by Message-ID */
+    const char *item_key; /* as it was begun: for what is said of a message that is none */
 } PdMailInput;
 
 /* Parse a message and send it: document, ledger lines, attachments. */

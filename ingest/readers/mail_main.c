@@ -36,7 +36,8 @@ message_bytes_max(const PdWorkerRequest *request)
 
 /* A single message, perhaps with an envelope line on top. */
 static gboolean
-emit_bytes(const GByteArray *bytes, const char *name, PdEmitter *emitter, GError **error)
+emit_bytes(const GByteArray *bytes, const char *name, const char *item_key, PdEmitter *emitter,
+           GError **error)
 {
     gboolean envelope = bytes->len >= 5 && memcmp(bytes->data, "From ", 5) == 0;
     g_autoptr(GByteArray) message =
@@ -46,7 +47,8 @@ emit_bytes(const GByteArray *bytes, const char *name, PdEmitter *emitter, GError
                                .raw_offset = -1,
                                .raw_bytes = bytes->len,
                                .message = message,
-                               .name = name};
+                               .name = name,
+                               .item_key = item_key};
     return pd_mail_emit(&input, emitter, error);
 }
 
@@ -77,10 +79,10 @@ static gboolean
 emit_mbox_message(const PdMboxMessage *raw, guint64 item, PdEmitter *emitter, GError **error)
 {
     g_autofree char *key = g_strdup_printf("message %" G_GUINT64_FORMAT, item + 1);
-    if (!pd_emit_begin(emitter, item, raw->offset, key, error))
-        return FALSE;
     if (is_blank(raw))
         return TRUE;
+    if (!pd_emit_begin(emitter, item, raw->offset, key, error))
+        return FALSE;
     if (raw->oversized && !pd_emit_ledger(emitter, "partial", key, (gint64)raw->n_raw, error,
                                           "too large: %" G_GUINT64_FORMAT
                                           " bytes, only the first %" G_GSIZE_FORMAT " were read",
@@ -101,7 +103,8 @@ emit_mbox_message(const PdMboxMessage *raw, guint64 item, PdEmitter *emitter, GE
                                .n_raw = raw->n,
                                .raw_offset = (gint64)raw->offset,
                                .raw_bytes = (gint64)raw->n_raw,
-                               .message = message};
+                               .message = message,
+                               .item_key = key};
     return pd_mail_emit(&input, emitter, error);
 }
 
@@ -147,13 +150,15 @@ compare_paths(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Regular files below `folder`; deliveries under way (tmp) and files of indexes (.name) left out.
- */
+/* Files below `folder`; deliveries under way (tmp) and files of indexes (.name) left out.  Folders
+ * that cannot be listed are among them: opening them will say why. */
 static void
 list_files(const char *folder, guint depth, GPtrArray *paths)
 {
     DIR *dir = depth <= FOLDER_DEPTH_MAX ? opendir(folder) : NULL;
     struct dirent *entry;
+    if (!dir && depth > 0)
+        g_ptr_array_add(paths, g_strdup(folder));
     while (dir && (entry = readdir(dir)) != NULL) {
         struct stat status;
         const char *name = entry->d_name;
@@ -162,9 +167,10 @@ list_files(const char *folder, guint depth, GPtrArray *paths)
         g_autofree char *path = g_build_filename(folder, name, NULL);
         if (lstat(path, &status) != 0)
             continue;
-        if (S_ISDIR(status.st_mode) && strcmp(name, "tmp") != 0)
-            list_files(path, depth + 1, paths);
-        else if (S_ISREG(status.st_mode) && name[0] != '.')
+        if (S_ISDIR(status.st_mode)) {
+            if (strcmp(name, "tmp") != 0)
+                list_files(path, depth + 1, paths);
+        } else if (name[0] != '.')
             g_ptr_array_add(paths, g_steal_pointer(&path));
     }
     if (dir)
@@ -177,10 +183,17 @@ read_maildir_file(const PdWorkerRequest *request, const char *path, const char *
 {
     g_autoptr(GError) problem = NULL;
     g_autoptr(GByteArray) bytes = NULL;
+    struct stat status = {0};
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return pd_emit_ledger(emitter, "skipped", shown, -1, error, "cannot be opened: %s",
-                              g_strerror(errno));
+        return pd_emit_ledger(emitter, "skipped", shown, -1, error, "%s",
+                              errno == ELOOP ? "symbolic link, not followed" : g_strerror(errno));
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        close(fd);
+        return pd_emit_ledger(emitter, "skipped", shown, -1, error,
+                              S_ISDIR(status.st_mode) ? "folders nested too deep"
+                                                      : "not a regular file");
+    }
     bytes = pd_read_input(fd, message_bytes_max(request), shown, &problem);
     close(fd);
     if (!bytes)
@@ -190,7 +203,7 @@ read_maildir_file(const PdWorkerRequest *request, const char *path, const char *
         return pd_emit_ledger(emitter, "skipped", shown, bytes->len, error,
                               bytes->len ? "not a mail: it does not start with header fields"
                                          : "empty");
-    return emit_bytes(bytes, NULL, emitter, error);
+    return emit_bytes(bytes, NULL, shown, emitter, error);
 }
 
 static gboolean
@@ -198,6 +211,13 @@ read_maildir(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 {
     g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
     gsize n_prefix = strlen(request->path) + 1;
+    DIR *top = opendir(request->path);
+    if (!top) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_IO, "%s cannot be listed: %s",
+                    request->name, g_strerror(errno));
+        return FALSE;
+    }
+    closedir(top);
     list_files(request->path, 0, paths);
     g_ptr_array_sort(paths, compare_paths);
     for (guint i = (guint)MIN(request->resume_item, paths->len); i < paths->len; i++) {
@@ -222,7 +242,7 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
         return read_maildir(request, emitter, error);
     g_autoptr(GByteArray) bytes =
         pd_read_input(PD_READER_INPUT_FD, message_bytes_max(request), request->name, error);
-    return bytes && emit_bytes(bytes, "", emitter, error);
+    return bytes && emit_bytes(bytes, "", "", emitter, error);
 }
 
 int

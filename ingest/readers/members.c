@@ -110,8 +110,6 @@ static gboolean
 read_member(Job *job, PdContainer *container, GError **error)
 {
     const PdMember *member = job->member;
-    if (member->type == PD_MEMBER_FOLDER)
-        return TRUE;
     g_autofree char *why = why_not(job);
     if (why)
         return pd_emit_ledger(job->emitter, "skipped", member->path, member->n_bytes, error, "%s",
@@ -173,7 +171,7 @@ pd_members_emit(const PdWorkerRequest *request, PdEmitter *emitter, GError **err
     while (pd_container_next(container, &job.member, &damage)) {
         if (is_enough(&job, ++n_members, &why))
             return pd_emit_ledger(emitter, "partial", "", (gint64)job.n_in, error, "%s", why);
-        if (n_members - 1 < request->resume_item)
+        if (n_members - 1 < request->resume_item || job.member->type == PD_MEMBER_FOLDER)
             continue;
         if (!pd_emit_begin(emitter, n_members - 1, 0, job.member->path, error) ||
             !read_member(&job, container, error) ||

@@ -4,7 +4,7 @@
 gboolean
 pd_office_tell_hidden(PdEmitter *emitter, gsize n_bytes, GError **error)
 {
-    return !n_bytes || pd_emit_ledger(emitter, "note", "", -1, error,
+    return !n_bytes || pd_emit_ledger(emitter, "hidden", "", -1, error,
                                       "hidden text: %" G_GSIZE_FORMAT
                                       " bytes that are marked as hidden were not read",
                                       n_bytes);

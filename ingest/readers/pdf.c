@@ -322,7 +322,7 @@ send_hidden(Job *job, PopplerPage *page, guint part, GError **error)
     g_ptr_array_set_size(job->document->parts, 0);
     if (!n_hidden)
         return TRUE;
-    return pd_emit_ledger(job->emitter, "note", "", job->raw_bytes, error,
+    return pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
                           "hidden text on page %u: %u of %u words cannot be seen on the page "
                           "(white, covered, invisible or tiny); %s: %s",
                           g_array_index(job->sent, guint, part), n_hidden, n_words,

@@ -599,7 +599,7 @@ write_section(Rtf *rtf, const char *name, const GPtrArray *texts)
 static gboolean
 tell(const Rtf *rtf, PdEmitter *emitter, const char *key, GError **error)
 {
-    if (rtf->n_hidden && !pd_emit_ledger(emitter, "note", key, -1, error,
+    if (rtf->n_hidden && !pd_emit_ledger(emitter, "hidden", key, -1, error,
                                          "hidden text: %" G_GSIZE_FORMAT
                                          " bytes that are marked as hidden were not read",
                                          rtf->n_hidden))

@@ -28,5 +28,5 @@ pd_decode_text(PdEmitter *emitter, const char *key, const guint8 *bytes, gsize n
                         "not UTF-8: read as %s, by its look", info.name))
         return FALSE;
     g_autofree char *invisible = pd_text_invisible_note(out->str, out->len);
-    return !invisible || pd_emit_ledger(emitter, "note", key, (gint64)n, error, "%s", invisible);
+    return !invisible || pd_emit_ledger(emitter, "hidden", key, (gint64)n, error, "%s", invisible);
 }

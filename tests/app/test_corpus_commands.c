@@ -104,7 +104,7 @@ static void
 add_files(Fixture *f)
 {
     g_autofree char *words = g_strdup_printf("add files --model %s", model);
-    assert_run(f, words, 0, "files: 2 new, 1 skipped (1 *); * tokens\n", "*");
+    assert_run(f, words, 0, "files: 3 found, 2 read (2 new), 1 skipped (1 *); * tokens\n", "*");
 }
 
 static JsonNode *
@@ -145,14 +145,17 @@ test_add(Fixture *f, gconstpointer data)
     JsonArray *ledger = json_object_get_array_member(report, "ledger");
     g_assert_cmpstr(json_object_get_string_member(json_array_get_object_element(ledger, 0), "key"),
                     ==, "data.bin");
-    assert_run(f, "ledger", 0, "files (folder, 20*Z): 2 read, 1 skipped\n  skipped   data.bin: *\n",
-               "");
+    assert_run(f, "ledger", 0,
+               "files (folder, 20*Z): 3 found, 2 read, 1 skipped\n  skipped   data.bin: *\n", "");
     assert_run(f, "verify --model " PD_SOURCE_ROOT "/tests/golden/tiny/tiny.gguf", 0,
                "sound: 2 documents, 0 KV records\n", "");
     /* One source that is not there does not keep the others out. */
     write_file(f, "one.txt", "one\n", -1);
     g_autofree char *both = g_strdup_printf("add missing.pdf one.txt --model %s", model);
-    assert_run(f, both, 1, "one.txt: 1 new; * tokens\n", "*missing.pdf*");
+    assert_run(f, both, 1,
+               "one.txt: 1 found, 1 read (1 new); * tokens\n"
+               "all: 1 found, 1 read (1 new)\n",
+               "*missing.pdf*");
 }
 
 /* A source that gave nothing is no document, but has its ledger. */
@@ -162,7 +165,8 @@ test_ledger(Fixture *f, gconstpointer data)
     g_autofree char *words = g_strdup_printf("add nothing.pdf notes missing.txt --model %s", model);
     write_file(f, "nothing.pdf", "%PDF-1.7\nno more\n", -1);
     write_file(f, "notes", "", 0);
-    assert_run(f, words, 1, "", "*nothing.pdf*damaged*\n*notes is empty*\n*missing.txt*\n");
+    assert_run(f, words, 1, "all: 2 found, 0 read, 1 skipped, 1 failed\n",
+               "*nothing.pdf*damaged*\n*notes is empty*\n*missing.txt*\n");
     assert_run(f, "ls", 0, "0 documents*", "");
     run(f, "ledger --json");
     g_autoptr(JsonNode) root = json_of(f);
@@ -176,6 +180,7 @@ test_ledger(Fixture *f, gconstpointer data)
         g_assert_cmpstr(json_object_get_string_member(source, "source"), ==, expected[i][0]);
         g_assert_cmpstr(json_object_get_string_member(source, "kind"), ==, expected[i][1]);
         g_assert_cmpstr(json_object_get_string_member(source, "status"), ==, "failed");
+        g_assert_cmpint(json_object_get_int_member(source, "found"), ==, 1);
         g_assert_cmpint(json_object_get_int_member(source, "read"), ==, 0);
         g_assert_cmpint(json_object_get_int_member(source, expected[i][2]), ==, 1);
         g_assert_cmpuint(json_array_get_length(lines), ==, 1);
@@ -185,7 +190,7 @@ test_ledger(Fixture *f, gconstpointer data)
     }
     assert_run(f, "ledger missing.txt", 1, "", "*no source 'missing.txt'; there are: *notes*");
     assert_run(f, "rm notes", 0, "notes: 0 documents removed\n", "");
-    assert_run(f, "ledger", 0, "nothing.pdf (pdf, *): 0 read, 1 failed; failed: *", "");
+    assert_run(f, "ledger", 0, "nothing.pdf (pdf, *): 1 found, 0 read, 1 failed; failed: *", "");
 }
 
 /* The bytes of a file come out of a pipe unchanged: CRLF, UTF-8, ranges that cut a character. */
@@ -245,7 +250,8 @@ test_mask(Fixture *f, gconstpointer data)
     static const char text[] = "db: postgres://app:h0rse-Batt3ry@db/app\n";
     write_file(f, "files/app.txt", text, -1);
     g_autofree char *words = g_strdup_printf("add files --model %s", model);
-    assert_run(f, words, 0, "files: 3 new, 1 skipped (1 *); 1 secret masked; * tokens\n", "*");
+    assert_run(f, words, 0,
+               "files: 4 found, 3 read (3 new), 1 skipped (1 *); 1 secret masked; * tokens\n", "*");
     g_autofree char *show = g_strdup_printf("show %" G_GINT64_FORMAT, id_of(f, "app.txt"));
     assert_run(f, show, 0, "db: postgres://app:[secret:url-password#1]@db/app\n", "");
     g_autofree char *range = g_strconcat(show, ":19-42 --unmask", NULL);
@@ -259,7 +265,8 @@ test_mask(Fixture *f, gconstpointer data)
     g_assert_cmpint(json_object_get_int_member(report, "masked"), ==, 1);
 
     g_autofree char *bare = g_strconcat(words, " --no-mask", NULL);
-    assert_run(f, bare, 0, "files: 1 changed, 2 unchanged, 1 skipped (1 *); * tokens\n", "*");
+    assert_run(f, bare, 0,
+               "files: 4 found, 3 read (1 changed, 2 unchanged), 1 skipped (1 *); * tokens\n", "*");
     g_autofree char *shown = g_strdup_printf("show %" G_GINT64_FORMAT, id_of(f, "app.txt"));
     assert_run(f, shown, 0, text, "");
 }

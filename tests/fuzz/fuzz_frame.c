@@ -8,7 +8,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static gboolean
-on_begin(guint64 item, guint64 offset, const char *key, gpointer user_data)
+on_begin(guint64 item, guint64 offset, const char *key, gpointer user_data, GError **error)
 {
     g_assert_true(g_utf8_validate(key, -1, NULL));
     return TRUE;

@@ -4,6 +4,8 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "ingest/item.h"
+
 static gboolean
 on_document(PdDocument *document, gpointer user_data, GError **error)
 {
@@ -26,6 +28,26 @@ free_document(gpointer data)
     pd_document_free(data);
 }
 
+static void
+on_found(gpointer user_data)
+{
+    ((Collected *)user_data)->n_found++;
+}
+
+/* Whatever is found has one outcome, in every test. */
+static void
+check_account(const Collected *collected)
+{
+    guint n_outcomes = collected->documents->len;
+    for (guint i = 0; i < collected->lines->len; i++) {
+        const char *line = g_ptr_array_index(collected->lines, i);
+        g_autofree char *level = g_strndup(line, strcspn(line, " "));
+        n_outcomes += pd_ledger_is_outcome(level);
+    }
+    g_assert_cmpuint(collected->n_found, ==, n_outcomes);
+    g_assert_true(collected->n_found > 0 || collected->error);
+}
+
 Collected *
 collect(const char *path, const PdReadRequest *options, const PdReadLimits *limits)
 {
@@ -36,10 +58,11 @@ collect(const char *path, const PdReadRequest *options, const PdReadLimits *limi
     if (options)
         request = *options;
     request.path = path;
-    const PdReadSink sink = {on_document, on_ledger, NULL, collected};
+    const PdReadSink sink = {on_document, on_ledger, NULL, on_found, collected};
     const char *kind = pd_detect_kind(path, &collected->error);
     if (kind)
         pd_read_source(kind, &request, limits, &sink, NULL, &collected->error);
+    check_account(collected);
     return collected;
 }
 

@@ -8,6 +8,7 @@
 typedef struct {
     GPtrArray *documents; /* PdDocument */
     GPtrArray *lines;     /* "level key: reason" */
+    guint n_found;        /* as the reader counts */
     GError *error;        /* of pd_detect_kind or pd_read_source */
 } Collected;
 

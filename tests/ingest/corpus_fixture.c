@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "corpus_fixture.h"
+#include "ingest/item.h"
 
 FakeSource fake_source;
 int fake_detect_error = -1;
@@ -40,9 +41,12 @@ static gboolean
 fake_read(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
           const PdReadSink *sink, GCancellable *cancellable, GError **error)
 {
-    for (gsize i = 0; i < fake_source.n_lines; i++)
+    for (gsize i = 0; i < fake_source.n_lines; i++) {
+        if (pd_ledger_is_outcome(fake_source.lines[i].level))
+            sink->found(sink->user_data);
         if (!sink->ledger(&fake_source.lines[i], sink->user_data, error))
             return FALSE;
+    }
     for (gsize i = 0; i < fake_source.n_documents; i++) {
         if (i == fake_source.at && fake_source.kill)
             raise(SIGKILL);
@@ -53,10 +57,14 @@ fake_read(const char *kind, const PdReadRequest *request, const PdReadLimits *li
                         request->path);
             return FALSE;
         }
+        sink->found(sink->user_data);
         if (!send_document(&fake_source.documents[i], request, sink, error))
             return FALSE;
         sink->progress(i + 1, fake_source.n_documents, sink->user_data);
     }
+    for (gsize i = 0; i < fake_source.n_remarks; i++)
+        if (!sink->ledger(&fake_source.remarks[i], sink->user_data, error))
+            return FALSE;
     return TRUE;
 }
 
@@ -207,9 +215,9 @@ dump_ledger(PdCorpus *corpus)
     for (guint i = 0; i < runs->len; i++) {
         const PdRunRow *run = g_ptr_array_index(runs, i);
         const PdAddReport *r = &run->report;
-        g_string_append_printf(out, "%s %s %s: %d read, %d skipped, %d failed\n", run->source,
-                               run->kind, run->status, (int)r->n_read, (int)r->n_skipped,
-                               (int)r->n_failed);
+        g_string_append_printf(out, "%s %s %s: %d found, %d read, %d skipped, %d failed\n",
+                               run->source, run->kind, run->status, (int)r->n_found, (int)r->n_read,
+                               (int)r->n_skipped, (int)r->n_failed);
         g_assert_true(pd_corpus_ledger(corpus, run->source, append_line, out, &error));
     }
     return g_string_free(out, FALSE);

@@ -23,6 +23,8 @@ typedef struct {
     gsize n_documents;
     PdLedgerLine *lines; /* sent before the documents */
     gsize n_lines;
+    PdLedgerLine *remarks; /* sent after them */
+    gsize n_remarks;
     const char *commit;
     /* what happens when document `at` is about to be sent */
     gsize at;
@@ -52,8 +54,8 @@ PdAddReport add_fake(PdCorpus *corpus, const char *path);
 gint64 count_rows(PdCorpus *corpus, const char *sql);
 /* No findings, or the test fails with them. */
 void assert_sound(const char *dir);
-/* "SOURCE KIND STATUS: N read, N skipped, N failed", and "SOURCE LEVEL KEY: REASON" lines after it,
- * of the last run over each source. */
+/* "SOURCE KIND STATUS: N found, N read, N skipped, N failed", and "SOURCE LEVEL KEY: REASON" lines
+ * after it, of the last run over each source. */
 char *dump_ledger(PdCorpus *corpus);
 /* Everything that a user can see of the live documents, one line each. */
 char *dump_content(const char *dir);

@@ -110,6 +110,7 @@ test_change(void)
         g_assert_cmpuint(report.n_removed, ==, 1); /* b; m/1 is excused by the failure of m */
         g_assert_cmpuint(report.n_failed, ==, 1);
         g_assert_cmpuint(report.n_skipped, ==, 1);
+        g_assert_cmpuint(report.n_found, ==, 4);
         g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document WHERE state = 'live'"),
                         ==, 3);
         g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document WHERE key = 'a' AND"
@@ -169,6 +170,70 @@ test_git(void)
     remove_folder(dir);
 }
 
+/* What was remarked on a document holds until it is read again, under whatever name, and goes with
+ * it. */
+static void
+test_remarks(void)
+{
+    char *dir = make_folder();
+    g_autofree char *path = corpus_path(dir);
+    FakeDocument v1[] = {{PD_KIND_GIT_FILE, "a.c", "int a;\n", "", "b1"},
+                         {PD_KIND_GIT_FILE, "b.c", "int b;\n", "", "b2"},
+                         {PD_KIND_TEXT, "t", "text\n"}};
+    FakeDocument v2[] = {{PD_KIND_GIT_FILE, "a.c", "int a2;\n", "", "b3"},
+                         {PD_KIND_GIT_FILE, "moved.c", "int b;\n", "", "b2"},
+                         {PD_KIND_TEXT, "t", "text\n"}};
+    PdLedgerLine remarks[] = {{"partial", "a.c", "cut", 7},
+                              {"partial", "b.c", "cut", 7},
+                              {"hidden", "b.c", "white", 7},
+                              {"partial", "b.c", "bytes replaced", 7},
+                              {"note", "t", "guessed", 5}};
+    PdLedgerLine skipped[] = {{"skipped", "x.bin", "binary", 5}};
+    g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
+    serve(v1, 3);
+    fake_source.remarks = remarks;
+    fake_source.n_remarks = 5;
+    fake_source.lines = skipped;
+    fake_source.n_lines = 1;
+    PdAddReport report = add_fake(corpus, "/r");
+    g_assert_cmpuint(report.n_partial, ==, 2);
+    g_assert_cmpuint(report.n_hidden, ==, 1);
+    /* Both blobs are known: the reader says nothing of them, but "t" was read, without a remark. */
+    fake_source.n_remarks = fake_source.n_lines = 0;
+    report = add_fake(corpus, "/r");
+    g_assert_cmpuint(report.n_unchanged, ==, 3);
+    g_assert_cmpuint(report.n_partial, ==, 2);
+    g_assert_cmpuint(report.n_hidden, ==, 1);
+    {
+        g_autofree char *ledger = dump_ledger(corpus);
+        g_assert_cmpstr(ledger, ==,
+                        "r folder done: 3 found, 3 read, 0 skipped, 0 failed\n"
+                        "r partial a.c: cut\nr partial b.c: cut\nr hidden b.c: white\n"
+                        "r partial b.c: bytes replaced\n");
+    }
+    serve(v2, 3);
+    report = add_fake(corpus, "/r");
+    g_assert_cmpuint(report.n_changed, ==, 1);
+    g_assert_cmpuint(report.n_partial, ==, 1);
+    g_assert_cmpuint(report.n_hidden, ==, 1);
+    {
+        g_autofree char *ledger = dump_ledger(corpus);
+        g_assert_cmpstr(ledger, ==,
+                        "r folder done: 3 found, 3 read, 0 skipped, 0 failed\n"
+                        "r partial moved.c: cut\nr hidden moved.c: white\n"
+                        "r partial moved.c: bytes replaced\n");
+    }
+    assert_sound(path);
+    g_autofree char *id = g_strdup_printf(
+        "%d", (int)count_rows(corpus, "SELECT id FROM document WHERE key = 'moved.c'"));
+    g_assert_true(pd_corpus_remove(corpus, id, NULL, NULL));
+    g_autofree char *ledger = dump_ledger(corpus);
+    g_assert_null(strstr(ledger, "moved.c"));
+    g_clear_pointer(&corpus, pd_corpus_free);
+    assert_sound(path);
+    remove_folder(dir);
+}
+
 /* Two mails of one Message-ID: the equal one is a duplicate, the different one has its own key. */
 static void
 test_duplicates(void)
@@ -190,8 +255,12 @@ test_duplicates(void)
         g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document WHERE"
                                            " parent_key = '<1@x>#2'"),
                         ==, 1);
-        g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM ledger WHERE level = 'note'"), ==,
-                        1);
+        g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM ledger WHERE level ="
+                                           " 'duplicate'"),
+                        ==, 1);
+        g_assert_cmpuint(report.n_found, ==, 4);
+        g_assert_cmpuint(report.n_read, ==, 4);
+        g_assert_cmpuint(report.n_duplicate, ==, 1);
     }
     assert_sound(path);
     remove_folder(dir);
@@ -233,13 +302,13 @@ test_nothing(void)
     /* Nothing to list, but the reasons are kept. */
     g_autofree char *ledger = dump_ledger(corpus);
     g_assert_cmpstr(ledger, ==,
-                    "a.pdf folder failed: 0 read, 0 skipped, 1 failed\n"
+                    "a.pdf folder failed: 1 found, 0 read, 0 skipped, 1 failed\n"
                     "a.pdf failed : no text layer on any page; run OCR first\n"
-                    "dir folder failed: 0 read, 2 skipped, 1 failed\n"
+                    "dir folder failed: 3 found, 0 read, 2 skipped, 1 failed\n"
                     "dir failed : no text layer on any page; run OCR first\n"
                     "dir skipped a: binary\n"
                     "dir skipped b: binary\n"
-                    "b.bin unknown failed: 0 read, 1 skipped, 0 failed\n"
+                    "b.bin unknown failed: 1 found, 0 read, 1 skipped, 0 failed\n"
                     "b.bin skipped : /x/b.bin: not read\n");
     g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document"), ==, 0);
     /* What was read earlier is kept. */
@@ -433,6 +502,8 @@ test_verify(void)
     assert_found("UPDATE segment SET start = 1 WHERE id = 1", "text 1:*damaged");
     assert_found("DELETE FROM part WHERE id = 1", "text 1 belongs to no document");
     assert_found("UPDATE run SET n_new = 7", "run 1: its counts*");
+    assert_found("UPDATE run SET n_found = 3", "run 1: what it found is not what it read*");
+    assert_found("UPDATE run SET n_found = 3, n_skipped = 1", "run 1: its ledger does not have*");
     assert_found("DELETE FROM document WHERE id = 1", "source s: documents are missing*");
     assert_found("PRAGMA foreign_keys = OFF; DELETE FROM text WHERE id = 1",
                  "*refers to a missing row*");
@@ -692,6 +763,7 @@ main(int argc, char **argv)
     g_test_add_func("/corpus/add", test_add);
     g_test_add_func("/corpus/change", test_change);
     g_test_add_func("/corpus/git", test_git);
+    g_test_add_func("/corpus/remarks", test_remarks);
     g_test_add_func("/corpus/duplicates", test_duplicates);
     g_test_add_func("/corpus/nothing", test_nothing);
     g_test_add_func("/corpus/bad-document", test_bad_document);

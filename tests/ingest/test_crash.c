@@ -24,6 +24,11 @@ test_restart(void)
     g_assert_nonnull(whole);
     g_assert_cmpuint(whole->parts->len, ==, 1);
     g_assert_true(collected_says(c, "note m4", "not wholly checked"));
+    /* Every message has one outcome, whatever its reader says of it. */
+    g_assert_true(collected_says(c, "failed m5", "neither a text nor a reason"));
+    g_assert_true(collected_says(c, "skipped m6", "reason 0"));
+    g_assert_true(collected_says(c, "note m6", "reason 1"));
+    g_assert_cmpuint(c->n_found, ==, 7);
 }
 
 /* Files of a folder that are read together: each that kills the reader costs itself alone. */

@@ -17,7 +17,7 @@ typedef struct {
 } Seen;
 
 static gboolean
-on_begin(guint64 item, guint64 offset, const char *key, gpointer user_data)
+on_begin(guint64 item, guint64 offset, const char *key, gpointer user_data, GError **error)
 {
     ((Seen *)user_data)->n_begun++;
     return TRUE;

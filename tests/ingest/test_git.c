@@ -109,6 +109,10 @@ test_commit_files(void)
     g_assert_true(collected_says(c, "skipped gen.c", "generated"));
     g_assert_true(collected_says(c, "skipped node_modules/x.js", "vendored"));
     g_assert_true(collected_says(c, "note latin.txt", "windows-1252"));
+    /* What git lists, and the history. */
+    g_autofree char *listed = git(folder, NULL, "ls-tree", "-r", "--name-only", "HEAD", NULL);
+    g_auto(GStrv) names = g_strsplit(g_strchomp(listed), "\n", -1);
+    g_assert_cmpuint(c->n_found, ==, g_strv_length(names) + 1);
 
     PdDocument *document = collected_find(c, "src/b.c");
     g_autofree char *blob = git(folder, NULL, "rev-parse", "HEAD:src/b.c", NULL);

@@ -95,7 +95,7 @@ check_kept(const char *path, const char *folder, JsonObject *item)
     g_assert_no_error(error);
     pd_corpus_add(corpus, path, NULL, NULL, NULL, NULL, NULL);
     g_assert_true(pd_corpus_ledger(corpus, NULL, collect_line, lines, &error));
-    const Collected kept = {documents, lines, NULL};
+    const Collected kept = {.documents = documents, .lines = lines};
     g_assert_true(says_one_of(&kept, json_object_get_array_member(item, "reason")));
 }
 

@@ -27,6 +27,7 @@ add_box(PdPart *part, guint32 start, guint32 end, float x0, float y0, float x1, 
 static gboolean
 send(PdDocument *document, const PdReadSink *sink, GError **error)
 {
+    sink->found(sink->user_data);
     return sink->document(document, sink->user_data, error);
 }
 
@@ -268,6 +269,7 @@ read_thread(const char *kind, const PdReadRequest *request, const PdReadLimits *
         document->native_id = g_strdup_printf("<%s@x>", mails[i].id);
         document->date_utc = mails[i].date;
         g_string_append(pd_document_add_part(document, "1", NULL)->text, mails[i].id);
+        sink->found(sink->user_data);
         if (!sink->document(document, sink->user_data, error))
             return FALSE;
     }

@@ -6,6 +6,7 @@
 
 #include <json-glib/json-glib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *
 part_text(const PdDocument *document, const char *path)
@@ -194,12 +195,16 @@ test_maildir(void)
     put(folder, ".Sent/new/5",
         "\x7f"
         "ELF no mail");
+    g_autofree char *link = g_build_filename(folder, "new/6", NULL);
+    g_assert_cmpint(symlink("1", link), ==, 0);
     g_autoptr(Collected) c = collect(folder, NULL, NULL);
     g_assert_no_error(c->error);
     g_assert_cmpuint(c->documents->len, ==, 3);
     g_assert_nonnull(collected_find(c, "1@x"));
     g_assert_nonnull(collected_find(c, "4@x"));
     g_assert_true(collected_says(c, "skipped .Sent/new/5", "not a mail"));
+    g_assert_true(collected_says(c, "skipped new/6", "symbolic link"));
+    g_assert_cmpuint(c->n_found, ==, 5);
     /* The made-up id of a mail without one is the same every time. */
     g_autoptr(Collected) again = collect(folder, NULL, NULL);
     for (guint i = 0; i < 3; i++)
@@ -258,6 +263,38 @@ test_ancestors(void)
     }
 }
 
+static const char two_parts[] =
+    "From a@b Thu Jan  1 00:00:00 1970\n"
+    "From: a@b\nMessage-ID: <1@x>\nMIME-Version: 1.0\n"
+    "Content-Type: multipart/mixed; boundary=b\n\n"
+    "--b\nContent-Type: text/plain\n\nwords\n"
+    "--b\nContent-Type: image/png; name=i.png\nContent-Transfer-Encoding: base64\n\niVBORw0K\n"
+    "--b\nContent-Type: message/rfc822\n\nFrom: c@d\nSubject: inner\n\ninner words\n--b--\n\n";
+
+/* Each attachment has its own outcome; of a message that comes twice the second is a duplicate, and
+ * so are its attachments.  Nothing is silent about nothing. */
+static void
+test_outcomes(void)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *twice = g_strconcat(two_parts, two_parts, NULL);
+    put(folder, "m.mbox", twice);
+    put(folder, "empty/cur/.keep", "");
+    put(folder, "empty/new/.keep", "");
+    g_autoptr(Collected) c = collect(folder, NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, ==, 2);
+    g_assert_nonnull(collected_find(c, "m.mbox!/1@x"));
+    g_assert_nonnull(collected_find(c, "m.mbox!/1@x!/3"));
+    g_assert_true(collected_says(c, "skipped m.mbox!/1@x!/2:i.png: ", "no text in this format"));
+    g_assert_true(collected_says(c, "duplicate m.mbox!/1@x: ", "again"));
+    g_assert_true(collected_says(c, "duplicate m.mbox!/1@x!/2:i.png: ", "no text"));
+    g_assert_true(collected_says(c, "duplicate m.mbox!/1@x!/3: ", "read before"));
+    g_assert_true(collected_says(c, "skipped empty: ", "nothing to read in it"));
+    g_assert_cmpuint(c->n_found, ==, 7);
+    remove_folder(folder);
+}
+
 /* Messages in messages: followed to the limit, then said. */
 static void
 test_nesting(void)
@@ -289,6 +326,7 @@ main(int argc, char **argv)
     g_test_add_func("/mail/maildir", test_maildir);
     g_test_add_func("/mail/mh", test_mh);
     g_test_add_func("/mail/ancestors", test_ancestors);
+    g_test_add_func("/mail/outcomes", test_outcomes);
     g_test_add_func("/mail/nesting", test_nesting);
     return g_test_run();
 }

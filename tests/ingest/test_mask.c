@@ -75,7 +75,7 @@ tear_down(Fixture *f, gconstpointer data)
 }
 
 static void
-on_line(const PdLedgerLine *line, gpointer user_data)
+on_line(const char *source, const PdLedgerLine *line, gpointer user_data)
 {
     Fixture *f = user_data;
     g_ptr_array_add(f->lines, g_strdup_printf("%s %s: %s (%" G_GINT64_FORMAT " bytes)", line->level,
@@ -87,11 +87,13 @@ add(Fixture *f, gboolean no_mask)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(PdTokenizer) tokenizer = test_tokenizer();
-    PdAddOptions options = {.no_mask = no_mask, .ledger = on_line, .user_data = f};
+    PdAddOptions options = {.no_mask = no_mask};
     PdAddReport report;
     g_ptr_array_set_size(f->lines, 0);
     pd_corpus_add_with_reader(f->corpus, &fake_reader, "/a/source", tokenizer, &options, &report,
                               NULL, &error);
+    g_assert_no_error(error);
+    pd_corpus_ledger(f->corpus, NULL, on_line, f, &error);
     g_assert_no_error(error);
     return report;
 }
@@ -271,6 +273,7 @@ read_pdf(const char *kind, const PdReadRequest *request, const PdReadLimits *lim
                            {6 + sizeof TOKEN, 10 + sizeof TOKEN, 100, 40, 120, 50}};
     part->boxes = g_array_new(FALSE, FALSE, sizeof(PdBox));
     g_array_append_vals(part->boxes, boxes, G_N_ELEMENTS(boxes));
+    sink->found(sink->user_data);
     return sink->document(pdf, sink->user_data, error);
 }
 

@@ -142,7 +142,7 @@ test_docx(void)
     g_assert_cmpstr(part_text(document, "comments/1"), ==,
                     "Ann Lee, 2024-02-03, on \xC2\xB6 12 \"90 crowns\": Should be 95.\n");
     g_assert_cmpstr(part_text(document, "headers and footers/1"), ==, "Harbour office\n");
-    g_assert_true(collected_says(c, "note", "hidden text: 33 bytes"));
+    g_assert_true(collected_says(c, "hidden", "hidden text: 33 bytes"));
     g_assert_true(collected_says(c, "insertions read: 1", "deletions not read: 1 (6 bytes)"));
     g_assert_cmpuint(c->lines->len, ==, 2);
     g_assert_cmpuint(c->documents->len, ==, 2);
@@ -178,7 +178,7 @@ test_odt(void)
     g_assert_cmpstr(part_text(document, "comments/1"), ==,
                     "Ann Lee, 2024-02-03, on \xC2\xB6 12 \"90 crowns\": Should be 95.\n");
     g_assert_cmpstr(part_text(document, "headers and footers/1"), ==, "Harbour office\n");
-    g_assert_true(collected_says(c, "note", "hidden text: 46 bytes"));
+    g_assert_true(collected_says(c, "hidden", "hidden text: 46 bytes"));
     g_assert_true(collected_says(c, "insertions read: 1", "deletions not read: 1 (6 bytes)"));
     g_assert_cmpuint(c->lines->len, ==, 2);
     check_place(document, "90 crowns", "\xC2\xB6 12 (\"Rent\")");
@@ -273,7 +273,7 @@ test_epub(void)
     g_assert_cmpstr(part_text(odd_document, "chapter/1"), ==, "Not swallowed.\n");
     g_assert_true(collected_says(odd, "partial", "OPS/locked.xhtml is encrypted: chapter 2"));
     g_assert_true(collected_says(odd, "partial", "OPS/missing.xhtml is missing: chapter 4"));
-    g_assert_true(collected_says(odd, "note", "hidden text: 7 bytes"));
+    g_assert_true(collected_says(odd, "hidden", "hidden text: 7 bytes"));
 }
 
 /* --- RTF -------------------------------------------------------------------------------------- */
@@ -295,7 +295,7 @@ test_rtf(void)
     g_assert_cmpstr(part_text(document, "footnotes/1"), ==, "[^1] Twice a year.\n");
     g_assert_cmpstr(part_text(document, "comments/1"), ==, "Ann Lee: Should be 95.\n");
     g_assert_cmpstr(part_text(document, "headers and footers/1"), ==, "Harbour office\n");
-    g_assert_true(collected_says(c, "note", "hidden text: 29 bytes"));
+    g_assert_true(collected_says(c, "hidden", "hidden text: 29 bytes"));
     g_assert_true(collected_says(c, "insertions read: 1", "deletions not read: 1 (6 bytes)"));
     g_assert_true(collected_says(c, "pictures and drawings: 1", ""));
     g_assert_cmpuint(c->lines->len, ==, 3);

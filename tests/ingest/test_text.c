@@ -110,7 +110,7 @@ test_html(void)
                     "Head\n\nOne bold word & café.\n\nTwo\nlines\n\n- a\n- b\n\nx\ty\n\n"
                     "  keep\n  this\n\nlink\ndeep\n\n");
     g_assert_cmpstr(((PdDocument *)c->documents->pdata[0])->title, ==, "The  page");
-    g_assert_true(collected_says(c, "note", "hidden text: 13 bytes"));
+    g_assert_true(collected_says(c, "hidden", "hidden text: 13 bytes"));
     /* Deeper than the limit: said, not silently gone. */
     PdReadLimits limits = pd_read_limits_default;
     limits.html_depth_max = 500;
@@ -138,6 +138,7 @@ test_folder(void)
     g_assert_true(collected_says(c, "skipped a/empty.txt", "empty"));
     g_assert_true(collected_says(c, "skipped z.png", "png"));
     g_assert_true(collected_says(c, "skipped out", "symbolic link"));
+    g_assert_cmpuint(c->n_found, ==, 5);
     remove_folder(folder);
 }
 

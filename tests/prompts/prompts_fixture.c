@@ -102,6 +102,7 @@ read_served(const char *kind, const PdReadRequest *request, const PdReadLimits *
         document->date_utc = G_MININT64;
         g_string_append_len(pd_document_add_part(document, "", NULL)->text, from->text,
                             from->n_bytes);
+        sink->found(sink->user_data);
         if (!sink->document(document, sink->user_data, error))
             return FALSE;
     }

@@ -132,6 +132,7 @@ read_all(const char *kind, const PdReadRequest *request, const PdReadLimits *lim
         document->title = g_strdup(key);
         document->date_utc = G_MININT64;
         g_string_append(pd_document_add_part(document, "", NULL)->text, text);
+        sink->found(sink->user_data);
         if (!sink->document(document, sink->user_data, error))
             return FALSE;
     }

@@ -332,8 +332,8 @@ pd_cmd_add(PdApp *app, int argc, char **argv)
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &flags.sources, NULL, NULL},
         G_OPTION_ENTRY_NULL};
     if (!pd_parse_options(entries, "SOURCE...",
-                          "Read git repositories and bundles, PDFs, mailboxes, web pages, texts "
-                          "and folders of them into the corpus.",
+                          "Read git repositories and bundles, PDFs, mailboxes, office files, web "
+                          "pages, texts, and archives and folders of them into the corpus.",
                           examples, &argc, &argv, &exit_code))
         return exit_code;
     if (!parse_ocr(flags.ocr, &flags.ocr_mode))

@@ -2,7 +2,7 @@
 #include "app/commands.h"
 
 const PdCommand pd_commands[] = {
-    {"add", "read repositories, PDFs, mail and texts into the corpus", pd_cmd_add},
+    {"add", "read repositories, PDFs, mail, office files and texts into the corpus", pd_cmd_add},
     {"ls", "the documents of the corpus", pd_cmd_ls},
     {"ledger", "what was read, what was not, and why", pd_cmd_ledger},
     {"show", "the stored bytes of a document, a part or a range", pd_cmd_show},

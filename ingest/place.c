@@ -173,6 +173,51 @@ line_place(const char *path, const char *label, const char *text, gsize start, g
     return g_strdup_printf("%s %u%s, l. %s", section, number, name, lines);
 }
 
+/* --- cells of notebooks ----------------------------------------------------------------------- */
+
+/* The mark "[cell 3: code]" that the byte `at` stands under: its number, where the line after it
+ * begins, and whether it is of an output.  FALSE: there is none. */
+static gboolean
+mark_before(const char *text, gsize at, guint *number, gsize *after, gboolean *output)
+{
+    gboolean found = FALSE;
+    for (const char *line = text; line && line <= text + at;) {
+        const char *end = strchr(line, '\n');
+        guint64 n = g_str_has_prefix(line, "[cell ") ? g_ascii_strtoull(line + 6, NULL, 10) : 0;
+        if (n && n < G_MAXUINT && end && end[-1] == ']') {
+            found = TRUE;
+            *number = (guint)n;
+            *after = (gsize)(end + 1 - text);
+            *output = strncmp(end - strlen("output]"), "output]", strlen("output]")) == 0;
+        }
+        line = end ? end + 1 : NULL;
+    }
+    return found;
+}
+
+static char *
+notebook_place(const char *text, gsize start, gsize end)
+{
+    gsize last = end > start ? end - 1 : start;
+    guint number, last_number;
+    gsize after, last_after;
+    gboolean output, last_output;
+    if (!mark_before(text, start, &number, &after, &output) ||
+        !mark_before(text, last, &last_number, &last_after, &last_output))
+        return NULL;
+    if (number != last_number)
+        return g_strdup_printf("cells %u-%u", number, last_number);
+    if (output != last_output)
+        return g_strdup_printf("cell %u", number);
+    const char *what = output ? " output" : "";
+    if (start < after) /* the mark itself */
+        return g_strdup_printf("cell %u%s", number, what);
+    guint from = count_lines(text + after, start - after);
+    guint to = count_lines(text + after, last - after);
+    return from == to ? g_strdup_printf("cell %u%s, l. %u", number, what, from)
+                      : g_strdup_printf("cell %u%s, l. %u-%u", number, what, from, to);
+}
+
 char *
 pd_part_place(PdDocumentKind kind, const char *path, const char *label, const char *text,
               gsize start, gsize end)
@@ -185,6 +230,8 @@ pd_part_place(PdDocumentKind kind, const char *path, const char *label, const ch
         return block_place(path, label, text, start, end);
     case PD_KIND_XLSX:
         return cell_place(label, text, start, end);
+    case PD_KIND_NOTEBOOK:
+        return notebook_place(text, start, end);
     case PD_KIND_EPUB:
         return line_place(path, label, text, start, end);
     default:

@@ -30,14 +30,15 @@ static const char *
 program_of_kind(const char *kind)
 {
     static const char *const programs[][2] = {
-        {"text", "pandect-read-text"},   {"markdown", "pandect-read-text"},
-        {"html", "pandect-read-text"},   {"git", "pandect-read-git"},
-        {"pdf", "pandect-read-pdf"},     {"mbox", "pandect-read-mail"},
-        {"eml", "pandect-read-mail"},    {"maildir", "pandect-read-mail"},
-        {"gzip", "pandect-read-packed"}, {"xz", "pandect-read-packed"},
-        {"zstd", "pandect-read-packed"}, {"bzip2", "pandect-read-packed"},
-        {"zip", "pandect-read-archive"}, {"tar", "pandect-read-archive"},
-        {"7z", "pandect-read-archive"},  {"rtf", "pandect-read-text"},
+        {"text", "pandect-read-text"},     {"markdown", "pandect-read-text"},
+        {"html", "pandect-read-text"},     {"git", "pandect-read-git"},
+        {"pdf", "pandect-read-pdf"},       {"mbox", "pandect-read-mail"},
+        {"eml", "pandect-read-mail"},      {"maildir", "pandect-read-mail"},
+        {"gzip", "pandect-read-packed"},   {"xz", "pandect-read-packed"},
+        {"zstd", "pandect-read-packed"},   {"bzip2", "pandect-read-packed"},
+        {"zip", "pandect-read-archive"},   {"tar", "pandect-read-archive"},
+        {"7z", "pandect-read-archive"},    {"rtf", "pandect-read-text"},
+        {"notebook", "pandect-read-text"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(programs); i++) {
         if (strcmp(programs[i][0], kind) == 0)

@@ -300,12 +300,33 @@ is_text(const guint8 *bytes, gsize n)
     return n_controls * 20 <= n;
 }
 
+static gboolean
+holds(const char *at, const char *end, const char *word)
+{
+    return g_strstr_len(at, end - at, word) != NULL;
+}
+
+/* A JSON object whose cells have types: nbformat writes its keys in order, "cells" first. */
+static gboolean
+looks_like_notebook(const char *at, const char *end, gboolean named_so)
+{
+    const char *start = at;
+    while (start < end && g_ascii_isspace(*start))
+        start++;
+    if (start == end || *start != '{')
+        return FALSE;
+    return (holds(start, end, "\"cells\"") && holds(start, end, "\"cell_type\"")) ||
+           (named_so && (holds(start, end, "\"cells\"") || holds(start, end, "\"nbformat\"") ||
+                         holds(start, end, "\"worksheets\"")));
+}
+
 const char *
 pd_sniff(const guint8 *bytes, gsize n, const char *name)
 {
     static const char *const html[] = {"html", "htm", "xhtml", NULL};
     static const char *const markdown[] = {"md", "markdown", "mdown", "mkd", NULL};
     static const char *const mail[] = {"eml", NULL};
+    static const char *const notebook[] = {"ipynb", NULL};
     const char *at = (const char *)bytes;
     const char *end = at + n;
     if (!n)
@@ -329,6 +350,8 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
         return "eml";
     if (!is_text(bytes, n))
         return NULL;
+    if (looks_like_notebook(at, end, has_suffix(name, notebook)))
+        return "notebook";
     if (has_suffix(name, html) || starts_with_tag(at, end))
         return "html";
     if (has_suffix(name, markdown))

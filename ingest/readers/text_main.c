@@ -1,10 +1,12 @@
-/* pandect-read-text: plain text, Markdown, HTML and RTF; one file, or many small ones of a folder.
+/* pandect-read-text: plain text, Markdown, HTML, RTF and notebooks; one file, or many small ones of
+ * a folder.
  */
 #include "ingest/readers/readers.h"
 
 #include <string.h>
 
 #include "ingest/error.h"
+#include "ingest/readers/notebook.h"
 #include "ingest/readers/rtf.h"
 
 /* Of a kind whose text is one part, and bytes that are text. */
@@ -24,6 +26,7 @@ document_kind(const char *kind)
     return strcmp(kind, "html") == 0       ? PD_KIND_HTML
            : strcmp(kind, "markdown") == 0 ? PD_KIND_MARKDOWN
            : strcmp(kind, "rtf") == 0      ? PD_KIND_RTF
+           : strcmp(kind, "notebook") == 0 ? PD_KIND_NOTEBOOK
                                            : PD_KIND_TEXT;
 }
 
@@ -34,9 +37,15 @@ read_file(PdEmitter *emitter, const char *kind, const char *key, const char *nam
     g_autoptr(PdDocument) document = pd_document_new(document_kind(kind), key);
     pd_sha256(bytes, n, document->raw_sha256);
     document->raw_bytes = n;
-    if (document->kind == PD_KIND_RTF ? !pd_rtf_read(bytes, n, document, emitter, key, error)
-                                      : !read_plain(document, bytes, n, emitter, key, error))
+    gboolean ok = document->kind == PD_KIND_RTF
+                      ? pd_rtf_read(bytes, n, document, emitter, key, error)
+                  : document->kind == PD_KIND_NOTEBOOK
+                      ? pd_notebook_read(bytes, n, document, emitter, key, error)
+                      : read_plain(document, bytes, n, emitter, key, error);
+    if (!ok) {
+        g_prefix_error(error, "%s: ", name);
         return FALSE;
+    }
     if (!document->parts->len) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT, "%s has no text (%s)", name,
                     kind);
@@ -100,7 +109,7 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 int
 main(void)
 {
-    static const char *const kinds[] = {"text", "markdown", "html", "rtf", NULL};
+    static const char *const kinds[] = {"text", "markdown", "html", "rtf", "notebook", NULL};
     const PdReaderProgram program = {kinds, prepare, run};
     return pd_reader_main(&program);
 }

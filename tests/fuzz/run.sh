@@ -20,6 +20,8 @@ mkdir -p build-fuzz/findings
 python3 tests/fuzz/make_seeds.py build-fuzz/seeds
 mkdir -p build-fuzz/seeds/mbox build-fuzz/seeds/charset build-fuzz/seeds/rtf
 cp tests/golden/office/*.rtf build-fuzz/seeds/rtf/
+mkdir -p build-fuzz/seeds/notebook
+cp tests/golden/office/*.ipynb build-fuzz/seeds/notebook/
 mkdir -p build-fuzz/seeds/safetensors
 find tests/golden/gqa -name '*.safetensors' -o -name config.json 2>/dev/null | while read -r file; do
     cp "$file" build-fuzz/seeds/safetensors/"$(echo "$file" | tr / -)"

@@ -341,6 +341,32 @@ test_rtf_damage(void)
     g_assert_cmpstr(text, ==, "Top.\n\n");
 }
 
+/* --- notebooks -------------------------------------------------------------------------------- */
+
+static void
+test_notebook(void)
+{
+    g_autoptr(Collected) c = collect_golden("sample.ipynb");
+    const PdDocument *document = only_document(c, PD_KIND_NOTEBOOK);
+    g_assert_cmpuint(document->parts->len, ==, 1);
+    g_assert_cmpstr(part_text(document, "cells/1"), ==,
+                    "[cell 1: text]\n# Gauges\n\nPier 4 was flooded.\n\n"
+                    "[cell 2: code]\na = [1, 2]\nsum(a)\n\n[cell 2: output]\nloading\n3\n\n"
+                    "[cell 4: code]\n1 / 0\n\n"
+                    "[cell 4: output]\nZeroDivisionError: division by zero\n");
+    g_assert_true(collected_says(c, "note", "pictures in outputs: 1"));
+    g_assert_cmpuint(c->lines->len, ==, 1);
+    check_place(document, "Pier 4", "cell 1, l. 3");
+    check_place(document, "a = [1, 2]\nsum", "cell 2, l. 1-2");
+    check_place(document, "3\n\n[cell 4", "cells 2-4");
+    check_place(document, "loading\n3", "cell 2 output, l. 1-2");
+    check_place(document, "sum(a)\n\n[cell 2: output]\nload", "cell 2");
+    g_autoptr(Collected) old = collect_golden("old.ipynb");
+    g_assert_cmpstr(part_text(only_document(old, PD_KIND_NOTEBOOK), "cells/1"), ==,
+                    "[cell 1: text]\nOld title\n\n[cell 2: code]\nprint(4)\n\n"
+                    "[cell 2: output]\n4\n");
+}
+
 /* What is in a document is what its content says, not its name. */
 static void
 test_by_content(void)
@@ -501,6 +527,7 @@ main(int argc, char **argv)
     g_test_add_func("/office/epub", test_epub);
     g_test_add_func("/office/rtf", test_rtf);
     g_test_add_func("/office/rtf-damage", test_rtf_damage);
+    g_test_add_func("/office/notebook", test_notebook);
     g_test_add_func("/office/by-content", test_by_content);
     return g_test_run();
 }

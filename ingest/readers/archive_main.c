@@ -73,6 +73,13 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
         if (strcmp(formats[i].kind, kind) == 0)
             return read_package(&formats[i], request, emitter, error);
     }
+    if (kind) { /* its XML as texts of their own would help nobody */
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED,
+                    "%s is an office file of a format that is not read (OpenDocument other than "
+                    "texts, .xlsb, Visio): save it as one that is",
+                    request->name);
+        return FALSE;
+    }
     return pd_members_emit(request, emitter, error);
 }
 

@@ -72,6 +72,9 @@ kind_of_content_types(GBytes *bytes)
         {"ms-powerpoint.presentation.macroEnabled.main+xml", "pptx"},
         {"ms-powerpoint.template.macroEnabled.main+xml", "pptx"},
         {"ms-powerpoint.slideshow.macroEnabled.main+xml", "pptx"},
+        {"ms-excel.sheet.binary.macroEnabled.main", PD_PACKAGE_UNREAD},
+        {"ms-visio.drawing.main+xml", PD_PACKAGE_UNREAD},
+        {"ms-visio.drawing.macroEnabled.main+xml", PD_PACKAGE_UNREAD},
     };
     gsize n;
     const guint8 *data = g_bytes_get_data(bytes, &n);
@@ -105,7 +108,7 @@ kind_of_mimetype(GBytes *bytes)
         if (strcmp(type, types[i][0]) == 0)
             return types[i][1];
     }
-    return NULL;
+    return g_str_has_prefix(type, "application/vnd.oasis.opendocument.") ? PD_PACKAGE_UNREAD : NULL;
 }
 
 const char *

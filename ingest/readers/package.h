@@ -8,8 +8,10 @@
 #include "ingest/readers/readers.h"
 #include "ingest/readers/xml.h"
 
-/* "docx", "xlsx", "pptx", "odt" or "epub" by what the zip on `fd` says about itself, or NULL: it is
- * an archive like others. */
+/* A package of an office program that there is no reader for. */
+#define PD_PACKAGE_UNREAD "unread"
+/* "docx", "xlsx", "pptx", "odt", "epub" or PD_PACKAGE_UNREAD by what the zip on `fd` says about
+ * itself, or NULL: it is an archive like others. */
 const char *pd_package_kind(int fd, const PdReadLimits *limits);
 
 typedef struct PdPackage PdPackage;

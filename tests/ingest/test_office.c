@@ -513,6 +513,24 @@ test_docx_damage(void)
     g_assert_cmpstr(top, ==, "Top.\n\n");
 }
 
+/* Formats without a reader are no archives of XML. */
+static void
+test_unread(void)
+{
+    Zip zip = zip_new();
+    zip_add(&zip, "mimetype", "application/vnd.oasis.opendocument.spreadsheet");
+    zip_add(&zip, "content.xml", "<office:document-content>raw</office:document-content>");
+    g_autoptr(Collected) c = collect_zip(&zip);
+    g_assert_cmpuint(c->documents->len, ==, 0);
+    g_assert_error(c->error, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED);
+    Zip other = zip_new();
+    zip_add(&other, "mimetype", "application/x-of-nobody");
+    zip_add(&other, "content.txt", "Read as it is.");
+    g_autoptr(Collected) archive = collect_zip(&other);
+    g_assert_no_error(archive->error);
+    g_assert_nonnull(collected_find(archive, "content.txt"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -528,6 +546,7 @@ main(int argc, char **argv)
     g_test_add_func("/office/rtf", test_rtf);
     g_test_add_func("/office/rtf-damage", test_rtf_damage);
     g_test_add_func("/office/notebook", test_notebook);
+    g_test_add_func("/office/unread", test_unread);
     g_test_add_func("/office/by-content", test_by_content);
     return g_test_run();
 }

@@ -17,7 +17,6 @@
 
 struct PdPackage {
     GHashTable *files; /* path -> GBytes */
-    GPtrArray *paths;  /* of everything in it */
 };
 
 /* --- bytes ------------------------------------------------------------------------------------ */
@@ -153,7 +152,6 @@ pd_package_new(void)
     PdPackage *package = g_new0(PdPackage, 1);
     package->files =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
-    package->paths = g_ptr_array_new_with_free_func(g_free);
     return package;
 }
 
@@ -197,19 +195,19 @@ pd_package_open(int fd, const char *name, PdEmitter *emitter, GError **error)
     g_autoptr(PdContainer) container = pd_container_open("zip", fd);
     const PdMember *member;
     g_autofree char *damage = NULL;
+    guint n_files = 0;
     guint64 n_in = fstat(fd, &status) == 0 ? (guint64)MAX(status.st_size, 0) : 0;
     guint64 left =
         MIN(PD_UNPACK_FREE_BYTES + n_in * limits->unpack_ratio_max, limits->file_bytes_max);
     while (pd_container_next(container, &member, &damage)) {
         if (member->type != PD_MEMBER_FILE)
             continue;
-        if (package->paths->len >= limits->archive_entries_max) {
+        if (n_files++ >= limits->archive_entries_max) {
             g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
                         "%s is not read: more than the limit of %u files in it", name,
                         limits->archive_entries_max);
             return NULL;
         }
-        g_ptr_array_add(package->paths, g_strdup(member->path));
         if (is_wanted(member) && !load(package, container, member, &left, emitter, error))
             return NULL;
     }
@@ -225,7 +223,6 @@ pd_package_free(PdPackage *package)
     if (!package)
         return;
     g_clear_pointer(&package->files, g_hash_table_unref);
-    g_clear_pointer(&package->paths, g_ptr_array_unref);
     g_free(package);
 }
 
@@ -242,12 +239,6 @@ pd_package_xml(const PdPackage *package, const char *path)
     gsize n = 0;
     const guint8 *data = bytes ? g_bytes_get_data(bytes, &n) : NULL;
     return pd_xml_new(data, n);
-}
-
-const GPtrArray *
-pd_package_paths(const PdPackage *package)
-{
-    return package->paths;
 }
 
 gboolean

@@ -28,8 +28,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdPackage, pd_package_free)
 GBytes *pd_package_file(const PdPackage *package, const char *path);
 /* An XML file, from its start; one that is not there is empty.  Free with pd_xml_free. */
 PdXml *pd_package_xml(const PdPackage *package, const char *path);
-/* Paths of all files (char *), in the package's order; borrowed. */
-const GPtrArray *pd_package_paths(const PdPackage *package);
 
 /* `target` as seen from the file `from`: "../media/a.png" from "word/document.xml". g_free. */
 char *pd_package_resolve(const char *from, const char *target);

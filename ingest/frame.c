@@ -200,6 +200,7 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u64(frame, limits->text_bytes_max);
     pd_frame_put_u32(frame, limits->depth_max);
     pd_frame_put_u32(frame, limits->mime_parts_max);
+    pd_frame_put_u32(frame, limits->mime_depth_max);
     pd_frame_put_u32(frame, limits->pdf_pages_max);
     pd_frame_put_u32(frame, limits->html_depth_max);
     pd_frame_put_u32(frame, limits->document_seconds_max);
@@ -247,6 +248,7 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->text_bytes_max = pd_frame_get_u64(&cursor);
     limits->depth_max = pd_frame_get_u32(&cursor);
     limits->mime_parts_max = pd_frame_get_u32(&cursor);
+    limits->mime_depth_max = pd_frame_get_u32(&cursor);
     limits->pdf_pages_max = pd_frame_get_u32(&cursor);
     limits->html_depth_max = pd_frame_get_u32(&cursor);
     limits->document_seconds_max = pd_frame_get_u32(&cursor);

@@ -42,8 +42,9 @@ typedef struct {
     guint64 file_bytes_max;     /* 256 MiB for one document; an mbox may be larger */
     guint64 git_file_bytes_max; /* 1 MiB: larger tracked files are skipped as oversized */
     guint64 text_bytes_max;     /* 64 MiB a document */
-    guint depth_max;            /* attachments inside attachments: 8 */
+    guint depth_max;            /* files inside files (attachments, archives): 5 */
     guint mime_parts_max;       /* 10,000 */
+    guint mime_depth_max;       /* 64: parts inside parts of one mail */
     guint pdf_pages_max;        /* 50,000 */
     guint html_depth_max;       /* 2,000 */
     guint document_seconds_max; /* 120 */

@@ -15,7 +15,6 @@
 #include "ingest/error.h"
 #include "ingest/readers/sniff.h"
 
-#define MIME_DEPTH_MAX 128
 #define HEADER_BYTES_MAX (16u << 10)
 /* A plain text with less than this share of the HTML's letters only says "see the HTML part". */
 #define STUB_SHARE 4
@@ -508,13 +507,13 @@ static gboolean
 read_object(Mail *mail, GMimeObject *object, const char *path, guint depth, GError **error)
 {
     const PdReadLimits *limits = mail->emitter->limits;
-    if (++mail->n_parts > limits->mime_parts_max || depth > MIME_DEPTH_MAX) {
+    if (++mail->n_parts > limits->mime_parts_max || depth > limits->mime_depth_max) {
         if (mail->parts_cut)
             return TRUE;
         mail->parts_cut = TRUE;
         return pd_emit_ledger(mail->emitter, "partial", mail->document->key, -1, error,
                               "more than the limit of %u parts or %u levels: the rest was not read",
-                              limits->mime_parts_max, MIME_DEPTH_MAX);
+                              limits->mime_parts_max, limits->mime_depth_max);
     }
     if (!object)
         return TRUE;

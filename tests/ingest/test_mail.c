@@ -312,7 +312,20 @@ test_nesting(void)
     g_autoptr(Collected) c = collect(path, NULL, NULL);
     g_assert_no_error(c->error);
     g_assert_cmpuint(c->documents->len, ==, 1 + pd_read_limits_default.depth_max);
-    g_assert_true(collected_says(c, "skipped", "deeper than the limit of 8"));
+    g_assert_true(collected_says(c, "skipped", "deeper than the limit of 5"));
+    /* Parts in parts of one message: the same. */
+    g_string_assign(mail, "Content-Type: text/plain\n\nwords\n");
+    for (int i = 0; i < 70; i++) {
+        g_autofree char *outer =
+            g_strdup_printf("Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n%s\n--b%d--\n",
+                            i, i, mail->str, i);
+        g_string_assign(mail, outer);
+    }
+    g_string_prepend(mail, "From: a@b\nMIME-Version: 1.0\n");
+    put(folder, "n.eml", mail->str);
+    g_autoptr(Collected) parts = collect(path, NULL, NULL);
+    g_assert_cmpuint(parts->documents->len, ==, 1);
+    g_assert_true(collected_says(parts, "partial", "or 64 levels"));
     remove_folder(folder);
 }
 

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "kernels/row_format.h"
 
 /* Element types.  The numbers are ours, not GGUF's; engine/gguf.c maps them. */
 typedef enum {
@@ -193,6 +194,53 @@ typedef struct {
     PdMem lse; /* f32 (n_q): log sum exp over all n_keys of scale q . k; buffer NULL: not wanted */
 } PdKeyScan;
 
+/*
+ * Attention of DeepSeek-V4 over rows that are key and value at once and that all heads share.
+ * Query row i sees of `window` the rows up to n_before + i, n_window of them at most, and
+ * n_entries[i] of `entries`: the first ones, or those that picks names.
+ *   out[i][h] = sum_j exp(s_j) r_j / (exp(sinks[h]) + sum_j exp(s_j)),   s_j = scale q_ih . r_j
+ */
+typedef struct {
+    PdRowFormat format; /* PD_ROW_F32 or PD_ROW_FP8; its width is head_dim */
+    PdMem q;            /* f32 (n_q, n_heads, head_dim) */
+    PdMem out;          /* the same; may be q */
+    int n_q;
+    int n_heads;
+    float scale;
+    PdMem sinks;  /* f32 (n_heads) */
+    PdMem window; /* (n_before + n_q) rows: those before the queries' own, then these */
+    int n_before;
+    int n_window;
+    PdMem entries;
+    const int *n_entries; /* (n_q) */
+    PdMem picks;          /* i32 (n_q, picks_stride), or absent */
+    int picks_stride;
+} PdSharedAttention;
+
+/*
+ * The lightning indexer of DeepSeek-V4 for n_q query rows: how much each wants the first n_keys[i]
+ * entries, by their keys, and which of them it gets.
+ *   scores[i][w] = sum_h weights[i][h] max(0, q[i][h] . keys[w])
+ *   picks[i]     = the min(top_k, n_keys[i]) largest, ties to the lower index, ascending
+ */
+#define PD_INDEX_DIM_MAX 512
+
+typedef struct {
+    PdRowKind kind; /* of keys and queries: PD_ROW_F32, or PD_ROW_FP4 */
+    int dim;        /* <= PD_INDEX_DIM_MAX */
+    int n_heads;
+    PdMem keys;    /* rows of that format */
+    PdMem q;       /* the same, (n_q, n_heads) */
+    PdMem weights; /* f32 (n_q, n_heads) */
+    int n_q;
+    const int *n_keys; /* (n_q) */
+    int top_k;
+    PdMem scores; /* f32 (n_q, scores_stride), scores_stride >= n_keys[i] */
+    int scores_stride;
+    bool all_scores; /* of a row that gets all its entries too; else they are undefined */
+    PdMem picks;     /* i32 (n_q, top_k) */
+} PdIndexScan;
+
 /* What a device can say of itself, for `bench` and the planner. */
 typedef struct {
     const char *name; /* "cpu" */
@@ -273,6 +321,10 @@ typedef struct {
      */
     int (*score_keys)(PdDevice *dev, const PdKeyScan *scans, int n_scans, int bits, int head_dim,
                       PdMem q, int n_q, float scale);
+
+    /* Both: PD_KERNEL_EUNSUPPORTED for kinds of rows that they do not name, PD_KERNEL_ENOMEM. */
+    int (*index_select)(PdDevice *dev, const PdIndexScan *scan);
+    int (*attention_shared)(PdDevice *dev, const PdSharedAttention *a);
 } PdDeviceOps;
 
 /* First member of every device struct. */

@@ -18,12 +18,6 @@ pd_e4m3_value(uint8_t code)
 }
 
 float
-pd_e8m0_value(uint8_t code)
-{
-    return code == 0xff ? NAN : ldexpf(1, code - 127);
-}
-
-float
 pd_e2m1_value(uint8_t code)
 {
     static const float values[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};

@@ -8,11 +8,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* E4M3 without infinities: sign, 4 bits of exponent (bias 7), 3 of mantissa; 0x7f and 0xff NaN. */
 float pd_e4m3_value(uint8_t code);
 /* E8M0: 2^(code - 127); 0xff NaN. */
-float pd_e8m0_value(uint8_t code);
+static inline float
+pd_e8m0_value(uint8_t code)
+{
+    uint32_t bits = code == 0 ? 0x00400000 : code == 0xff ? 0x7fc00000 : (uint32_t)code << 23;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
 /* E2M1 in the low four bits: sign, then 0, 0.5, 1, 1.5, 2, 3, 4, 6. */
 float pd_e2m1_value(uint8_t code);
 

@@ -71,7 +71,7 @@ pd_ds_entry_bytes(const PdDsShape *s, PdDsStore store)
 {
     int still = s->head_dim - s->rope_dim;
     if (store == PD_DS_STORE_DEPLOYED)
-        return still + (still + PD_DS_FP8_BLOCK - 1) / PD_DS_FP8_BLOCK + 2 * s->rope_dim;
+        return still + (still + PD_FP8_BLOCK - 1) / PD_FP8_BLOCK + 2 * s->rope_dim;
     return (store == PD_DS_STORE_16BIT ? 2.0 : 4.0) * s->head_dim;
 }
 
@@ -79,7 +79,7 @@ double
 pd_ds_index_key_bytes(const PdDsShape *s, PdDsStore store)
 {
     if (store == PD_DS_STORE_DEPLOYED)
-        return (s->index_dim + 1) / 2 + (s->index_dim + PD_DS_FP4_BLOCK - 1) / PD_DS_FP4_BLOCK;
+        return (s->index_dim + 1) / 2 + (s->index_dim + PD_FP4_BLOCK - 1) / PD_FP4_BLOCK;
     return (store == PD_DS_STORE_16BIT ? 2.0 : 4.0) * s->index_dim;
 }
 

@@ -42,6 +42,16 @@ project(PdDsRun *r, int l, int first, int n)
     }
 }
 
+/* A query of the indexer on the same steps as its keys. */
+static void
+round_query(PdDsRun *r, float *q)
+{
+    guint8 *bytes = (guint8 *)r->scratch.index_key; /* free until an entry is made */
+    pd_ds_hadamard(q, r->key.width);
+    pd_row_pack(&r->key, q, bytes);
+    pd_row_unpack(&r->key, bytes, q);
+}
+
 /* What the compressors and the indexer need of all rows. */
 static void
 project_entries(PdDsRun *r, int l, int first, int n)
@@ -66,18 +76,18 @@ project_entries(PdDsRun *r, int l, int first, int n)
         if (i % heads == 0)
             pd_ds_rope_at(rope, first + (int)(i / heads), x->turn);
         pd_ds_rope_apply(rope, x->turn, x->iq + i * dim, s->index_dim);
-        if (r->key.kind == PD_DS_ROW_FP4)
-            pd_ds_hadamard(x->iq + i * dim, s->index_dim);
+        if (r->key.kind == PD_ROW_FP4)
+            round_query(r, x->iq + i * dim);
         x->iw[i] = (float)(x->iw[i] * scale);
     }
 }
 
 /* Keeps an entry as row w and shows what is read from then on. */
 static void
-keep_entry(PdDsRun *r, PdDsStage stage, int l, const PdDsRowFormat *format, guint8 *rows, int w,
+keep_entry(PdDsRun *r, PdDsStage stage, int l, const PdRowFormat *format, guint8 *rows, int w,
            float *entry)
 {
-    pd_ds_row_pack(format, entry, rows + (gsize)w * pd_ds_row_bytes(format));
+    pd_row_pack(format, entry, rows + (gsize)w * pd_row_format_bytes(format));
     pd_ds_show(r, stage, l, w, pd_ds_rows_at(format, rows, w, 1, entry), NULL, format->width);
 }
 
@@ -93,8 +103,8 @@ enter(PdDsRun *r, PdDsLayerState *state, int l, int position, gsize t)
     gsize head_dim = (gsize)s->head_dim, index_dim = (gsize)s->index_dim;
     gsize coff = (gsize)pd_ds_coff(shape->kind);
     int w = position / MAX(shape->ratio, 1);
-    pd_ds_row_pack(&r->row, x->kv + t * head_dim,
-                   state->window + (gsize)(position % s->window) * pd_ds_row_bytes(&r->row));
+    pd_row_pack(&r->row, x->kv + t * head_dim,
+                state->window + (gsize)(position % s->window) * pd_row_format_bytes(&r->row));
     if (shape->ratio == 0)
         return;
     if (pd_ds_compress(shape, &layer->compressor, s->head_dim, s->rms_eps, rope, position,
@@ -105,7 +115,7 @@ enter(PdDsRun *r, PdDsLayerState *state, int l, int position, gsize t)
         pd_ds_compress(shape, &layer->index_compressor, s->index_dim, s->rms_eps, rope, position,
                        x->iu + t * coff * index_dim, x->is + t * coff * index_dim,
                        &state->index_pool, x->index_key)) {
-        if (r->key.kind == PD_DS_ROW_FP4)
+        if (r->key.kind == PD_ROW_FP4)
             pd_ds_hadamard(x->index_key, s->index_dim);
         keep_entry(r, PD_DS_INDEX_KEY, l, &r->key, state->index_keys, w, x->index_key);
     }

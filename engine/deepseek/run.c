@@ -62,14 +62,14 @@ place_layer(Places *p, const PdDsRun *r, const PdDsLayerShape *layer, PdDsLayerS
 {
     const PdDsShape *s = &r->model->shape;
     guint64 n_entries = (guint64)layer_entries(layer, r->options.max_tokens);
-    state->window = take_bytes(p, (guint64)s->window, pd_ds_row_bytes(&r->row));
+    state->window = take_bytes(p, (guint64)s->window, pd_row_format_bytes(&r->row));
     if (layer->ratio > 0) {
         place_pool(p, layer, s->head_dim, &state->pool);
-        state->entries = take_bytes(p, n_entries, pd_ds_row_bytes(&r->row));
+        state->entries = take_bytes(p, n_entries, pd_row_format_bytes(&r->row));
     }
     if (layer->kind->indexed) {
         place_pool(p, layer, s->index_dim, &state->index_pool);
-        state->index_keys = take_bytes(p, n_entries, pd_ds_row_bytes(&r->key));
+        state->index_keys = take_bytes(p, n_entries, pd_row_format_bytes(&r->key));
     }
 }
 

@@ -68,7 +68,7 @@ typedef struct {
 struct PdDsRun {
     const PdDsModel *model;
     PdDsRunOptions options;
-    PdDsRowFormat row, key; /* of windows and entries, of index keys */
+    PdRowFormat row, key; /* of windows and entries, of index keys */
     int unit_tokens;
     int anchor_tokens; /* from one anchor to the next */
     int n_anchors;     /* of a sequence */

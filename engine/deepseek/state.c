@@ -62,13 +62,13 @@ layer_bytes(const PdDsRun *r, int l, int n_tokens)
 {
     const PdDsShape *s = &r->model->shape;
     const PdDsLayerShape *layer = &s->layers[l];
-    gsize n = (gsize)MIN(n_tokens, s->window) * pd_ds_row_bytes(&r->row);
+    gsize n = (gsize)MIN(n_tokens, s->window) * pd_row_format_bytes(&r->row);
     if (layer->ratio > 0)
         n += pool_bytes(layer, s->head_dim, n_tokens) +
-             (gsize)n_loose(r, layer, n_tokens) * pd_ds_row_bytes(&r->row);
+             (gsize)n_loose(r, layer, n_tokens) * pd_row_format_bytes(&r->row);
     if (layer->kind->indexed)
         n += pool_bytes(layer, s->index_dim, n_tokens) +
-             (gsize)n_loose(r, layer, n_tokens) * pd_ds_row_bytes(&r->key);
+             (gsize)n_loose(r, layer, n_tokens) * pd_row_format_bytes(&r->key);
     return n;
 }
 
@@ -95,12 +95,12 @@ pd_ds_mark_bytes(const PdDsRun *r)
     guint64 n = pd_ds_anchor_bytes(r);
     for (int l = 0; l < s->n_layers; l++) {
         const PdDsLayerShape *layer = &s->layers[l];
-        guint64 widths = (guint64)s->head_dim, row_bytes = pd_ds_row_bytes(&r->row);
+        guint64 widths = (guint64)s->head_dim, row_bytes = pd_row_format_bytes(&r->row);
         if (layer->ratio == 0)
             continue;
         if (layer->kind->indexed) {
             widths += (guint64)s->index_dim;
-            row_bytes += pd_ds_row_bytes(&r->key);
+            row_bytes += pd_row_format_bytes(&r->key);
         }
         n += 2 * (guint64)(layer->ratio - 1) * (guint64)pd_ds_coff(layer->kind) * widths *
                  sizeof(float) +
@@ -117,9 +117,9 @@ pd_ds_run_unit_bytes(const PdDsRun *r)
     for (int l = 0; l < s->n_layers; l++) {
         const PdDsLayerShape *layer = &s->layers[l];
         if (layer->ratio > 0)
-            n += (gsize)(r->unit_tokens / layer->ratio) * pd_ds_row_bytes(&r->row);
+            n += (gsize)(r->unit_tokens / layer->ratio) * pd_row_format_bytes(&r->row);
         if (layer->kind->indexed)
-            n += (gsize)(r->unit_tokens / layer->ratio) * pd_ds_row_bytes(&r->key);
+            n += (gsize)(r->unit_tokens / layer->ratio) * pd_row_format_bytes(&r->key);
     }
     return n;
 }
@@ -154,9 +154,9 @@ move(Mover *m, void *state, gsize n)
 }
 
 static void
-move_rows(Mover *m, const PdDsRowFormat *format, guint8 *rows, int first, int n)
+move_rows(Mover *m, const PdRowFormat *format, guint8 *rows, int first, int n)
 {
-    gsize row_bytes = pd_ds_row_bytes(format);
+    gsize row_bytes = pd_row_format_bytes(format);
     if (n > 0)
         move(m, rows + (gsize)first * row_bytes, (gsize)n * row_bytes);
 }
@@ -353,15 +353,16 @@ copy_layer(const PdDsRun *r, int l, int n_tokens, PdDsLayerState *to, const PdDs
     const PdDsShape *s = &r->model->shape;
     const PdDsLayerShape *layer = &s->layers[l];
     gsize n = layer->ratio > 0 ? (gsize)(n_tokens / layer->ratio) : 0;
-    memcpy(to->window, from->window, (gsize)MIN(n_tokens, s->window) * pd_ds_row_bytes(&r->row));
+    memcpy(to->window, from->window,
+           (gsize)MIN(n_tokens, s->window) * pd_row_format_bytes(&r->row));
     if (layer->ratio == 0)
         return;
     copy_pool(layer, s->head_dim, &to->pool, &from->pool);
-    memcpy(to->entries, from->entries, n * pd_ds_row_bytes(&r->row));
+    memcpy(to->entries, from->entries, n * pd_row_format_bytes(&r->row));
     if (!layer->kind->indexed)
         return;
     copy_pool(layer, s->index_dim, &to->index_pool, &from->index_pool);
-    memcpy(to->index_keys, from->index_keys, n * pd_ds_row_bytes(&r->key));
+    memcpy(to->index_keys, from->index_keys, n * pd_row_format_bytes(&r->key));
 }
 
 static void

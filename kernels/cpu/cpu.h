@@ -68,6 +68,8 @@ void pd_cpu_block_maxima(PdDevice *dev, PdMem out, const PdKv *kv, int kv_head, 
                          int n_blocks, PdMem q, int n_q);
 int pd_cpu_score_keys(PdDevice *dev, const PdKeyScan *scans, int n_scans, int bits, int head_dim,
                       PdMem q, int n_q, float scale);
+int pd_cpu_index_select(PdDevice *dev, const PdIndexScan *scan);
+int pd_cpu_attention_shared(PdDevice *dev, const PdSharedAttention *a);
 
 /* The tables; NULL where this CPU or build lacks them. isa: "reference", "avx2", "avx512",
  * "avx512-emulated". */

@@ -160,6 +160,8 @@ static const PdDeviceOps cpu_ops = {
     .attention_list_weights = pd_cpu_attention_list_weights,
     .block_maxima = pd_cpu_block_maxima,
     .score_keys = pd_cpu_score_keys,
+    .index_select = pd_cpu_index_select,
+    .attention_shared = pd_cpu_attention_shared,
 };
 
 /* The best instruction set for which both tables exist. */

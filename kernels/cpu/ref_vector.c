@@ -183,7 +183,7 @@ ref_scores(float *out, const float *q, int n_q, int head_dim, PdDtype type, cons
 
 static void
 ref_score_keys(float *max, size_t max_stride, float *scores, const float *q, int n_q, int bits,
-                  int head_dim, const uint8_t *block, int n_keys, float *work)
+               int head_dim, const uint8_t *block, int n_keys, float *work)
 {
     pd_key_stream_unpack(bits, head_dim, block, n_keys, 0, n_keys, work, (size_t)head_dim);
     for (int i = 0; i < n_q; i++) {
@@ -197,6 +197,27 @@ ref_score_keys(float *max, size_t max_stride, float *scores, const float *q, int
         }
         max[(size_t)i * max_stride] = best;
     }
+}
+
+static void
+ref_relu_sum(float *sums, const float *s, const float *weights, int n_rows)
+{
+    for (int j = 0; j < PD_ATTEND_TILE; j++) {
+        double sum = sums[j];
+        for (int i = 0; i < n_rows; i++) {
+            double x = s[i * PD_ATTEND_TILE + j];
+            sum += weights[i] * (x > 0 ? x : 0);
+        }
+        sums[j] = (float)sum;
+    }
+}
+
+static size_t
+ref_next_above(const float *x, size_t from, size_t n, float limit)
+{
+    while (from < n && !(x[from] > limit))
+        from++;
+    return from;
 }
 
 static float
@@ -231,8 +252,12 @@ const PdVectorIsa pd_vector_reference = {
     .to_f16 = ref_to_f16,
     .to_q8_0 = ref_to_q8_0,
     .attend = ref_attend,
+    .unpack_row = pd_row_unpack,
     .scores = ref_scores,
     .score_keys = ref_score_keys,
+    .relu_sum = ref_relu_sum,
+    .index_scores = pd_index_scores_reference,
+    .next_above = ref_next_above,
     .max = ref_max,
     .exp_sum = ref_exp_sum,
 };

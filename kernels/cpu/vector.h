@@ -13,6 +13,7 @@
 #define PD_VECTOR_H
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/index.h"
 
 /* kv rows whose keys and values are widened to float together. */
 #define PD_ATTEND_TILE 64
@@ -75,6 +76,9 @@ struct PdVectorIsa {
     void (*attend)(const PdAttendHead *head, int first_q, int n_q, int kv_first, int kv_last,
                    float *work, const PdAttendState *state);
 
+    /* pd_row_unpack */
+    void (*unpack_row)(const PdRowFormat *f, const uint8_t *bytes, float *row);
+
     /* out (n_q, PD_ATTEND_TILE): q (n_q, head_dim) times n_keys <= PD_ATTEND_TILE rows of `keys`
      * (PD_F32, PD_F16 or PD_Q8_0); columns from n_keys on are undefined.
      * work: pd_tile_floats(head_dim), 64-byte aligned. */
@@ -87,6 +91,14 @@ struct PdVectorIsa {
      * work: PD_KEYS_WORK_FLOATS, 64-byte aligned. */
     void (*score_keys)(float *max, size_t max_stride, float *scores, const float *q, int n_q,
                        int bits, int head_dim, const uint8_t *block, int n_keys, float *work);
+
+    /* sums[j] += sum_i weights[i] max(0, s[i][j]) over the n_rows of a tile (n_rows,
+     * PD_ATTEND_TILE), in ascending order. */
+    void (*relu_sum)(float *sums, const float *s, const float *weights, int n_rows);
+    /* Scores of an indexer over keys of 4 bits (index.h). */
+    PdIndexScores *index_scores;
+    /* The first i >= from with x[i] > limit, or n. */
+    size_t (*next_above)(const float *x, size_t from, size_t n, float limit);
 
     float (*max)(const float *x, size_t n);
     /* x = exp(scale (x - max)); returns their sum */

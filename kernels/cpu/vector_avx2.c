@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #define SCORE_KEYS pd_score_keys_avx2
+#define INDEX_SCORES pd_index_scores_avx2
 #define vf __m256
 #define VW 8
 #define v_load _mm256_loadu_ps
@@ -17,6 +18,7 @@
     _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(t), 23),            \
                                          _mm256_set1_epi32(0x3f800000)))
 #define v_pick_negative(t, a, b) _mm256_blendv_ps(b, a, t)
+#define v_above(a, b) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)))
 
 /* 6 x 2 accumulators, two columns and a broadcast fill the sixteen registers. */
 #define GEMM_PANELS(mr) ((mr) > 3 ? 1 : (mr) > 1 ? 2 : 4)

@@ -10,11 +10,13 @@
 #define TABLE pd_vector_avx512_emulated
 #define TABLE_NAME "avx512-emulated"
 #define SCORE_KEYS pd_score_keys_avx512_emulated
+#define INDEX_SCORES pd_index_scores_avx512_emulated
 #else
 #include <immintrin.h>
 #define TABLE pd_vector_avx512
 #define TABLE_NAME "avx512"
 #define SCORE_KEYS pd_score_keys_avx512
+#define INDEX_SCORES pd_index_scores_avx512
 #endif
 
 #define vf __m512
@@ -33,6 +35,7 @@
                                          _mm512_set1_epi32(0x3f800000)))
 #define v_pick_negative(t, a, b)                                                                   \
     _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(t, _mm512_setzero_ps(), _CMP_LT_OQ), a)
+#define v_above(a, b) ((unsigned)_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ))
 
 /* 6 x 4 accumulators, four columns and a broadcast of the 32 registers. */
 #define GEMM_PANELS(mr) 4

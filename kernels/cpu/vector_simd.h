@@ -7,7 +7,8 @@
  *   v_pow2(t)               2^n of t = n + ROUND_MAGIC
  *   v_pick_negative(t, a, b)  t < 0 ? a : b
  *   v_reduce_add v_reduce_max  lanes in a fixed order
- *   SCORE_KEYS              the table's score_keys
+ *   v_above(a, b)           a bit a lane: a > b
+ *   SCORE_KEYS INDEX_SCORES the table's score_keys and index_scores
  *   GEMM_PANELS(mr)         panels that a block of mr rows covers at once
  *
  * Tiles are laid out in panels 16 floats wide (two AVX2 vectors, one AVX-512 vector):
@@ -23,6 +24,7 @@
 #include <math.h>
 #include <string.h>
 #include "kernels/cpu/vector.h"
+#include "kernels/low_float.h"
 
 #define PANEL 16
 #define PANEL_VECTORS (PANEL / VW)
@@ -260,6 +262,38 @@ simd_to_q8_0(uint8_t *dst, const float *src, size_t n)
         __m256i codes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(lo, hi), order);
         _mm256_storeu_si256((__m256i *)(void *)(dst + 2), codes);
     }
+}
+
+static size_t
+simd_next_above(const float *x, size_t from, size_t n, float limit)
+{
+    vf l = v_set1(limit);
+    size_t i = from;
+
+    for (; i + VW <= n; i += VW) {
+        unsigned above = v_above(v_load(x + i), l);
+        if (above != 0)
+            return i + (size_t)__builtin_ctz(above);
+    }
+    while (i < n && !(x[i] > limit))
+        i++;
+    return i;
+}
+
+static void
+simd_relu_sum(float *sums, const float *s, const float *weights, int n_rows)
+{
+    vf acc[TILE / VW];
+
+    for (int v = 0; v < TILE / VW; v++)
+        acc[v] = v_load(sums + v * VW);
+    for (int i = 0; i < n_rows; i++, s += TILE) {
+        vf weight = v_set1(weights[i]);
+        for (int v = 0; v < TILE / VW; v++)
+            acc[v] = v_fma(weight, v_max(v_load(s + v * VW), v_set1(0.0f)), acc[v]);
+    }
+    for (int v = 0; v < TILE / VW; v++)
+        v_store(sums + v * VW, acc[v]);
 }
 
 static float

@@ -42,6 +42,39 @@ q8_row(float *dst, const uint8_t *src, int n)
     }
 }
 
+/* Eight codes of E4M3: shifted into a half they are 2^-8 of their value, its small numbers too. */
+INLINE __m256
+e4m3_load8(const uint8_t *codes)
+{
+    __m128i c = _mm_cvtepu8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)codes));
+    __m128i magnitude = _mm_and_si128(c, _mm_set1_epi16(0x7f));
+    __m128i nan = _mm_cmpeq_epi16(magnitude, _mm_set1_epi16(0x7f));
+    __m128i sign = _mm_slli_epi16(_mm_and_si128(c, _mm_set1_epi16(0x80)), 8);
+    __m128i half = _mm_or_si128(_mm_or_si128(_mm_slli_epi16(magnitude, 7), sign), nan);
+    return _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256));
+}
+
+static void
+simd_unpack_row(const PdRowFormat *f, const uint8_t *bytes, float *row)
+{
+    int still = f->width - f->n_turning;
+    const uint8_t *scales = bytes + still;
+
+    if (f->kind != PD_ROW_FP8) {
+        pd_row_unpack(f, bytes, row);
+        return;
+    }
+    for (int at = 0; at < still; at += PD_FP8_BLOCK, scales++) {
+        int end = at + PD_FP8_BLOCK < still ? at + PD_FP8_BLOCK : still, d = at;
+        float scale = pd_e8m0_value(*scales);
+        for (; d + 8 <= end; d += 8)
+            _mm256_storeu_ps(row + d, _mm256_mul_ps(e4m3_load8(bytes + d), _mm256_set1_ps(scale)));
+        for (; d < end; d++)
+            row[d] = pd_e4m3_value(bytes[d]) * scale;
+    }
+    pd_dequantize_row(PD_BF16, scales, row + still, (size_t)f->n_turning);
+}
+
 static void
 half_row(float *dst, const uint16_t *src, int n)
 {
@@ -387,8 +420,9 @@ simd_scores(float *out, const float *q, int n_q, int head_dim, PdDtype type, con
     {                                                                                              \
         .name = NAME, .rms_norm = simd_rms_norm, .add = simd_add, .glu = simd_glu,                 \
         .rope = simd_rope, .to_f16 = simd_to_f16, .to_q8_0 = simd_to_q8_0, .attend = simd_attend,  \
-        .scores = simd_scores, .score_keys = SCORE_KEYS, .max = simd_max,                   \
-        .exp_sum = simd_exp_sum,                                                                   \
+        .unpack_row = simd_unpack_row, .scores = simd_scores, .score_keys = SCORE_KEYS,            \
+        .relu_sum = simd_relu_sum, .index_scores = INDEX_SCORES, .next_above = simd_next_above,    \
+        .max = simd_max, .exp_sum = simd_exp_sum,                                                  \
     }
 
 #endif

@@ -1,214 +1,352 @@
 /*
- * What attention costs a token of a DeepSeek-V4 layer at its true width, as CSV: one CSA layer, one
- * HCA layer and, over the same rows, dense attention of the same heads.  Rows are pseudo-random;
- * the layers' matrices are left out, they do not depend on the length.
+ * What attention costs a token of a DeepSeek-V4-Flash layer at its true width, as CSV: one CSA
+ * layer, one HCA layer and, over the same rows and through the same kernel, dense attention of the
+ * same heads.  Rows are pseudo-random.
  *
- *   deepseek_attention_bench [ROWS [TOKENS...]]        (1; 65536 262144 1048576)
+ *   deepseek_attention_bench [mixed|f32 [ROWS [TOKENS...]]]      (mixed 1; 65536 262144 1048576)
  *
- * ROWS: of a chunk that are read together, each at its own place; 1 is decoding.  CSA and HCA are
- * the engine's float32 reference on one thread.  Dense is written here, since the engine has none
- * of this shape: with the engine's dot product for scores, and in blocks that stay in the cache.  A
- * compressed entry here is one of the raw rows, so that all read the same memory: 2 KiB a token.
+ * mixed: rows and index keys in 8 and 4 bits, as the cache keeps them; f32: as floats, 2 KiB a
+ * token.  ROWS: of a chunk that are read together; 1 is decoding.  A compressed entry here is one
+ * of the raw rows, so that all read the same memory.  Beside the time on the clock stands that of
+ * the process on all its threads, which a busy machine disturbs less; ratios are of the latter.
+ * The line "matrices" is what the products of a
+ * CSA layer with its BF16 weights cost, which do not depend on the length; the other lines are
+ * without them.
  */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "engine/deepseek/reference.h"
+#include <time.h>
+#include <glib.h>
+#include "kernels/kernels.h"
 
 #define HEAD_DIM 512
+#define ROPE_DIM 64
+#define N_HEADS 64
 #define WINDOW 128
 #define CSA_RATIO 4
 #define HCA_RATIO 128
-#define BLOCK_ROWS 64
+#define INDEX_HEADS 64
+#define INDEX_DIM 128
+#define TOP_K 512
 
 typedef struct {
-    PdDsShape shape;
-    int n_tokens;            /* that there is room for */
-    float *rows;             /* (n_tokens, HEAD_DIM) */
-    float *index_keys;       /* (n_tokens / CSA_RATIO, index_dim) */
-    float *q, *iq, *weights; /* (n_heads, HEAD_DIM), (index_heads, index_dim), index_heads */
-    float *scores, *logits, *out;
-    const float **keys;
-    int *picks;
+    PdDevice *dev;
+    PdRowFormat row, key;
+    int n_rows;          /* of a chunk */
+    PdMem rows;          /* (n_tokens) */
+    PdMem keys;          /* (n_tokens / CSA_RATIO) */
+    PdMem q, iq;         /* of n_rows */
+    PdMem weights;       /* (n_rows, INDEX_HEADS) */
+    PdMem sinks;         /* (N_HEADS) */
+    PdMem scores;        /* (n_rows, n_tokens / CSA_RATIO) */
+    PdMem picks;         /* (n_rows, TOP_K) */
+    PdMem out;           /* as q */
+    int *n_entries;      /* (n_rows) */
+    double index_cpu_ms; /* of the latest layer, a row */
 } Bench;
 
-static void
-fill(float *x, gsize n)
+typedef struct {
+    double ms, cpu_ms;
+} Cost;
+
+static Cost
+now(void)
+{
+    return (Cost){(double)g_get_monotonic_time() / 1e3, (double)clock() * 1e3 / CLOCKS_PER_SEC};
+}
+
+/* From start on, a row. */
+static Cost
+cost_since(Cost start, int n_rows)
+{
+    Cost end = now();
+    return (Cost){(end.ms - start.ms) / n_rows, (end.cpu_ms - start.cpu_ms) / n_rows};
+}
+
+static const char *
+format_name(const Bench *b)
+{
+    return b->row.kind == PD_ROW_F32 ? "f32" : "mixed";
+}
+
+static guint32
+next_random(void)
 {
     static guint32 state = 1;
-    for (gsize i = 0; i < n; i++) {
-        state = state * 1664525u + 1013904223u; /* Numerical Recipes' generator */
-        x[i] = (float)(state >> 8) / (1 << 23) - 1;
+    state = state * 1664525u + 1013904223u; /* Numerical Recipes' generator */
+    return state >> 8;
+}
+
+/* n rows of some 1 in size. */
+static void
+fill(const PdRowFormat *f, guint8 *bytes, gsize n)
+{
+    gsize width = pd_row_format_bytes(f), still = (gsize)(f->width - f->n_turning);
+    gsize codes = f->kind == PD_ROW_FP8 ? still : (gsize)f->width / 2;
+    gsize scales = f->kind == PD_ROW_FP8 ? still / PD_FP8_BLOCK : (gsize)f->width / PD_FP4_BLOCK;
+    for (gsize i = 0; i < n; i++, bytes += width) {
+        for (gsize c = 0; f->kind == PD_ROW_F32 && c < (gsize)f->width; c++)
+            ((float *)(void *)bytes)[c] = (float)next_random() / (1 << 23) - 1;
+        if (f->kind == PD_ROW_F32)
+            continue;
+        for (gsize c = 0; c < codes; c++) /* any number in 4 bits; in 8 bits, none that is NaN */
+            bytes[c] = (guint8)(next_random() & (f->kind == PD_ROW_FP8 ? 0xf7 : 0xff));
+        memset(bytes + codes, f->kind == PD_ROW_FP8 ? 118 : 125, scales);
+        for (gsize c = codes + scales; c < width; c += 2) { /* BF16 near 2^-7 */
+            bytes[c] = (guint8)next_random();
+            bytes[c + 1] = (guint8)(0x3c | (next_random() & 0x80));
+        }
     }
 }
 
-static float *
-new_filled(gsize n)
+/* Room for n rows, filled; f NULL: n floats of room. */
+static PdMem
+new_rows(Bench *b, const PdRowFormat *f, gsize n)
 {
-    float *x = g_try_new(float, n);
-    if (x != NULL)
-        fill(x, n);
-    return x;
+    gsize width = f != NULL ? pd_row_format_bytes(f) : sizeof(float);
+    PdMem mem = {b->dev->ops->buffer_new(b->dev, n * width), 0};
+    guint8 *chunk = g_malloc(1024 * width);
+    for (gsize i = 0; f != NULL && mem.buffer != NULL && i < n; i += 1024) {
+        gsize some = MIN(1024, n - i);
+        fill(f, chunk, some);
+        b->dev->ops->write(b->dev, (PdMem){mem.buffer, i * width}, chunk, some * width);
+    }
+    g_free(chunk);
+    return mem;
 }
 
 static gboolean
-bench_init(Bench *b, int n_tokens)
+bench_init(Bench *b, gboolean mixed, int n_rows, int n_tokens)
 {
-    gsize n = (gsize)n_tokens, entries = n / CSA_RATIO + WINDOW;
-    b->shape = (PdDsShape){.n_heads = 64,
-                           .head_dim = HEAD_DIM,
-                           .window = WINDOW,
-                           .index_heads = 64,
-                           .index_dim = 128,
-                           .index_top_k = 512};
-    b->n_tokens = n_tokens;
-    b->rows = new_filled(n * HEAD_DIM);
-    b->index_keys = new_filled(entries * 128);
-    b->q = new_filled(64 * HEAD_DIM);
-    b->iq = new_filled(64 * 128);
-    b->weights = new_filled(64);
-    b->scores = g_try_new(float, entries);
-    b->logits = g_try_new(float, entries);
-    b->out = g_try_new(float, 64 * HEAD_DIM);
-    b->keys = g_try_new(const float *, entries);
-    b->picks = g_try_new(int, entries);
-    return b->rows && b->index_keys && b->q && b->iq && b->weights && b->scores && b->logits &&
-           b->out && b->keys && b->picks;
+    static const PdRowFormat floats = {PD_ROW_F32, 1, 0};
+    gsize n = (gsize)n_rows, n_keys = (gsize)n_tokens / CSA_RATIO;
+    PdRowFormat q = {PD_ROW_F32, HEAD_DIM, 0};
+    b->dev = pd_cpu_device_new(0, NULL);
+    if (b->dev == NULL)
+        return FALSE;
+    b->row = (PdRowFormat){mixed ? PD_ROW_FP8 : PD_ROW_F32, HEAD_DIM, mixed ? ROPE_DIM : 0};
+    b->key = (PdRowFormat){mixed ? PD_ROW_FP4 : PD_ROW_F32, INDEX_DIM, 0};
+    b->n_rows = n_rows;
+    b->rows = new_rows(b, &b->row, (gsize)n_tokens);
+    b->keys = new_rows(b, &b->key, n_keys);
+    b->q = new_rows(b, &q, n * N_HEADS);
+    b->iq = new_rows(b, &b->key, n * INDEX_HEADS);
+    b->weights = new_rows(b, &floats, n * INDEX_HEADS);
+    b->sinks = new_rows(b, &floats, N_HEADS);
+    b->scores = new_rows(b, NULL, n * n_keys);
+    b->picks = new_rows(b, NULL, n * TOP_K);
+    b->out = new_rows(b, NULL, n * N_HEADS * HEAD_DIM);
+    b->n_entries = g_new(int, n_rows);
+    return b->rows.buffer && b->keys.buffer && b->q.buffer && b->iq.buffer && b->weights.buffer &&
+           b->sinks.buffer && b->scores.buffer && b->picks.buffer && b->out.buffer;
 }
 
 static void
 bench_clear(Bench *b)
 {
-    float *const all[] = {b->rows,    b->index_keys, b->q,      b->iq,
-                          b->weights, b->scores,     b->logits, b->out};
+    PdMem *const all[] = {&b->rows,  &b->keys,   &b->q,     &b->iq, &b->weights,
+                          &b->sinks, &b->scores, &b->picks, &b->out};
+    if (b->dev == NULL)
+        return;
     for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
-        g_free(all[i]);
-    g_free(b->keys);
-    g_free(b->picks);
+        b->dev->ops->buffer_free(b->dev, all[i]->buffer);
+    b->dev->ops->free(b->dev);
+    g_free(b->n_entries);
 }
 
-/* The last WINDOW of n rows, then picks[0 .. n_picks) (NULL: the first ones), by all heads. */
+/* The chunk's own rows end at n tokens; entries, n_entries of each row, are the first rows. */
 static void
-attend(Bench *b, int n, const int *picks, int n_picks)
+attend(Bench *b, int n, int n_window, PdMem picks)
 {
-    int n_keys = 0;
-    for (int i = MAX(0, n - WINDOW); i < n; i++)
-        b->keys[n_keys++] = b->rows + (gsize)i * HEAD_DIM;
-    for (int i = 0; i < n_picks; i++)
-        b->keys[n_keys++] = b->rows + (gsize)(picks != NULL ? picks[i] : i) * HEAD_DIM;
-    for (int h = 0; h < b->shape.n_heads; h++)
-        pd_ds_attend(b->q + (gsize)h * HEAD_DIM, HEAD_DIM, b->keys, n_keys, 0, b->logits,
-                     b->out + (gsize)h * HEAD_DIM);
+    int n_before = n_window - 1;
+    gsize first = (gsize)(n - b->n_rows - n_before);
+    PdSharedAttention a = {.format = b->row,
+                           .q = b->q,
+                           .out = b->out,
+                           .n_q = b->n_rows,
+                           .n_heads = N_HEADS,
+                           .scale = 1 / sqrtf(HEAD_DIM),
+                           .sinks = b->sinks,
+                           .window = {b->rows.buffer, first * pd_row_format_bytes(&b->row)},
+                           .n_before = n_before,
+                           .n_window = n_window,
+                           .entries = b->rows,
+                           .n_entries = b->n_entries,
+                           .picks = picks,
+                           .picks_stride = TOP_K};
+    if (b->dev->ops->attention_shared(b->dev, &a) != PD_KERNEL_OK)
+        g_error("attention_shared failed");
+}
+
+/* The entries of a ratio that each row of the chunk sees; returns those of the last one. */
+static int
+count_entries(Bench *b, int n, int ratio)
+{
+    for (int i = 0; i < b->n_rows; i++)
+        b->n_entries[i] = (n - b->n_rows + 1 + i) / ratio;
+    return n / ratio;
 }
 
 static int
 csa(Bench *b, int n)
 {
-    int n_entries = n / CSA_RATIO;
-    pd_ds_index_scores(&b->shape, b->iq, b->weights, b->index_keys, n_entries, b->scores);
-    int n_picks = pd_ds_top_k(b->scores, n_entries, b->shape.index_top_k, b->picks);
-    attend(b, n, b->picks, n_picks);
-    return n_picks + MIN(n, WINDOW);
+    PdIndexScan scan = {.kind = b->key.kind,
+                        .dim = INDEX_DIM,
+                        .n_heads = INDEX_HEADS,
+                        .keys = b->keys,
+                        .q = b->iq,
+                        .weights = b->weights,
+                        .n_q = b->n_rows,
+                        .n_keys = b->n_entries,
+                        .top_k = TOP_K,
+                        .scores = b->scores,
+                        .scores_stride = count_entries(b, n, CSA_RATIO),
+                        .picks = b->picks};
+    Cost start = now();
+    if (b->dev->ops->index_select(b->dev, &scan) != PD_KERNEL_OK)
+        g_error("index_select failed");
+    b->index_cpu_ms = cost_since(start, b->n_rows).cpu_ms;
+    for (int i = 0; i < b->n_rows; i++)
+        b->n_entries[i] = MIN(b->n_entries[i], TOP_K);
+    attend(b, n, WINDOW, b->picks);
+    return b->n_entries[b->n_rows - 1] + WINDOW;
 }
 
 static int
 hca(Bench *b, int n)
 {
-    attend(b, n, NULL, n / HCA_RATIO);
-    return n / HCA_RATIO + MIN(n, WINDOW);
-}
-
-/* One head over a block of rows: the running softmax of Milakov and Gimelshein (2018). */
-static void
-dense_block(const float *q, const float *rows, int n, float *max, float *sum, float *acc)
-{
-    float logits[BLOCK_ROWS], top = *max;
-    for (int j = 0; j < n; j++) {
-        logits[j] = (float)(pd_ds_dot(q, rows + (gsize)j * HEAD_DIM, HEAD_DIM) / sqrt(HEAD_DIM));
-        top = MAX(top, logits[j]);
-    }
-    float scale = expf(*max - top);
-    *sum *= scale;
-    for (int i = 0; i < HEAD_DIM; i++)
-        acc[i] *= scale;
-    for (int j = 0; j < n; j++) {
-        float p = expf(logits[j] - top);
-        *sum += p;
-        for (int i = 0; i < HEAD_DIM; i++)
-            acc[i] += p * rows[(gsize)j * HEAD_DIM + (gsize)i];
-    }
-    *max = top;
+    int n_entries = count_entries(b, n, HCA_RATIO);
+    attend(b, n, WINDOW, (PdMem){0});
+    return n_entries + WINDOW;
 }
 
 static int
 dense(Bench *b, int n)
 {
-    float max[64] = {0}, sum[64]; /* 0: the sink's logit */
-    memset(b->out, 0, sizeof(float) * 64 * HEAD_DIM);
-    for (int h = 0; h < 64; h++)
-        sum[h] = 1;
-    for (int at = 0; at < n; at += BLOCK_ROWS)
-        for (int h = 0; h < 64; h++)
-            dense_block(b->q + (gsize)h * HEAD_DIM, b->rows + (gsize)at * HEAD_DIM,
-                        MIN(BLOCK_ROWS, n - at), &max[h], &sum[h], b->out + (gsize)h * HEAD_DIM);
-    for (int i = 0; i < 64 * HEAD_DIM; i++)
-        b->out[i] /= sum[i / HEAD_DIM];
-    return n;
+    count_entries(b, n, 1);
+    attend(b, n, 1, (PdMem){0});
+    return n + 1;
 }
 
 typedef int (*Layer)(Bench *b, int n);
 
-/* Seconds of a row in a chunk of n_rows that ends at n tokens. */
-static double
-time_layer(Bench *b, Layer layer, int n, int n_rows, int *attended)
+/* Of a row in a chunk that ends at n tokens: the best of `repeats`, each of the two by itself. */
+static Cost
+time_layer(Bench *b, Layer layer, int n, int repeats, int *attended, double *index_cpu_ms)
 {
-    gint64 start_us = g_get_monotonic_time();
-    for (int t = n_rows - 1; t >= 0; t--)
-        *attended = layer(b, n - t);
-    return (double)(g_get_monotonic_time() - start_us) / 1e6 / n_rows;
+    Cost best = {INFINITY, INFINITY};
+    for (int i = 0; i < repeats; i++) {
+        Cost start = now();
+        b->index_cpu_ms = 0;
+        *attended = layer(b, n);
+        Cost cost = cost_since(start, b->n_rows);
+        if (cost.cpu_ms < best.cpu_ms)
+            *index_cpu_ms = b->index_cpu_ms;
+        best = (Cost){MIN(best.ms, cost.ms), MIN(best.cpu_ms, cost.cpu_ms)};
+    }
+    return best;
 }
 
 static void
-run(Bench *b, int n, int n_rows)
+run(Bench *b, int n)
 {
     static const struct {
         const char *name;
         Layer layer;
-    } layers[] = {{"dense", dense}, {"CSA", csa}, {"HCA", hca}};
+        int repeats;
+    } layers[] = {{"dense", dense, 2}, {"CSA", csa, 9}, {"HCA", hca, 9}};
     double of_dense = 0;
     for (gsize i = 0; i < G_N_ELEMENTS(layers); i++) {
         int attended = 0;
-        double seconds = time_layer(b, layers[i].layer, n, n_rows, &attended);
+        double index_cpu_ms = 0;
+        Cost cost = time_layer(b, layers[i].layer, n, layers[i].repeats, &attended, &index_cpu_ms);
         if (i == 0)
-            of_dense = seconds;
-        printf("%s,%d,%d,%d,%.3f,%.1f\n", layers[i].name, n, n_rows, attended, seconds * 1e3,
-               of_dense / seconds);
+            of_dense = cost.cpu_ms;
+        printf("%s,%s,%d,%d,%d,%.3f,%.3f,%.3f,%.1f\n", format_name(b), layers[i].name, n, b->n_rows,
+               attended, cost.ms, cost.cpu_ms, index_cpu_ms, of_dense / cost.cpu_ms);
         fflush(stdout);
     }
+}
+
+/* The products of a CSA layer of Flash (section 8.1 of its specification). */
+static void
+run_matrices(Bench *b)
+{
+    static const int shapes[][2] = {
+        {1024, 4096}, {32768, 1024}, {512, 4096}, {1024, 4096}, {1024, 4096}, {8192, 1024},
+        {64, 4096},   {256, 4096},   {256, 4096}, {8192, 4096}, {4096, 8192},
+    };
+    Cost best = {INFINITY, INFINITY};
+    gsize most = 32768 * 1024;
+    PdRowFormat floats = {PD_ROW_F32, 1, 0};
+    PdMem weights[G_N_ELEMENTS(shapes)];
+    PdMem x = new_rows(b, &floats, (gsize)b->n_rows * 8192);
+    PdMem y = new_rows(b, NULL, (gsize)b->n_rows * 32768);
+    guint16 *bf16 = g_new(guint16, most);
+    for (gsize i = 0; i < most; i++)
+        bf16[i] = (guint16)(0x3c00 | (next_random() & 0x80ff));
+    for (gsize i = 0; i < G_N_ELEMENTS(shapes); i++) {
+        gsize n_bytes = (gsize)shapes[i][0] * (gsize)shapes[i][1] * sizeof *bf16;
+        weights[i] = (PdMem){b->dev->ops->buffer_new(b->dev, n_bytes), 0};
+        if (weights[i].buffer == NULL)
+            g_error("no memory for a matrix");
+        b->dev->ops->write(b->dev, weights[i], bf16, n_bytes);
+    }
+    for (int repeat = 0; repeat < 3; repeat++) {
+        Cost start = now();
+        for (gsize i = 0; i < G_N_ELEMENTS(shapes); i++) {
+            PdMatmulJob job = {.weight = {weights[i], PD_BF16, shapes[i][0], shapes[i][1]},
+                               .out = y};
+            b->dev->ops->matmul(b->dev, x, b->n_rows, &job, 1);
+        }
+        Cost cost = cost_since(start, b->n_rows);
+        best = (Cost){MIN(best.ms, cost.ms), MIN(best.cpu_ms, cost.cpu_ms)};
+    }
+    printf("%s,matrices,0,%d,0,%.3f,%.3f,0,0\n", format_name(b), b->n_rows, best.ms, best.cpu_ms);
+    for (gsize i = 0; i < G_N_ELEMENTS(shapes); i++)
+        b->dev->ops->buffer_free(b->dev, weights[i].buffer);
+    b->dev->ops->buffer_free(b->dev, x.buffer);
+    b->dev->ops->buffer_free(b->dev, y.buffer);
+    g_free(bf16);
+}
+
+static int
+usage(void)
+{
+    fprintf(stderr, "usage: deepseek_attention_bench [mixed|f32 [ROWS [TOKENS...]]], "
+                    "tokens from 1024 to 1048576\n");
+    return 2;
 }
 
 int
 main(int argc, char **argv)
 {
     static const int usual[] = {65536, 262144, 1048576};
-    int n_rows = argc > 1 ? atoi(argv[1]) : 1, n_lengths = argc > 2 ? argc - 2 : 3, most = 0;
-    Bench b = {.n_tokens = 0};
+    gboolean mixed = argc < 2 || g_str_equal(argv[1], "mixed");
+    int n_rows = argc > 2 ? atoi(argv[2]) : 1, n_lengths = argc > 3 ? argc - 3 : 3, most = 0;
+    if ((!mixed && !g_str_equal(argv[1], "f32")) || n_rows < 1 || n_rows > 512)
+        return usage();
     for (int i = 0; i < n_lengths; i++) {
-        int n = argc > 2 ? atoi(argv[i + 2]) : usual[i];
-        if (n_rows < 1 || n < WINDOW + n_rows || n > 1 << 20) {
-            fprintf(stderr,
-                    "usage: deepseek_attention_bench [ROWS [TOKENS...]], tokens to 1048576\n");
-            return 2;
-        }
+        int n = argc > 3 ? atoi(argv[i + 3]) : usual[i];
+        if (n < 1024 || n > 1 << 20)
+            return usage();
         most = MAX(most, n);
     }
-    int rc = bench_init(&b, most) ? 0 : 1;
-    if (rc != 0)
+    Bench b = {.n_rows = 0};
+    int rc = bench_init(&b, mixed, n_rows, most) ? 0 : 1;
+    if (rc != 0) {
         fprintf(stderr, "no memory for %d rows\n", most);
-    else
-        puts("layer,tokens,rows,attended,milliseconds_per_row,times_faster_than_dense");
+    } else {
+        PdDeviceInfo info = b.dev->ops->info(b.dev);
+        fprintf(stderr, "%s, %d threads, rows of %zu bytes, index keys of %zu\n", info.isa,
+                info.n_threads, pd_row_format_bytes(&b.row), pd_row_format_bytes(&b.key));
+        puts("format,layer,tokens,rows,attended,milliseconds_per_row,cpu_milliseconds_per_row,"
+             "of_which_indexer,times_faster_than_dense");
+        run_matrices(&b);
+    }
     for (int i = 0; rc == 0 && i < n_lengths; i++)
-        run(&b, argc > 2 ? atoi(argv[i + 2]) : usual[i], n_rows);
+        run(&b, argc > 3 ? atoi(argv[i + 3]) : usual[i]);
     bench_clear(&b);
     return rc;
 }

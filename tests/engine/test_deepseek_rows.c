@@ -25,16 +25,17 @@ test_bytes(void)
     for (gsize i = 0; i < G_N_ELEMENTS(widths); i++) {
         PdDsLayerShape layer;
         PdDsShape s = shape_of(widths[i][0], widths[i][1], widths[i][2], &layer);
-        PdDsRowFormat row = pd_ds_row_format(&s, TRUE), key = pd_ds_key_format(&s, TRUE);
-        g_assert_cmpuint(pd_ds_row_bytes(&row), ==, pd_ds_entry_bytes(&s, PD_DS_STORE_DEPLOYED));
-        g_assert_cmpuint(pd_ds_row_bytes(&key), ==,
+        PdRowFormat row = pd_ds_row_format(&s, TRUE), key = pd_ds_key_format(&s, TRUE);
+        g_assert_cmpuint(pd_row_format_bytes(&row), ==,
+                         pd_ds_entry_bytes(&s, PD_DS_STORE_DEPLOYED));
+        g_assert_cmpuint(pd_row_format_bytes(&key), ==,
                          pd_ds_index_key_bytes(&s, PD_DS_STORE_DEPLOYED));
         if (i == 0) { /* what the report gives */
-            g_assert_cmpuint(pd_ds_row_bytes(&row), ==, 583);
-            g_assert_cmpuint(pd_ds_row_bytes(&key), ==, 68);
+            g_assert_cmpuint(pd_row_format_bytes(&row), ==, 583);
+            g_assert_cmpuint(pd_row_format_bytes(&key), ==, 68);
         }
         row = pd_ds_row_format(&s, FALSE);
-        g_assert_cmpuint(pd_ds_row_bytes(&row), ==, pd_ds_entry_bytes(&s, PD_DS_STORE_32BIT));
+        g_assert_cmpuint(pd_row_format_bytes(&row), ==, pd_ds_entry_bytes(&s, PD_DS_STORE_32BIT));
     }
 }
 
@@ -50,14 +51,14 @@ test_refused_width(void)
 
 /* The scale's byte of a block whose largest value is `amax`. */
 static int
-scale_of(PdDsRowKind kind, int block, double amax)
+scale_of(PdRowKind kind, int block, double amax)
 {
-    PdDsRowFormat f = {kind, block, 0};
+    PdRowFormat f = {kind, block, 0};
     float row[64] = {0};
     guint8 bytes[128];
     row[3] = (float)-amax;
-    pd_ds_row_pack(&f, row, bytes);
-    return bytes[kind == PD_DS_ROW_FP8 ? block : block / 2] - 127;
+    pd_row_pack(&f, row, bytes);
+    return bytes[kind == PD_ROW_FP8 ? block : block / 2] - 127;
 }
 
 static void
@@ -69,9 +70,9 @@ test_scales(void)
     } fp8[] = {{449, 1}, {448, 0}, {3.5, -7}, {1, -8}, {1e-4, -22}, {0, -22}},
       fp4[] = {{6.1, 1}, {6, 0}, {1, -2}, {0.75, -3}, {0, -126}};
     for (gsize i = 0; i < G_N_ELEMENTS(fp8); i++)
-        g_assert_cmpint(scale_of(PD_DS_ROW_FP8, 64, fp8[i].amax), ==, fp8[i].exponent);
+        g_assert_cmpint(scale_of(PD_ROW_FP8, 64, fp8[i].amax), ==, fp8[i].exponent);
     for (gsize i = 0; i < G_N_ELEMENTS(fp4); i++)
-        g_assert_cmpint(scale_of(PD_DS_ROW_FP4, 32, fp4[i].amax), ==, fp4[i].exponent);
+        g_assert_cmpint(scale_of(PD_ROW_FP4, 32, fp4[i].amax), ==, fp4[i].exponent);
 }
 
 /* Half a step around x, of numbers with `bits` bits behind the first and none finer than `least`.
@@ -87,29 +88,29 @@ test_values(void)
 {
     enum { WIDTH = 150, TURNING = 22, STILL = WIDTH - TURNING };
     g_autoptr(GRand) rand = g_rand_new_with_seed(9);
-    PdDsRowFormat row = {PD_DS_ROW_FP8, WIDTH, TURNING}, key = {PD_DS_ROW_FP4, 64, TURNING};
+    PdRowFormat row = {PD_ROW_FP8, WIDTH, TURNING}, key = {PD_ROW_FP4, 64, TURNING};
     for (int round = 0; round < 200; round++) {
         float x[WIDTH], y[WIDTH], z[WIDTH];
         guint8 bytes[2 * WIDTH], again[2 * WIDTH];
         for (int i = 0; i < WIDTH; i++)
             x[i] = (float)(g_rand_double_range(rand, -1, 1) *
                            pow(10, g_rand_double_range(rand, -3, 3)));
-        pd_ds_row_pack(&row, x, bytes);
-        pd_ds_row_unpack(&row, bytes, y);
+        pd_row_pack(&row, x, bytes);
+        pd_row_unpack(&row, bytes, y);
         for (int i = 0; i < WIDTH; i++) {
             double scale = i < STILL ? ldexp(1, bytes[STILL + i / 64] - 127) : 0;
             double step = i < STILL ? half_step(x[i], 3, ldexp(scale, -9)) : half_step(x[i], 7, 0);
             g_assert_cmpfloat(fabs((double)x[i] - y[i]), <=, step);
         }
         /* What was rounded once stays, by its values. */
-        pd_ds_row_pack(&row, y, again);
-        pd_ds_row_unpack(&row, again, z);
+        pd_row_pack(&row, y, again);
+        pd_row_unpack(&row, again, z);
         g_assert_cmpmem(z, sizeof z, y, sizeof y);
         g_assert_true(pd_ds_rows_at(&row, bytes, 0, 1, z) == z);
         g_assert_cmpmem(z, sizeof z, y, sizeof y);
 
-        pd_ds_row_pack(&key, x, bytes);
-        pd_ds_row_unpack(&key, bytes, y);
+        pd_row_pack(&key, x, bytes);
+        pd_row_unpack(&key, bytes, y);
         for (int i = 0; i < 64; i++) {
             double scale = ldexp(1, bytes[32 + i / 32] - 127);
             g_assert_cmpfloat(fabs((double)x[i] - y[i]), <=, half_step(x[i], 1, scale / 2));
@@ -125,18 +126,18 @@ test_not_finite(void)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     for (gsize b = 0; b < G_N_ELEMENTS(bad); b++) {
-        PdDsRowFormat row = {PD_DS_ROW_FP8, 160, 32}, key = {PD_DS_ROW_FP4, 64, 0};
+        PdRowFormat row = {PD_ROW_FP8, 160, 32}, key = {PD_ROW_FP4, 64, 0};
         float x[160], y[160];
         guint8 bytes[256];
         for (int i = 0; i < 160; i++)
             x[i] = (float)(i % 7 - 3);
         x[5] = bad[b];
-        pd_ds_row_pack(&row, x, bytes);
-        pd_ds_row_unpack(&row, bytes, y);
+        pd_row_pack(&row, x, bytes);
+        pd_row_unpack(&row, bytes, y);
         for (int i = 0; i < 160; i++)
             g_assert_cmpint(isnan(y[i]) != 0, ==, i < 64);
-        pd_ds_row_pack(&key, x, bytes);
-        pd_ds_row_unpack(&key, bytes, y);
+        pd_row_pack(&key, x, bytes);
+        pd_row_unpack(&key, bytes, y);
         for (int i = 0; i < 64; i++)
             g_assert_cmpint(isnan(y[i]) != 0, ==, i < 32);
     }

@@ -79,7 +79,7 @@ def bf16(x):
 
 
 class Model:
-    mixed = False  # rows kept in FP8 and BF16, index keys in FP4
+    mixed = False  # rows kept in FP8 and BF16, index keys in FP4, the indexer's queries rounded like its keys
 
     def row(self, x):
         if not self.mixed:
@@ -179,7 +179,7 @@ class Model:
     def chosen(self, prefix, x, qr, keys, t, freq):
         c = self.c
         q = (self.w[prefix + "wq_b.weight"] @ qr).reshape(c["index_n_heads"], c["index_head_dim"])
-        q = self.rotate(self.turn(q, t, freq))
+        q = self.key(self.turn(q, t, freq))
         a = self.w[prefix + "weights_proj.weight"] @ x / np.sqrt(c["index_n_heads"] * c["index_head_dim"])
         score = np.maximum(keys @ q.T, 0) @ a
         order = np.argsort(-score, kind="stable")

@@ -1,0 +1,52 @@
+/*
+ * Scores of an indexer over keys of 4 bits (row_format.h): what index.c, which lays out a query,
+ * and the instruction sets, which go over the keys, know of each other.
+ *
+ * A code stands for twice its value, -12..12, and a key's codes are shifted to 0..24, so that a
+ * block of 32 dimensions is a sum of products of unsigned and signed bytes, exact in any order:
+ *
+ *   dot[h]  = sum_b scale_q[b][h] scale_k[b] / 4 (sum_c (key[c] + 12) q[h][c] - 12 sum_c q[h][c])
+ *   lane[l] = sum of weights[h] max(0, dot[h]) over the heads h = l, 16 + l, 32 + l ...
+ *   score   = lanes l and l + 8 added, then l and l + 4, l + 2, l + 1
+ *
+ * Scales are powers of two and sums of blocks are taken in ascending order, so every instruction
+ * set gives the same bits.
+ */
+#ifndef PD_INDEX_H
+#define PD_INDEX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "kernels/kernels.h"
+
+#define PD_INDEX_LANES 16
+#define PD_INDEX_HEADS 32 /* heads come in multiples of this, the last ones with weight 0 */
+#define PD_INDEX_WORDS 8  /* of four dimensions in a block: even ones, then odd ones */
+#define PD_INDEX_SHIFT 12
+
+/* One query, laid out for the kernels. */
+typedef struct {
+    int dim;
+    int n_blocks;    /* of PD_FP4_BLOCK dimensions; the last may be short */
+    int n_heads;     /* padded */
+    int8_t *codes;   /* (n_blocks, PD_INDEX_WORDS, n_heads, 4) */
+    int32_t *starts; /* (n_blocks, n_heads): -12 sum of the block's codes */
+    float *scales;   /* (n_blocks, n_heads): scale / 4 */
+    float *weights;  /* (n_heads) */
+} PdIndexQuery;
+
+/* Twice the value of each E2M1 code. */
+#define PD_INDEX_TWICE 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12
+/* The same, shifted. */
+#define PD_INDEX_SHIFTED 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
+
+/* The kernels: scores (n_keys) of keys, rows of key_bytes.  Those with vectors need a dim that is a
+ * multiple of PD_FP4_BLOCK. */
+typedef void PdIndexScores(float *scores, const PdIndexQuery *q, const uint8_t *keys,
+                           size_t key_bytes, int n_keys);
+PdIndexScores pd_index_scores_reference;
+PdIndexScores pd_index_scores_avx2;
+PdIndexScores pd_index_scores_avx512;
+PdIndexScores pd_index_scores_avx512_emulated;
+
+#endif

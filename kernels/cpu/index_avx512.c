@@ -1,0 +1,104 @@
+/*
+ * index.h with AVX-512 VNNI: a vector is 16 heads, vpdpbusd adds four products to each.  With
+ * PD_SIMD_EMULATED the same code compiles against SIMDe, so that tests run it on any CPU.
+ */
+#ifdef PD_SIMD_EMULATED
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
+#define INDEX_SCORES pd_index_scores_avx512_emulated
+#else
+#include <immintrin.h>
+#define INDEX_SCORES pd_index_scores_avx512
+#endif
+#include "kernels/cpu/index_x86.h"
+
+enum {
+    KEYS = 4,
+    VECTORS = 2, /* of heads that share the loads of a key's words */
+};
+
+_Static_assert(PD_INDEX_HEADS % (VECTORS * PD_INDEX_LANES) == 0, "heads come in whole steps");
+
+INLINE float
+reduce_add(__m512 v)
+{
+    __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+    __m256 x = _mm256_add_ps(_mm512_castps512_ps256(v), high);
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_shuffle_ps(q, q, 1)));
+}
+
+/* dot[k][v] of heads h .. with block b more. */
+INLINE void
+add_block(__m512 dot[KEYS][VECTORS], const PdIndexQuery *q, const IndexKey *keys, int b, int h)
+{
+    size_t n_heads = (size_t)q->n_heads, at = (size_t)b * n_heads + (size_t)h;
+    const int8_t *codes = q->codes + ((size_t)b * PD_INDEX_WORDS * n_heads + (size_t)h) * 4;
+    __m512i sum[KEYS][VECTORS];
+#pragma GCC unroll 4
+    for (int k = 0; k < KEYS; k++)
+        for (int v = 0; v < VECTORS; v++)
+            sum[k][v] = _mm512_loadu_si512(q->starts + at + 16 * (size_t)v);
+#pragma GCC unroll 8
+    for (int w = 0; w < PD_INDEX_WORDS; w++) {
+        __m512i x[VECTORS];
+        for (int v = 0; v < VECTORS; v++)
+            x[v] = _mm512_loadu_si512(codes + ((size_t)w * n_heads + 16 * (size_t)v) * 4);
+#pragma GCC unroll 4
+        for (int k = 0; k < KEYS; k++) {
+            __m512i word = _mm512_set1_epi32(key_word(&keys[k], q->n_blocks, b, w));
+            for (int v = 0; v < VECTORS; v++)
+                sum[k][v] = _mm512_dpbusd_epi32(sum[k][v], word, x[v]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < KEYS; k++) {
+        __m512 scale = _mm512_set1_ps(keys[k].scales[b]);
+        for (int v = 0; v < VECTORS; v++) {
+            __m512 s = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k][v]),
+                                     _mm512_loadu_ps(q->scales + at + 16 * (size_t)v));
+            dot[k][v] = _mm512_fmadd_ps(s, scale, dot[k][v]);
+        }
+    }
+}
+
+INLINE void
+score_keys(float *scores, const PdIndexQuery *q, const IndexKey *keys)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 lanes[KEYS];
+    for (int k = 0; k < KEYS; k++)
+        lanes[k] = zero;
+    for (int h = 0; h < q->n_heads; h += 16 * VECTORS) {
+        __m512 dot[KEYS][VECTORS];
+        for (int k = 0; k < KEYS; k++)
+            for (int v = 0; v < VECTORS; v++)
+                dot[k][v] = zero;
+        for (int b = 0; b < q->n_blocks; b++)
+            add_block(dot, q, keys, b, h);
+        for (int v = 0; v < VECTORS; v++) {
+            __m512 weight = _mm512_loadu_ps(q->weights + h + 16 * v);
+            for (int k = 0; k < KEYS; k++)
+                lanes[k] = _mm512_fmadd_ps(weight, _mm512_max_ps(dot[k][v], zero), lanes[k]);
+        }
+    }
+    for (int k = 0; k < KEYS; k++)
+        scores[k] = reduce_add(lanes[k]);
+}
+
+void
+INDEX_SCORES(float *scores, const PdIndexQuery *q, const uint8_t *keys, size_t key_bytes,
+             int n_keys)
+{
+    IndexKey unpacked[KEYS];
+    float some[KEYS];
+    for (int first = 0; first < n_keys; first += KEYS) {
+        int n = n_keys - first < KEYS ? n_keys - first : KEYS;
+        unpack_keys(unpacked, KEYS, keys, key_bytes, q->n_blocks, first, n_keys);
+        score_keys(some, q, unpacked);
+        memcpy(scores + first, some, (size_t)n * sizeof *some);
+    }
+}

@@ -1,0 +1,51 @@
+/* What the vector kernels of index.h share: keys as bytes. */
+#ifndef PD_INDEX_X86_H
+#define PD_INDEX_X86_H
+
+#include "kernels/cpu/index.h"
+#include "kernels/low_float.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct {
+    /* Even dimensions of all blocks, then odd ones. */
+    _Alignas(64) uint8_t codes[PD_INDEX_DIM_MAX];
+    float scales[PD_INDEX_DIM_MAX / PD_FP4_BLOCK];
+} IndexKey;
+
+INLINE void
+unpack_key(IndexKey *key, const uint8_t *bytes, int n_blocks)
+{
+    const __m128i shifted = _mm_setr_epi8(PD_INDEX_SHIFTED), low = _mm_set1_epi8(15);
+    uint8_t *odd = key->codes + 16 * n_blocks;
+    for (int b = 0; b < n_blocks; b++) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(bytes + 16 * b));
+        __m128i high = _mm_and_si128(_mm_srli_epi16(x, 4), low);
+        _mm_store_si128((__m128i *)(void *)(key->codes + 16 * b),
+                        _mm_shuffle_epi8(shifted, _mm_and_si128(x, low)));
+        _mm_store_si128((__m128i *)(void *)(odd + 16 * b), _mm_shuffle_epi8(shifted, high));
+        key->scales[b] = pd_e8m0_value(bytes[16 * n_blocks + b]);
+    }
+}
+
+/* Keys first .. first + n - 1 of n_keys; beyond the end the last one again. */
+INLINE void
+unpack_keys(IndexKey *unpacked, int n, const uint8_t *keys, size_t key_bytes, int n_blocks,
+            int first, int n_keys)
+{
+    for (int k = 0; k < n; k++) {
+        int at = first + k < n_keys ? first + k : n_keys - 1;
+        unpack_key(&unpacked[k], keys + (size_t)at * key_bytes, n_blocks);
+    }
+}
+
+/* Four codes of a block: word w of PD_INDEX_WORDS. */
+INLINE int
+key_word(const IndexKey *key, int n_blocks, int block, int w)
+{
+    int at = 16 * block + (w < 4 ? 4 * w : 16 * n_blocks + 4 * (w - 4)), word;
+    memcpy(&word, key->codes + at, sizeof word);
+    return word;
+}
+
+#endif

@@ -350,7 +350,7 @@ open_deepseek(PdModel *m, JsonObject *config, const char *config_path, GError **
     m->layers = g_new0(PdLayer, s->n_layers);
     for (int i = 0; i < s->n_layers; i++)
         m->layers[i].local = s->layers[i].ratio == 0;
-    m->weight_bytes = m->deepseek->n_bytes;
+    m->weight_bytes = pd_ds_model_packed_bytes(m->deepseek);
     read_hf_tokenizer(m);
     return TRUE;
 }
@@ -432,12 +432,12 @@ pd_model_unref(PdModel *model)
 {
     if (model == NULL || !g_ref_count_dec(&model->ref_count))
         return;
+    g_clear_pointer(&model->deepseek, pd_ds_model_free); /* has buffers of the device */
     for (guint i = 0; i < model->buffers->len; i++)
         model->device->ops->buffer_free(model->device, g_ptr_array_index(model->buffers, i));
     g_ptr_array_unref(model->buffers);
     if (model->device != NULL)
         model->device->ops->free(model->device);
-    g_clear_pointer(&model->deepseek, pd_ds_model_free);
     g_clear_pointer(&model->gguf, pd_gguf_free);
     g_clear_pointer(&model->shards, g_ptr_array_unref);
     g_clear_pointer(&model->tokenizer, pd_tokenizer_unref);

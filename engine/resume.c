@@ -250,7 +250,8 @@ pd_resume_save(PdSession *session, int sequence, PdKvStore *store, const PdResum
         PdResumeHead head = make_head(&r, SNAPSHOT, tokens, g.options->superseded);
         make_key(&head, g.superseded);
     }
-    pd_session_mark(session, sequence);
+    if (!pd_session_mark(session, sequence, error))
+        return FALSE;
     return save_all(&r, &g, tokens, n_tokens, cancellable, error);
 }
 
@@ -444,7 +445,7 @@ pd_resume_keys(PdModel *model, PdDtype kv_type, const gint32 *tokens, int n_toke
 guint64
 pd_resume_bytes(const PdModel *model, const PdSessionOptions *options, int n_tokens)
 {
-    PdDsRunOptions run = pd_session_deepseek_options(options);
+    PdDsRunOptions run = pd_session_deepseek_options(model, options);
     int unit_tokens = pd_ds_unit_tokens(&model->deepseek->shape);
     gint64 anchor_tokens = (gint64)unit_tokens * run.anchor_units;
     guint64 n_records = (guint64)(n_tokens / unit_tokens + n_tokens / anchor_tokens +

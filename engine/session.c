@@ -89,13 +89,22 @@ pd_session_plan(const PdModel *model, const PdSessionOptions *o, PdSessionPlan *
         add(plan->total_bytes, add(plan->sparse.query_bytes, plan->sparse.device_bytes));
 }
 
+/* By the reference where it is asked for, and where the indexer is wider than the device's. */
+static PdDevice *
+deepseek_device(const PdModel *model, const PdSessionOptions *o)
+{
+    gboolean fits = model->deepseek->shape.index_dim <= PD_INDEX_DIM_MAX;
+    return fits && !o->reference ? model->device : NULL;
+}
+
 PdDsRunOptions
-pd_session_deepseek_options(const PdSessionOptions *o)
+pd_session_deepseek_options(const PdModel *model, const PdSessionOptions *o)
 {
     return (PdDsRunOptions){.n_sequences = MAX(o->n_sequences, 1),
                             .max_tokens = MAX(o->max_tokens, 1),
                             .batch_rows = session_batch_rows(o),
                             .mixed = o->kv_type == PD_Q8_0,
+                            .device = deepseek_device(model, o),
                             .anchor_units =
                                 o->anchor_units > 0 ? o->anchor_units : PD_DS_ANCHOR_UNITS_DEFAULT};
 }
@@ -104,7 +113,7 @@ pd_session_deepseek_options(const PdSessionOptions *o)
 static guint64
 deepseek_bytes(const PdModel *model, const PdSessionOptions *o)
 {
-    PdDsRunOptions run = pd_session_deepseek_options(o);
+    PdDsRunOptions run = pd_session_deepseek_options(model, o);
     guint64 rows = (guint64)run.batch_rows;
     guint64 n_bytes = mul(mul((guint64)run.n_sequences, (guint64)run.max_tokens), sizeof(gint32));
     n_bytes = add(n_bytes, mul(rows, sizeof(PdSpan) + 2 * sizeof(gint32) + sizeof(float *)));
@@ -313,9 +322,18 @@ allocate_rows(PdSession *s)
 static gboolean
 allocate_deepseek(PdSession *s)
 {
-    PdDsRunOptions options = pd_session_deepseek_options(&s->options);
+    PdDsRunOptions options = pd_session_deepseek_options(s->model, &s->options);
     s->deepseek = pd_ds_run_new(s->model->deepseek, &options);
     return s->deepseek != NULL;
+}
+
+/* What is done with the weights once, before the first session. */
+static gboolean
+prepare_deepseek(PdModel *model, const PdSessionOptions *options, GError **error)
+{
+    return pd_ds_model_check_finite(model->deepseek, model->path, error) &&
+           (deepseek_device(model, options) == NULL ||
+            pd_ds_model_pack(model->deepseek, model->device, model->path, error));
 }
 
 PdSession *
@@ -332,7 +350,7 @@ pd_session_new(PdModel *model, const PdSessionOptions *options, GError **error)
     s->n_layers = session_layers(model, options);
     if (options->attention.kind == PD_ATTENTION_SPARSE)
         s->options.position_free = TRUE;
-    if (model->deepseek != NULL && !pd_ds_model_check_finite(model->deepseek, model->path, error))
+    if (model->deepseek != NULL && !prepare_deepseek(model, options, error))
         return NULL;
     if (model->deepseek == NULL)
         pd_session_plan(model, options, &plan);

@@ -36,6 +36,7 @@ typedef struct {
     gboolean position_free;
     PdAttentionPolicy attention; /* zeros: dense */
     int anchor_units;            /* DeepSeek: a snapshot every so many units of 128 tokens, 0: 64 */
+    gboolean reference;          /* DeepSeek: by the plain forward pass that defines it; slow */
 } PdSessionOptions;
 
 /* Bytes the session will allocate (KV + scratch), for the planner. */
@@ -51,7 +52,7 @@ void pd_session_truncate(PdSession *session, int sequence, int n_tokens);
 /* Makes truncating to the present number of rows cheap, until it is cut further or marked anew: of
  * a DeepSeek model's sequence, which else goes back to its last anchor and runs from there.  No
  * work for other models. */
-void pd_session_mark(PdSession *session, int sequence);
+gboolean pd_session_mark(PdSession *session, int sequence, GError **error);
 
 /* One entry: n tokens appended to one sequence. */
 typedef struct {

@@ -124,11 +124,11 @@ void pd_session_record_layer(PdSession *s, int layer, const PdSpan *span, PdMem 
                              const PdListAttention *list);
 
 /* The same as running a micro-batch and handing out its logits, for a DeepSeek model. */
-void pd_session_run_deepseek(PdSession *s, const PdBatch *batch);
+gboolean pd_session_run_deepseek(PdSession *s, const PdBatch *batch, GError **error);
 /* Makes the state of `sequence` one of exactly its first n tokens, which it is not beyond. */
-void pd_session_catch_up_deepseek(PdSession *s, int sequence, int n);
+gboolean pd_session_catch_up_deepseek(PdSession *s, int sequence, int n, GError **error);
 /* The options of the state of such a session. */
-PdDsRunOptions pd_session_deepseek_options(const PdSessionOptions *options);
+PdDsRunOptions pd_session_deepseek_options(const PdModel *model, const PdSessionOptions *options);
 /* Nothing of the state may rest on tokens from n_tokens on; no work for other models. */
 void pd_session_forget_deepseek(PdSession *s, int sequence, int n_tokens);
 /* Bytes that this process may still use: MemAvailable and the cgroup's limit; G_MAXUINT64 where

@@ -187,10 +187,8 @@ run_batch(PdSession *s, GError **error)
             s->record_rows[span->sequence] = span->first_row + 1;
         }
     }
-    if (s->deepseek != NULL) {
-        pd_session_run_deepseek(s, b);
-        return TRUE;
-    }
+    if (s->deepseek != NULL)
+        return pd_session_run_deepseek(s, b, error);
     pd_session_fill_rope(s, n_positions);
     if (s->sparse != NULL) {
         pd_session_fill_rope(s, PD_SELECT_DISTANCE + 1);

@@ -220,6 +220,5 @@ pd_native_read(PdContext *context, PdSession *session, GArray *tokens, PdWarmRep
         end_early(&native, why, error);
         return FALSE;
     }
-    pd_session_mark(session, 0);
-    return TRUE;
+    return pd_session_mark(session, 0, error);
 }

@@ -20,17 +20,17 @@ join(PdDsRun *r, const float *streams, gint32 next, float *joined)
     gsize d = (gsize)s->n_embd;
     pd_ds_matrix_row(&r->model->embed, next, x->y);
     pd_ds_rms_norm(x->y, draft->enorm, s->n_embd, s->rms_eps, x->y);
-    pd_ds_product(&draft->e_proj, x->y, 1, x->f, x->row);
+    pd_ds_run_product(r, &draft->e_proj, x->y, 1, x->f);
     for (gsize k = 0; k < (gsize)s->hc_mult; k++) {
         float *stream = joined + k * d;
         pd_ds_rms_norm(streams + k * d, draft->hnorm, s->n_embd, s->rms_eps, x->y);
-        pd_ds_product(&draft->h_proj, x->y, 1, stream, x->row);
+        pd_ds_run_product(r, &draft->h_proj, x->y, 1, stream);
         for (gsize i = 0; i < d; i++)
             stream[i] += x->f[i];
     }
 }
 
-void
+gboolean
 pd_ds_run_draft(PdDsRun *r, int sequence, int row, const gint32 *next, int n, float *logits)
 {
     const PdDsModel *m = r->model;
@@ -38,17 +38,21 @@ pd_ds_run_draft(PdDsRun *r, int sequence, int row, const gint32 *next, int n, fl
     PdDsScratch *x = &r->scratch;
     gsize width = (gsize)m->shape.hc_mult * (gsize)m->shape.n_embd;
     float *streams = x->streams;
+    gboolean had_memory = TRUE;
     g_assert(m->has_draft && row >= 0 && n <= r->options.batch_rows - row);
     g_assert(seq->n_drafted + n <= seq->n_tokens);
     for (gsize t = 0; t < (gsize)n; t++)
         join(r, streams + ((gsize)row + t) * width, next[t], x->ahead + t * width);
     x->streams = x->ahead; /* the layer's; the model's rows stay as they are */
     pd_ds_run_layer(r, seq, m->shape.n_layers, next, seq->n_drafted, n);
+    had_memory = !r->no_memory;
+    r->no_memory = FALSE;
     for (gsize t = 0; t < (gsize)n && logits != NULL; t++)
-        pd_ds_run_head(r, &m->draft.head_site, m->draft.norm, x->ahead + t * width,
-                       logits + t * (gsize)m->shape.n_vocab);
+        had_memory &= pd_ds_run_head(r, &m->draft.head_site, m->draft.norm, x->ahead + t * width,
+                                     logits + t * (gsize)m->shape.n_vocab);
     x->streams = streams;
-    seq->n_drafted += n;
+    seq->n_drafted = had_memory ? seq->n_drafted + n : 0;
+    return had_memory;
 }
 
 int

@@ -39,7 +39,7 @@ enter(PdDsRun *r, const PdDsSite *site, const float *norm, int n)
     const PdDsShape *s = &r->model->shape;
     PdDsScratch *x = &r->scratch;
     gsize hc = (gsize)s->hc_mult, d = (gsize)s->n_embd, width = (gsize)pd_ds_mix_width(s);
-    pd_ds_product(&site->fn, x->streams, n, x->mix, x->row);
+    pd_ds_run_product(r, &site->fn, x->streams, n, x->mix);
     for (gsize t = 0; t < (gsize)n; t++) {
         const float *streams = x->streams + t * streams_width(s);
         float *y = x->y + t * d;
@@ -62,6 +62,21 @@ leave(PdDsRun *r, int n)
                            x->streams + t * streams_width(s), x->old);
 }
 
+/* The experts of row t, by the reference. */
+static void
+experts_of_row(PdDsRun *r, const PdDsLayer *layer, gsize t)
+{
+    const PdDsShape *s = &r->model->shape;
+    PdDsScratch *x = &r->scratch;
+    const float *y = x->y + t * (gsize)s->n_embd;
+    float *f = x->f + t * (gsize)s->n_embd;
+    memset(f, 0, (gsize)s->n_embd * sizeof *f);
+    for (gsize i = t * (gsize)s->n_experts_used; i < (t + 1) * (gsize)s->n_experts_used; i++)
+        pd_ds_expert(s, &layer->experts[x->expert_ids[i]], x->expert_weights[i], y, x->gate, x->up,
+                     x->expert_out, x->row, f);
+    pd_ds_expert(s, &layer->shared, 1, y, x->gate, x->up, x->expert_out, x->row, f);
+}
+
 /* f = experts(y) */
 static void
 experts(PdDsRun *r, int l, const gint32 *tokens, int first, int n)
@@ -69,20 +84,21 @@ experts(PdDsRun *r, int l, const gint32 *tokens, int first, int n)
     const PdDsShape *s = &r->model->shape;
     const PdDsLayer *layer = &r->model->layers[l];
     PdDsScratch *x = &r->scratch;
-    gsize d = (gsize)s->n_embd;
-    pd_ds_product(&layer->gate, x->y, n, x->router, x->row);
-    memset(x->f, 0, (gsize)n * d * sizeof *x->f);
+    gsize n_used = (gsize)s->n_experts_used;
+    pd_ds_run_product(r, &layer->gate, x->y, n, x->router);
     for (gsize t = 0; t < (gsize)n; t++) {
-        const float *y = x->y + t * d;
-        float *f = x->f + t * d;
-        pd_ds_route(s, layer, tokens[t], x->router + t * (gsize)s->n_experts, x->biased, r->ids,
-                    x->weights);
-        for (int i = 0; i < s->n_experts_used; i++)
-            pd_ds_expert(s, &layer->experts[r->ids[i]], x->weights[i], y, x->gate, x->up,
-                         x->expert_out, x->row, f);
-        pd_ds_expert(s, &layer->shared, 1, y, x->gate, x->up, x->expert_out, x->row, f);
-        pd_ds_show(r, PD_DS_FFN_EXPERTS, l, first + (int)t, x->weights, r->ids, s->n_experts_used);
+        int *ids = x->expert_ids + t * n_used;
+        float *weights = x->expert_weights + t * n_used;
+        pd_ds_route(s, layer, tokens[t], x->router + t * (gsize)s->n_experts, x->biased, ids,
+                    weights);
+        pd_ds_show(r, PD_DS_FFN_EXPERTS, l, first + (int)t, weights, ids, s->n_experts_used);
     }
+    if (r->device != NULL) {
+        pd_ds_experts_on_device(r, l, n);
+        return;
+    }
+    for (gsize t = 0; t < (gsize)n; t++)
+        experts_of_row(r, layer, t);
 }
 
 /* Shows n rows of `width` values. */
@@ -122,7 +138,7 @@ pd_ds_run_layer(PdDsRun *r, PdDsSequence *seq, int l, const gint32 *tokens, int 
     show_rows(r, PD_DS_STREAMS, l, first, n, x->streams, streams_width(s));
 }
 
-void
+gboolean
 pd_ds_run_forward(PdDsRun *r, int sequence, const gint32 *tokens, int n)
 {
     PdDsSequence *seq = &r->sequences[sequence];
@@ -130,26 +146,41 @@ pd_ds_run_forward(PdDsRun *r, int sequence, const gint32 *tokens, int n)
     embed(r, tokens, n);
     for (int l = 0; l < r->model->shape.n_layers; l++)
         pd_ds_run_layer(r, seq, l, tokens, seq->n_tokens, n);
+    if (r->no_memory) {
+        r->no_memory = FALSE;
+        pd_ds_run_fall_back(r, seq);
+        return FALSE;
+    }
     seq->n_tokens += n;
+    return TRUE;
 }
 
-void
+gboolean
 pd_ds_run_head(PdDsRun *r, const PdDsSite *site, const float *norm, const float *streams,
                float *logits)
 {
     const PdDsShape *s = &r->model->shape;
     PdDsScratch *x = &r->scratch;
-    pd_ds_product(&site->fn, streams, 1, x->mix, x->row);
+    pd_ds_run_product(r, &site->fn, streams, 1, x->mix);
     pd_ds_hyper_head(s, site, streams, x->mix, x->pre);
     pd_ds_hyper_collapse(s, x->pre, streams, x->expert_out);
     pd_ds_rms_norm(x->expert_out, norm, s->n_embd, s->rms_eps, x->expert_out);
-    pd_ds_product(&r->model->head, x->expert_out, 1, logits, x->row);
+    if (r->device == NULL) {
+        pd_ds_product(&r->model->head, x->expert_out, 1, logits, x->row);
+        return TRUE;
+    }
+    gboolean had_memory;
+    pd_ds_run_product(r, &r->model->head, x->expert_out, 1, x->vocab);
+    memcpy(logits, x->vocab, (gsize)s->n_vocab * sizeof *logits);
+    had_memory = !r->no_memory;
+    r->no_memory = FALSE;
+    return had_memory;
 }
 
-void
+gboolean
 pd_ds_run_logits(PdDsRun *r, int row, float *logits)
 {
     const PdDsModel *m = r->model;
     const float *streams = r->scratch.streams + (gsize)row * streams_width(&m->shape);
-    pd_ds_run_head(r, &m->head_site, m->norm, streams, logits);
+    return pd_ds_run_head(r, &m->head_site, m->norm, streams, logits);
 }

@@ -8,7 +8,8 @@
  *   out  = wo_b concat_j(wo_a[j] o of group j)
  *
  * Products are made for the whole chunk; state is entered and read row by row, since a row sees the
- * entry that it completes and no later one.
+ * entry that it completes and no later one.  With a device attend_device.c attends many rows at a
+ * time.
  */
 #include <math.h>
 #include <string.h>
@@ -23,12 +24,12 @@ project(PdDsRun *r, int l, int first, int n)
     const PdDsRope *rope = pd_ds_layer_rope(r, l);
     PdDsScratch *x = &r->scratch;
     gsize head_dim = (gsize)s->head_dim;
-    pd_ds_product(&layer->wq_a, x->y, n, x->qr, x->row);
+    const PdDsProduct of_y[] = {{&layer->wq_a, x->qr}, {&layer->wkv, x->kv}};
+    pd_ds_run_products(r, x->y, n, of_y, G_N_ELEMENTS(of_y));
     for (gsize t = 0; t < (gsize)n; t++)
         pd_ds_rms_norm(x->qr + t * (gsize)s->q_rank, layer->q_norm, s->q_rank, s->rms_eps,
                        x->qr + t * (gsize)s->q_rank);
-    pd_ds_product(&layer->wq_b, x->qr, n, x->q, x->row);
-    pd_ds_product(&layer->wkv, x->y, n, x->kv, x->row);
+    pd_ds_run_product(r, &layer->wq_b, x->qr, n, x->q);
     for (gsize t = 0; t < (gsize)n; t++) {
         float *kv = x->kv + t * head_dim;
         pd_ds_rope_at(rope, first + (int)t, x->turn);
@@ -42,11 +43,10 @@ project(PdDsRun *r, int l, int first, int n)
     }
 }
 
-/* A query of the indexer on the same steps as its keys. */
+/* A query of the indexer on the same steps as its keys, as floats and as bytes. */
 static void
-round_query(PdDsRun *r, float *q)
+round_query(const PdDsRun *r, float *q, guint8 *bytes)
 {
-    guint8 *bytes = (guint8 *)r->scratch.index_key; /* free until an entry is made */
     pd_ds_hadamard(q, r->key.width);
     pd_row_pack(&r->key, q, bytes);
     pd_row_unpack(&r->key, bytes, q);
@@ -62,22 +62,23 @@ project_entries(PdDsRun *r, int l, int first, int n)
     PdDsScratch *x = &r->scratch;
     gsize heads = (gsize)s->index_heads, dim = (gsize)s->index_dim;
     double scale = 1 / sqrt((double)heads * (double)dim);
+    const PdDsProduct of_y[] = {{&layer->compressor.wkv, x->u},
+                                {&layer->compressor.wgate, x->s},
+                                {&layer->index_compressor.wkv, x->iu},
+                                {&layer->index_compressor.wgate, x->is},
+                                {&layer->index_weights, x->iw}};
     if (s->layers[l].ratio == 0)
         return;
-    pd_ds_product(&layer->compressor.wkv, x->y, n, x->u, x->row);
-    pd_ds_product(&layer->compressor.wgate, x->y, n, x->s, x->row);
+    pd_ds_run_products(r, x->y, n, of_y, s->layers[l].kind->indexed ? 5 : 2);
     if (!s->layers[l].kind->indexed)
         return;
-    pd_ds_product(&layer->index_compressor.wkv, x->y, n, x->iu, x->row);
-    pd_ds_product(&layer->index_compressor.wgate, x->y, n, x->is, x->row);
-    pd_ds_product(&layer->index_wq_b, x->qr, n, x->iq, x->row);
-    pd_ds_product(&layer->index_weights, x->y, n, x->iw, x->row);
+    pd_ds_run_product(r, &layer->index_wq_b, x->qr, n, x->iq);
     for (gsize i = 0; i < (gsize)n * heads; i++) {
         if (i % heads == 0)
             pd_ds_rope_at(rope, first + (int)(i / heads), x->turn);
         pd_ds_rope_apply(rope, x->turn, x->iq + i * dim, s->index_dim);
         if (r->key.kind == PD_ROW_FP4)
-            round_query(r, x->iq + i * dim);
+            round_query(r, x->iq + i * dim, x->iq_bytes + i * pd_row_format_bytes(&r->key));
         x->iw[i] = (float)(x->iw[i] * scale);
     }
 }
@@ -91,9 +92,8 @@ keep_entry(PdDsRun *r, PdDsStage stage, int l, const PdRowFormat *format, guint8
     pd_ds_show(r, stage, l, w, pd_ds_rows_at(format, rows, w, 1, entry), NULL, format->width);
 }
 
-/* Enters row t of the chunk into the layer's state. */
-static void
-enter(PdDsRun *r, PdDsLayerState *state, int l, int position, gsize t)
+void
+pd_ds_enter_row(PdDsRun *r, PdDsLayerState *state, int l, int position, gsize t)
 {
     const PdDsShape *s = &r->model->shape;
     const PdDsLayerShape *shape = &s->layers[l];
@@ -193,21 +193,18 @@ attend(PdDsRun *r, const PdDsLayerState *state, int l, int position, gsize t)
 void
 pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int l, int first, int n)
 {
-    const PdDsShape *s = &r->model->shape;
     const PdDsLayer *layer = &r->model->layers[l];
     PdDsLayerState *state = &sequence->layers[l];
     PdDsScratch *x = &r->scratch;
-    gsize width = (gsize)pd_ds_group_width(s), groups = (gsize)s->o_groups;
-    gsize rank = (gsize)s->o_rank;
     project(r, l, first, n);
     project_entries(r, l, first, n);
-    for (int t = 0; t < n; t++) {
-        enter(r, state, l, first + t, (gsize)t);
+    if (r->device != NULL)
+        pd_ds_attend_on_device(r, sequence, l, first, n);
+    for (int t = 0; r->device == NULL && t < n; t++) {
+        pd_ds_enter_row(r, state, l, first + t, (gsize)t);
         attend(r, state, l, first + t, (gsize)t);
         pd_ds_run_keep_layer(r, sequence, l, first + t + 1);
     }
-    for (gsize j = 0; j < groups; j++)
-        pd_ds_product_rows(&layer->wo_a, (int)(j * rank), s->o_rank, x->q + j * width,
-                           groups * width, n, x->z + j * rank, groups * rank, x->row);
-    pd_ds_product(&layer->wo_b, x->z, n, x->f, x->row);
+    pd_ds_run_groups(r, &layer->wo_a, n);
+    pd_ds_run_product(r, &layer->wo_b, x->z, n, x->f);
 }

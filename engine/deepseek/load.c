@@ -589,6 +589,7 @@ pd_ds_model_free(PdDsModel *m)
 {
     if (m == NULL)
         return;
+    pd_ds_model_unpack(m);
     pd_ds_shape_clear(&m->shape);
     g_free(m->layers);
     g_ptr_array_unref(m->owned);
@@ -612,31 +613,48 @@ is_finite(const PdDsMatrix *m, float *row)
 }
 
 static gboolean
-check_matrix(const PdDsMatrix *m, const char *path, GError **error)
+check_matrix(PdDsMatrix *m, gpointer path, GError **error)
 {
     g_autofree float *row = g_new(float, m->n_cols);
     return is_finite(m, row) || not_finite(path, m->name, error);
 }
 
 static gboolean
-check_expert(const PdDsExpert *e, const char *path, GError **error)
+each_of_expert(PdDsExpert *e, PdDsMatrixFunc func, gpointer user_data, GError **error)
 {
-    return check_matrix(&e->w1, path, error) && check_matrix(&e->w3, path, error) &&
-           check_matrix(&e->w2, path, error);
+    return func(&e->w1, user_data, error) && func(&e->w3, user_data, error) &&
+           func(&e->w2, user_data, error);
 }
 
 static gboolean
-check_layer(const PdDsModel *m, int i, const char *path, GError **error)
+each_of_layer(PdDsModel *m, int i, PdDsMatrixFunc func, gpointer user_data, GError **error)
 {
-    const PdDsLayer *layer = &m->layers[i];
+    PdDsLayer *layer = &m->layers[i];
     for (gsize t = 0; t < G_N_ELEMENTS(layer_tensors); t++) {
         const Tensor *row = &layer_tensors[t];
         if (row->rows != DIM_1 && layer_has(&m->shape.layers[i], row->where) &&
-            !check_matrix(G_STRUCT_MEMBER_P(layer, row->offset), path, error))
+            !func(G_STRUCT_MEMBER_P(layer, row->offset), user_data, error))
             return FALSE;
     }
     for (int e = 0; e < m->shape.n_experts; e++) {
-        if (!check_expert(&layer->experts[e], path, error))
+        if (!each_of_expert(&layer->experts[e], func, user_data, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+pd_ds_model_each_matrix(PdDsModel *m, PdDsMatrixFunc func, gpointer user_data, GError **error)
+{
+    if (!func(&m->embed, user_data, error) || !func(&m->head, user_data, error) ||
+        !func(&m->head_site.fn, user_data, error))
+        return FALSE;
+    if (m->has_draft &&
+        (!func(&m->draft.e_proj, user_data, error) || !func(&m->draft.h_proj, user_data, error) ||
+         !func(&m->draft.head_site.fn, user_data, error)))
+        return FALSE;
+    for (int i = 0; i < m->shape.n_layers + (m->has_draft ? 1 : 0); i++) {
+        if (!each_of_layer(m, i, func, user_data, error))
             return FALSE;
     }
     return TRUE;
@@ -645,19 +663,10 @@ check_layer(const PdDsModel *m, int i, const char *path, GError **error)
 gboolean
 pd_ds_model_check_finite(PdDsModel *m, const char *path, GError **error)
 {
-    if (g_atomic_int_get(&m->is_finite))
-        return TRUE;
-    if (!check_matrix(&m->embed, path, error) || !check_matrix(&m->head, path, error) ||
-        !check_matrix(&m->head_site.fn, path, error))
-        return FALSE;
-    if (m->has_draft && (!check_matrix(&m->draft.e_proj, path, error) ||
-                         !check_matrix(&m->draft.h_proj, path, error) ||
-                         !check_matrix(&m->draft.head_site.fn, path, error)))
-        return FALSE;
-    for (int i = 0; i < m->shape.n_layers + (m->has_draft ? 1 : 0); i++) {
-        if (!check_layer(m, i, path, error))
+    if (!g_atomic_int_get(&m->is_finite)) {
+        if (!pd_ds_model_each_matrix(m, check_matrix, (gpointer)path, error))
             return FALSE;
+        g_atomic_int_set(&m->is_finite, 1);
     }
-    g_atomic_int_set(&m->is_finite, 1);
     return TRUE;
 }

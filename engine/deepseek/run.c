@@ -10,14 +10,17 @@ typedef struct {
     guint64 n_bytes;
 } Places;
 
-/* Every place begins where floats may lie. */
+/* Every place begins at a multiple of this: floats may lie there, and lines of the cache. */
+#define ALIGN_BYTES 64
+
 static guint8 *
 take_bytes(Places *p, guint64 rows, guint64 row_bytes)
 {
     guint8 *place = p->base != NULL ? p->base + p->n_bytes : NULL;
     guint64 n;
-    if (!g_uint64_checked_mul(&n, rows, row_bytes) || n > G_MAXUINT64 - 3 ||
-        !g_uint64_checked_add(&p->n_bytes, p->n_bytes, (n + 3) / 4 * 4))
+    if (!g_uint64_checked_mul(&n, rows, row_bytes) || n > G_MAXUINT64 - ALIGN_BYTES ||
+        !g_uint64_checked_add(&p->n_bytes, p->n_bytes,
+                              (n + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES))
         p->n_bytes = G_MAXUINT64;
     return place;
 }
@@ -27,6 +30,12 @@ take(Places *p, guint64 rows, guint64 width)
 {
     /* The product of two is bounded by the checks of config.c and session.c. */
     return (float *)(void *)take_bytes(p, rows, width * sizeof(float));
+}
+
+static int *
+take_ints(Places *p, guint64 rows, guint64 width)
+{
+    return (int *)(void *)take_bytes(p, rows, width * sizeof(int));
 }
 
 static int
@@ -73,13 +82,31 @@ place_layer(Places *p, const PdDsRun *r, const PdDsLayerShape *layer, PdDsLayerS
     }
 }
 
+/* What only a device needs, for chunks of n rows. */
+static void
+place_device_scratch(Places *p, const PdDsRun *r, guint64 n, PdDsScratch *x)
+{
+    const PdDsShape *s = &r->model->shape;
+    x->recent = take_bytes(p, (guint64)(s->window - 1) + n, pd_row_format_bytes(&r->row));
+    x->picks = take_ints(p, (guint64)r->select_rows, (guint64)MAX(s->index_top_k, 1));
+    x->n_entries = take_ints(p, n, 1);
+    x->sinks = take(p, 1, (guint64)s->n_heads);
+    x->group_in = take(p, n, (guint64)pd_ds_group_width(s));
+    x->group_out = take(p, n, (guint64)s->o_rank);
+    x->gathered = take(p, n, (guint64)s->n_embd);
+    x->order = take_ints(p, n, (guint64)s->n_experts_used);
+    x->expert_first = take_ints(p, 1, (guint64)s->n_experts + 1);
+    x->vocab = take(p, 1, (guint64)s->n_vocab);
+}
+
 static void
 place_scratch(Places *p, const PdDsRun *r, PdDsScratch *x)
 {
     const PdDsShape *s = &r->model->shape;
     int max_tokens = r->options.max_tokens;
     guint64 n_seen = (guint64)(s->window + most_entries(s, max_tokens, TRUE));
-    guint64 n = (guint64)r->options.batch_rows, d = (guint64)s->n_embd, hc = (guint64)s->hc_mult;
+    guint64 n = (guint64)r->options.batch_rows, together = r->device != NULL ? n : 1;
+    guint64 d = (guint64)s->n_embd, hc = (guint64)s->hc_mult;
     guint64 head_dim = (guint64)s->head_dim, index_dim = (guint64)s->index_dim;
     guint64 widest = MAX(MAX(hc * d, (guint64)s->q_rank), (guint64)s->n_ff);
     widest =
@@ -106,17 +133,22 @@ place_scratch(Places *p, const PdDsRun *r, PdDsScratch *x)
     x->old = take(p, hc, d);
     x->head_out = take(p, 1, head_dim);
     x->turn = take(p, 1, (guint64)s->rope_dim);
-    x->scores = take(p, 1, (guint64)most_entries(s, max_tokens, FALSE));
+    x->scores = take(p, (guint64)r->select_rows, (guint64)most_entries(s, max_tokens, FALSE));
     x->logits = take(p, 1, n_seen);
     x->unpacked = take(p, r->options.mixed ? n_seen : 0, head_dim);
     x->index_key = take(p, 1, index_dim);
     x->index_keys = take(p, r->options.mixed ? PD_DS_KEYS_TOGETHER : 0, index_dim);
     x->biased = take(p, 1, (guint64)s->n_experts);
-    x->weights = take(p, 1, (guint64)s->n_experts_used);
-    x->gate = take(p, 1, (guint64)s->n_ff);
-    x->up = take(p, 1, (guint64)s->n_ff);
-    x->expert_out = take(p, 1, d);
+    x->gate = take(p, together, (guint64)s->n_ff);
+    x->up = take(p, together, (guint64)s->n_ff);
+    x->expert_out = take(p, together, d);
     x->row = take(p, 1, widest);
+    x->iq_bytes = take_bytes(p, r->options.mixed ? n : 0,
+                             (guint64)s->index_heads * pd_row_format_bytes(&r->key));
+    x->expert_ids = take_ints(p, n, (guint64)s->n_experts_used);
+    x->expert_weights = take(p, n, (guint64)s->n_experts_used);
+    if (r->device != NULL)
+        place_device_scratch(p, r, n, x);
 }
 
 /* A sequence's layers and snapshots; NULL states and anchors: only counts. */
@@ -130,7 +162,8 @@ place_sequence(Places *p, const PdDsRun *r, PdDsLayerState *states, PdDsSnapshot
     for (int l = 0; l < n_layers; l++)
         place_layer(p, r, &s->layers[l], states != NULL ? &states[l] : &unused);
     if (anchors == NULL)
-        take_bytes(p, (guint64)r->n_anchors, (pd_ds_anchor_bytes(r) + 3) / 4 * 4);
+        take_bytes(p, (guint64)r->n_anchors,
+                   (pd_ds_anchor_bytes(r) + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES);
     for (int i = 0; anchors != NULL && i < r->n_anchors; i++)
         anchors[i].bytes = take_bytes(p, 1, pd_ds_anchor_bytes(r));
     mark->bytes = take_bytes(p, 1, pd_ds_mark_bytes(r));
@@ -181,8 +214,12 @@ n_ids(const PdDsShape *s, int max_tokens)
 PdDsRun
 pd_ds_run_describe(const PdDsModel *model, const PdDsRunOptions *options)
 {
-    PdDsRun r = {.model = model, .options = *options};
+    PdDsRun r = {.model = model, .options = *options, .device = options->device};
     gint64 anchor_tokens;
+    r.select_rows = 1;
+    if (r.device != NULL)
+        r.select_rows = pd_ds_select_rows(options->batch_rows,
+                                          most_entries(&model->shape, options->max_tokens, FALSE));
     r.row = pd_ds_row_format(&model->shape, options->mixed);
     r.key = pd_ds_key_format(&model->shape, options->mixed);
     r.unit_tokens = pd_ds_unit_tokens(&model->shape);
@@ -222,9 +259,11 @@ pd_ds_run_new(const PdDsModel *model, const PdDsRunOptions *options)
     r->ids = g_try_new(int, n_ids(s, options->max_tokens));
     if (n_bytes <= G_MAXSIZE)
         r->bytes = g_try_malloc((gsize)n_bytes);
+    if (r->bytes != NULL && r->device != NULL)
+        r->buffer = r->device->ops->buffer_wrap(r->device, r->bytes, (gsize)n_bytes);
     if (r->sequences == NULL || r->layer_states == NULL ||
         (r->anchors == NULL && r->n_anchors > 0) || r->keys == NULL || r->ids == NULL ||
-        r->bytes == NULL) {
+        r->bytes == NULL || (r->device != NULL && r->buffer == NULL)) {
         pd_ds_run_free(r);
         return NULL;
     }
@@ -246,6 +285,8 @@ pd_ds_run_free(PdDsRun *r)
     g_free(r->keys);
     g_free(r->ids);
     g_free(r->anchors);
+    if (r->buffer != NULL)
+        r->device->ops->buffer_free(r->device, r->buffer);
     g_free(r->bytes);
     g_free(r);
 }

@@ -55,6 +55,8 @@ typedef struct {
     int batch_rows;
     gboolean mixed;   /* rows in mixed precision (rows.h) instead of F32 */
     int anchor_units; /* >= 1 */
+    /* That model is packed for; NULL: the reference alone, in float32 and double. */
+    PdDevice *device;
 } PdDsRunOptions;
 
 /* Bytes of state and scratch; saturating. */
@@ -67,18 +69,21 @@ void pd_ds_run_free(PdDsRun *run);
 int pd_ds_run_n_tokens(const PdDsRun *run, int sequence);
 /* Back to the empty sequence. */
 void pd_ds_run_clear(PdDsRun *run, int sequence);
-/* Appends n <= batch_rows tokens, which must be in the vocabulary and fit. */
-void pd_ds_run_forward(PdDsRun *run, int sequence, const gint32 *tokens, int n);
-/* Logits (n_vocab) of row `row` of the latest forward. */
-void pd_ds_run_logits(PdDsRun *run, int row, float *logits);
+/* Appends n <= batch_rows tokens, which must be in the vocabulary and fit.  FALSE: the device had
+ * no memory for it; the sequence is back at its last snapshot. */
+gboolean pd_ds_run_forward(PdDsRun *run, int sequence, const gint32 *tokens, int n);
+/* Logits (n_vocab) of row `row` of the latest forward.  FALSE: no memory. */
+gboolean pd_ds_run_logits(PdDsRun *run, int row, float *logits);
 /*
  * The draft block (section 6.1), where model->has_draft: from rows [row, row + n) of the latest
  * forward and the tokens that follow each, what comes after those.  It has a window of its own, so
  * rows must reach it in order, from the sequence's first token on; their number is
  * pd_ds_run_n_drafted.  A sequence that went back to a snapshot taken before the block had seen all
- * of it has none of them.  logits: (n, n_vocab), or NULL.
+ * of it has none of them.  logits: (n, n_vocab), or NULL.  FALSE: no memory; then the block has
+ * seen no rows.
  */
-void pd_ds_run_draft(PdDsRun *run, int sequence, int row, const gint32 *next, int n, float *logits);
+gboolean pd_ds_run_draft(PdDsRun *run, int sequence, int row, const gint32 *next, int n,
+                         float *logits);
 int pd_ds_run_n_drafted(const PdDsRun *run, int sequence);
 /* NULL turns it off. */
 void pd_ds_run_set_trace(PdDsRun *run, PdDsTraceFunc func, gpointer user_data);

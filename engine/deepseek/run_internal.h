@@ -53,16 +53,30 @@ typedef struct {
     float *old;        /* (hc, d) */
     float *head_out;   /* (head_dim) */
     float *turn;       /* (rope_dim) */
-    float *scores;     /* (entries) */
+    float *scores;     /* (select_rows, entries) */
     float *logits;     /* (window + entries) */
     float *unpacked;   /* (window + entries, head_dim); unless rows are floats */
     float *index_key;  /* (index_dim) */
     float *index_keys; /* (PD_DS_KEYS_TOGETHER, index_dim); the same */
     float *biased;     /* (n_experts) */
-    float *weights;    /* (n_experts_used) */
-    float *gate, *up;  /* (n_ff) */
-    float *expert_out; /* (d) */
+    float *gate, *up;  /* (n_ff); of all rows on a device */
+    float *expert_out; /* (d); the same */
     float *row;        /* one row of any weight */
+    guint8 *iq_bytes;  /* (n, index_heads) rows of the key format; in mixed precision */
+    /* Each row's experts. */
+    int *expert_ids;       /* (n, n_experts_used) */
+    float *expert_weights; /* (n, n_experts_used) */
+    /* On a device alone. */
+    guint8 *recent;    /* (window - 1 + n) rows: the window's in order of position, the chunk's */
+    int *picks;        /* (select_rows, index_top_k) */
+    int *n_entries;    /* (n) */
+    float *sinks;      /* (n_heads) */
+    float *group_in;   /* (n, width of a group) */
+    float *group_out;  /* (n, o_rank) */
+    float *gathered;   /* (n, d) */
+    int *order;        /* (n, n_experts_used) */
+    int *expert_first; /* (n_experts + 1) */
+    float *vocab;      /* (n_vocab) */
 } PdDsScratch;
 
 struct PdDsRun {
@@ -77,6 +91,10 @@ struct PdDsRun {
     PdDsLayerState *layer_states; /* (n_sequences, n_layers + 1) */
     PdDsSnapshot *anchors;        /* (n_sequences, n_anchors) */
     guint8 *bytes;                /* state, snapshots and scratch */
+    PdDevice *device;             /* NULL: the reference */
+    PdBuffer *buffer;             /* of the device: bytes */
+    gboolean no_memory;           /* the device had none for an operation */
+    int select_rows;              /* rows that are scored at once */
     const float **keys;           /* (window + entries) */
     int *ids;                     /* (the most that are chosen at once, entries or experts) */
     PdDsScratch scratch;
@@ -94,6 +112,13 @@ pd_ds_show(const PdDsRun *r, PdDsStage stage, int layer, int position, const flo
         r->trace(&seen, r->trace_data);
 }
 
+/* A place in r->bytes, for the device. */
+static inline PdMem
+pd_ds_run_mem(const PdDsRun *r, const void *place)
+{
+    return (PdMem){r->buffer, (gsize)((const guint8 *)place - r->bytes)};
+}
+
 static inline const PdDsRope *
 pd_ds_layer_rope(const PdDsRun *r, int layer)
 {
@@ -104,16 +129,42 @@ pd_ds_layer_rope(const PdDsRun *r, int layer)
 void pd_ds_run_layer(PdDsRun *r, PdDsSequence *sequence, int layer, const gint32 *tokens, int first,
                      int n);
 /* logits = head . norm(collapsed streams) */
-void pd_ds_run_head(PdDsRun *r, const PdDsSite *site, const float *norm, const float *streams,
-                    float *logits);
+gboolean pd_ds_run_head(PdDsRun *r, const PdDsSite *site, const float *norm, const float *streams,
+                        float *logits);
 /* Attention of n rows from position `first` on: scratch.y -> scratch.f (section 3). */
 void pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int layer, int first, int n);
 
 /* What follows from model and options, before any memory is taken. */
 PdDsRun pd_ds_run_describe(const PdDsModel *model, const PdDsRunOptions *options);
+
+/* Enters row t of the chunk into the layer's state. */
+void pd_ds_enter_row(PdDsRun *r, PdDsLayerState *state, int layer, int position, gsize t);
+/* The rows of a chunk of which queries and entries are projected: enters and attends them. */
+void pd_ds_attend_on_device(PdDsRun *r, PdDsSequence *sequence, int layer, int first, int n);
+/* Rows whose scores of n_entries entries are kept at once. */
+int pd_ds_select_rows(int batch_rows, int n_entries);
+/* scratch.f of n rows whose experts are in scratch.expert_ids and expert_weights. */
+void pd_ds_experts_on_device(PdDsRun *r, int layer, int n);
+
+/* --- products.c --- */
+
+typedef struct {
+    const PdDsMatrix *matrix;
+    float *out; /* (n, n_rows) */
+} PdDsProduct;
+
+/* Products of the same n rows without gaps.  x and outputs lie in r->bytes. */
+void pd_ds_run_products(PdDsRun *r, const float *x, int n, const PdDsProduct *products,
+                        int n_products);
+void pd_ds_run_product(PdDsRun *r, const PdDsMatrix *matrix, const float *x, int n, float *out);
+/* scratch.z: every group's part of the heads' outputs in scratch.q through its rows of wo_a. */
+void pd_ds_run_groups(PdDsRun *r, const PdDsMatrix *wo_a, int n);
+
 /* Bytes of the largest snapshot at a multiple of anchor_tokens, and at any place. */
 guint64 pd_ds_anchor_bytes(const PdDsRun *r);
 guint64 pd_ds_mark_bytes(const PdDsRun *r);
+/* A pass that broke off may have overwritten rows: back to the last snapshot. */
+void pd_ds_run_fall_back(PdDsRun *r, PdDsSequence *sequence);
 /* A layer has entered n_tokens tokens: keeps its part of the anchor that is there, if one is. */
 void pd_ds_run_keep_layer(PdDsRun *r, PdDsSequence *sequence, int layer, int n_tokens);
 

@@ -297,17 +297,29 @@ enter_snapshot(PdDsRun *r, PdDsSequence *seq, int n_tokens, gboolean drafted, co
     seq->n_drafted = drafted ? n_tokens : 0;
 }
 
-void
-pd_ds_run_rewind(PdDsRun *r, int sequence, int n_tokens)
+/* To the last snapshot at or before n_tokens, or to the empty sequence. */
+static void
+go_back(PdDsRun *r, PdDsSequence *seq, int n_tokens)
 {
-    PdDsSequence *seq = &r->sequences[sequence];
-    if (seq->n_tokens <= n_tokens)
-        return;
     const PdDsSnapshot *last = last_snapshot(r, seq, n_tokens);
     if (last != NULL)
         enter_snapshot(r, seq, last->n_tokens, last->drafted, last->bytes);
     else
-        pd_ds_run_clear(r, sequence);
+        pd_ds_run_clear(r, (int)(seq - r->sequences));
+}
+
+void
+pd_ds_run_rewind(PdDsRun *r, int sequence, int n_tokens)
+{
+    PdDsSequence *seq = &r->sequences[sequence];
+    if (seq->n_tokens > n_tokens)
+        go_back(r, seq, n_tokens);
+}
+
+void
+pd_ds_run_fall_back(PdDsRun *r, PdDsSequence *seq)
+{
+    go_back(r, seq, seq->n_tokens);
 }
 
 const guint8 *

@@ -25,6 +25,7 @@ typedef struct {
     gboolean scale_is_e8m0;
     PdDtype scale_type; /* otherwise */
     int scale_rows, scale_cols;
+    PdWeight weight; /* the same as a device's products read it, after pd_ds_model_pack */
 } PdDsMatrix;
 
 /* A place where the residual streams are mixed (section 2.3). */
@@ -90,8 +91,10 @@ typedef struct {
     guint64 n_bytes;    /* of the tensors that are used */
 
     GStringChunk *names;
-    GPtrArray *owned; /* vectors, arrays of experts */
-    gint is_finite;   /* atomic: the matrices were read through once */
+    GPtrArray *owned;   /* vectors, arrays of experts */
+    gint is_finite;     /* atomic: the matrices were read through once */
+    PdDevice *device;   /* that the matrices are packed for, or NULL */
+    GPtrArray *buffers; /* PdBuffer of it: wrapped and repacked matrices */
 } PdDsModel;
 
 /* Finds every tensor, checks dtype and shape; `shape` is taken over, `shards` (PdSafetensors) must
@@ -103,6 +106,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdDsModel, pd_ds_model_free)
 
 /* Reads all matrices once and refuses values that are not finite, by the tensor's name. */
 gboolean pd_ds_model_check_finite(PdDsModel *model, const char *path, GError **error);
+
+/* Calls func with every matrix until it fails. */
+typedef gboolean (*PdDsMatrixFunc)(PdDsMatrix *matrix, gpointer user_data, GError **error);
+gboolean pd_ds_model_each_matrix(PdDsModel *model, PdDsMatrixFunc func, gpointer user_data,
+                                 GError **error);
+
+/* --- pack.c --- */
+
+/* Makes the matrices ready for the products of `device`, which must outlive the model, once. */
+gboolean pd_ds_model_pack(PdDsModel *model, PdDevice *device, const char *path, GError **error);
+void pd_ds_model_unpack(PdDsModel *model);
+/* Bytes of the weights once they are packed: of FP8 and FP4 the repacked ones alone, since the file
+ * is not read again. */
+guint64 pd_ds_model_packed_bytes(PdDsModel *model);
 
 /* Row `row` as n_cols floats. */
 void pd_ds_matrix_row(const PdDsMatrix *m, int row, float *dst);

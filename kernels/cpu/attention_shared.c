@@ -20,6 +20,8 @@ enum {
     CHUNK_TILES_MAX = 4,
     CHUNKS_WANTED = 8, /* of a row whose chunks are not yet at their largest */
     ROWS_PER_THREAD = 2,
+    /* Fewer products than this are made before other threads have woken up. */
+    PRODUCTS_MIN = 262144,
 };
 
 /* More partial results than this are not kept at once. */
@@ -42,6 +44,7 @@ typedef struct {
     size_t state_floats;
     float *partial; /* (n_q, n_chunks, state_floats); NULL: rows are not split */
     int n_chunks;   /* of the row that sees most */
+    bool alone;     /* too little for more than one thread */
     atomic_int next;
 } SharedJob;
 
@@ -223,8 +226,10 @@ plan(SharedJob *job, PdCpu *cpu)
 {
     const PdSharedAttention *a = job->a;
     int n_threads = pd_pool_n_threads(cpu->pool), most_rows = 0;
+    int64_t n_seen = 0;
     for (int i = 0; i < a->n_q; i++) {
         int n = n_rows_of(job, i), n_chunks = n_chunks_of(job, i);
+        n_seen += n;
         most_rows = n > most_rows ? n : most_rows;
         job->n_chunks = n_chunks > job->n_chunks ? n_chunks : job->n_chunks;
     }
@@ -233,8 +238,9 @@ plan(SharedJob *job, PdCpu *cpu)
     job->thread_floats = job->kernel_floats + pd_pad16((size_t)chunk_rows(most_rows) * job->dim) +
                          2 * job->state_floats;
     size_t partial_floats = (size_t)a->n_q * (size_t)job->n_chunks * job->state_floats;
-    bool split = n_threads > 1 && a->n_q < ROWS_PER_THREAD * n_threads && job->n_chunks > 1 &&
-                 partial_floats * sizeof(float) <= PARTIAL_BYTES_MAX;
+    job->alone = n_seen * a->n_heads * a->format.width < PRODUCTS_MIN;
+    bool split = !job->alone && n_threads > 1 && a->n_q < ROWS_PER_THREAD * n_threads &&
+                 job->n_chunks > 1 && partial_floats * sizeof(float) <= PARTIAL_BYTES_MAX;
     size_t work_floats = job->thread_floats * (size_t)n_threads;
     job->work = pd_cpu_scratch(cpu, (work_floats + (split ? partial_floats : 0)) * sizeof(float));
     if (job->work == NULL)
@@ -268,11 +274,13 @@ pd_cpu_attention_shared(PdDevice *dev, const PdSharedAttention *a)
     if (status != PD_KERNEL_OK)
         return status;
     atomic_init(&job.next, 0);
-    if (job.partial == NULL) {
+    if (job.alone) {
+        attend_whole_rows(&job, 0, 1);
+    } else if (job.partial == NULL) {
         pd_pool_run(cpu->pool, attend_whole_rows, &job);
-        return PD_KERNEL_OK;
+    } else {
+        pd_pool_run(cpu->pool, attend_chunks, &job);
+        pd_pool_run(cpu->pool, merge_chunks, &job);
     }
-    pd_pool_run(cpu->pool, attend_chunks, &job);
-    pd_pool_run(cpu->pool, merge_chunks, &job);
     return PD_KERNEL_OK;
 }

@@ -27,7 +27,6 @@ enum {
 
 typedef struct {
     const PdVectorIsa *isa;
-    PdIndexScores *scores_fp4;
     const PdIndexScan *scan;
     const uint8_t *keys;
     const uint8_t *q;
@@ -180,7 +179,7 @@ score_span(const IndexJob *job, int i, int first)
     if (scan->kind == PD_ROW_FP4) {
         PdIndexQuery q;
         place_query(scan, job->room + (size_t)i * job->query_bytes, &q);
-        job->scores_fp4(scores + first, &q, keys, job->key_bytes, last - first);
+        job->isa->index_scores(scores + first, &q, keys, job->key_bytes, last - first);
         return;
     }
     for (int at = first; at < last; at += PD_ATTEND_TILE, keys += PD_ATTEND_TILE * job->key_bytes)
@@ -297,8 +296,6 @@ pd_cpu_index_select(PdDevice *dev, const PdIndexScan *scan)
     PdIndexQuery unused;
     IndexJob job = {
         .isa = cpu->vector,
-        .scores_fp4 =
-            scan->dim % PD_FP4_BLOCK == 0 ? cpu->vector->index_scores : pd_index_scores_reference,
         .scan = scan,
         .keys = pd_cpu_ptr(scan->keys),
         .q = pd_cpu_ptr(scan->q),

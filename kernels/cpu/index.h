@@ -40,8 +40,7 @@ typedef struct {
 /* The same, shifted. */
 #define PD_INDEX_SHIFTED 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
 
-/* The kernels: scores (n_keys) of keys, rows of key_bytes.  Those with vectors need a dim that is a
- * multiple of PD_FP4_BLOCK. */
+/* The kernels: scores (n_keys) of keys, rows of key_bytes. */
 typedef void PdIndexScores(float *scores, const PdIndexQuery *q, const uint8_t *keys,
                            size_t key_bytes, int n_keys);
 PdIndexScores pd_index_scores_reference;

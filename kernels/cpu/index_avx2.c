@@ -87,7 +87,7 @@ pd_index_scores_avx2(float *scores, const PdIndexQuery *q, const uint8_t *keys, 
     float some[KEYS];
     for (int first = 0; first < n_keys; first += KEYS) {
         int n = n_keys - first < KEYS ? n_keys - first : KEYS;
-        unpack_keys(unpacked, KEYS, keys, key_bytes, q->n_blocks, first, n_keys);
+        unpack_keys(unpacked, KEYS, q, keys, key_bytes, first, n_keys);
         score_keys(some, q, unpacked);
         memcpy(scores + first, some, (size_t)n * sizeof *some);
     }

@@ -13,29 +13,41 @@ typedef struct {
     float scales[PD_INDEX_DIM_MAX / PD_FP4_BLOCK];
 } IndexKey;
 
+/* The codes of a block; those beyond the end of the row count as 0. */
+INLINE __m128i
+load_codes(const uint8_t *bytes, int n_bytes, int at)
+{
+    uint8_t last[16] = {0};
+    if (at + 16 <= n_bytes)
+        return _mm_loadu_si128((const __m128i *)(const void *)(bytes + at));
+    memcpy(last, bytes + at, (size_t)(n_bytes - at));
+    return _mm_loadu_si128((const __m128i *)(const void *)last);
+}
+
 INLINE void
-unpack_key(IndexKey *key, const uint8_t *bytes, int n_blocks)
+unpack_key(IndexKey *key, const uint8_t *bytes, int dim, int n_blocks)
 {
     const __m128i shifted = _mm_setr_epi8(PD_INDEX_SHIFTED), low = _mm_set1_epi8(15);
     uint8_t *odd = key->codes + 16 * n_blocks;
+    int n_bytes = (dim + 1) / 2;
     for (int b = 0; b < n_blocks; b++) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(bytes + 16 * b));
+        __m128i x = load_codes(bytes, n_bytes, 16 * b);
         __m128i high = _mm_and_si128(_mm_srli_epi16(x, 4), low);
         _mm_store_si128((__m128i *)(void *)(key->codes + 16 * b),
                         _mm_shuffle_epi8(shifted, _mm_and_si128(x, low)));
         _mm_store_si128((__m128i *)(void *)(odd + 16 * b), _mm_shuffle_epi8(shifted, high));
-        key->scales[b] = pd_e8m0_value(bytes[16 * n_blocks + b]);
+        key->scales[b] = pd_e8m0_value(bytes[n_bytes + b]);
     }
 }
 
 /* Keys first .. first + n - 1 of n_keys; beyond the end the last one again. */
 INLINE void
-unpack_keys(IndexKey *unpacked, int n, const uint8_t *keys, size_t key_bytes, int n_blocks,
+unpack_keys(IndexKey *unpacked, int n, const PdIndexQuery *q, const uint8_t *keys, size_t key_bytes,
             int first, int n_keys)
 {
     for (int k = 0; k < n; k++) {
         int at = first + k < n_keys ? first + k : n_keys - 1;
-        unpack_key(&unpacked[k], keys + (size_t)at * key_bytes, n_blocks);
+        unpack_key(&unpacked[k], keys + (size_t)at * key_bytes, q->dim, q->n_blocks);
     }
 }
 

@@ -30,6 +30,9 @@ typedef struct {
  * With many tokens panels take long, and single ones share the work out most evenly. */
 enum { MAX_DRAW_PANELS = 8, LONG_PANEL_TOKENS = 8 };
 
+/* Fewer multiplications than this are made before other threads have woken up. */
+enum { PRODUCTS_MIN = 131072 };
+
 static int
 draw_rows(const Run *run, const PdProduct *p, int n_threads)
 {
@@ -116,6 +119,7 @@ pd_cpu_matmul(PdDevice *dev, PdMem x, int n_tokens, const PdMatmulJob *jobs, int
     PdCpu *cpu = (PdCpu *)dev;
     PdProduct products[MAX_JOBS];
     bool any_block_type = false;
+    int64_t n_rows = 0; /* of all jobs */
 
     assert(n_jobs > 0 && n_jobs <= MAX_JOBS && n_tokens >= 0);
     if (n_tokens == 0)
@@ -124,6 +128,7 @@ pd_cpu_matmul(PdDevice *dev, PdMem x, int n_tokens, const PdMatmulJob *jobs, int
         assert(jobs[i].weight.n_cols == jobs[0].weight.n_cols);
         products[i] = product_of(&jobs[i], x, n_tokens);
         any_block_type |= !pd_is_float_type(products[i].type);
+        n_rows += products[i].n_rows;
     }
 
     int n_cols = products[0].n_cols, n_threads = pd_pool_n_threads(cpu->pool);
@@ -146,11 +151,15 @@ pd_cpu_matmul(PdDevice *dev, PdMem x, int n_tokens, const PdMatmulJob *jobs, int
     for (int i = 0; i < n_jobs; i++)
         products[i].acts = run.acts;
 
-    if (n_act_blocks > 0 && n_tokens < n_threads)
+    bool alone = n_rows * n_cols < PRODUCTS_MIN / n_tokens;
+    if (n_act_blocks > 0 && (alone || n_tokens < n_threads))
         quantize_task(&run, 0, 1); /* shorter than waking the others */
     else if (n_act_blocks > 0)
         pd_pool_run(cpu->pool, quantize_task, &run);
-    pd_pool_run(cpu->pool, multiply_task, &run);
+    if (alone)
+        multiply_task(&run, 0, 1);
+    else
+        pd_pool_run(cpu->pool, multiply_task, &run);
     return PD_KERNEL_OK;
 }
 

@@ -18,6 +18,13 @@
 #define MIXED_TOLERANCE 1e-2
 #define N_TOKENS_MAX 1100
 
+/* Which checkpoint, and how it is run. */
+typedef struct {
+    const char *name;
+    gboolean reference; /* else on the device */
+    gboolean mixed;
+} Way;
+
 static char *
 data_folder(const char *name)
 {
@@ -94,11 +101,14 @@ open_model(const char *folder)
 }
 
 static PdSession *
-open_session(PdModel *model, int batch_rows)
+open_session(PdModel *model, int batch_rows, gboolean reference)
 {
     g_autoptr(GError) error = NULL;
-    PdSessionOptions options = {
-        .n_sequences = 2, .max_tokens = N_TOKENS_MAX, .kv_type = PD_F32, .batch_rows = batch_rows};
+    PdSessionOptions options = {.n_sequences = 2,
+                                .max_tokens = N_TOKENS_MAX,
+                                .kv_type = PD_F32,
+                                .batch_rows = batch_rows,
+                                .reference = reference};
     PdSession *session = pd_session_new(model, &options, &error);
     g_assert_no_error(error);
     return session;
@@ -120,17 +130,18 @@ run_tokens(PdSession *session, int sequence, const gint32 *tokens, int n, float 
 /* --- golden numbers --- */
 
 static void
-test_logits(gconstpointer name)
+test_logits(gconstpointer data)
 {
-    g_autofree char *folder = data_folder(name);
+    const Way *way = data;
+    g_autofree char *folder = data_folder(way->name);
     if (folder == NULL)
         return;
     g_autofree char *golden_folder =
-        g_str_has_suffix(name, "/original") ? g_path_get_dirname(folder) : g_strdup(folder);
+        g_str_has_suffix(way->name, "/original") ? g_path_get_dirname(folder) : g_strdup(folder);
     g_autoptr(PdSafetensors) golden = open_file(golden_folder, "golden.safetensors");
     g_autofree gint32 *tokens = ints_of(pd_safetensors_find(golden, "tokens"));
     g_autoptr(PdModel) model = open_model(folder);
-    g_autoptr(PdSession) session = open_session(model, 0);
+    g_autoptr(PdSession) session = open_session(model, 0, way->reference);
     gsize n_vocab = (gsize)pd_model_shape(model)->n_vocab;
     g_autofree float *logits = g_new(float, N_TOKENS_MAX *n_vocab);
     int n_lengths = 0;
@@ -145,8 +156,7 @@ test_logits(gconstpointer name)
         for (gsize i = 0; i < positions->dims[0]; i++)
             max = MAX(max, difference(logits + (gsize)int_at(positions, i) * n_vocab, want,
                                       i * n_vocab, n_vocab));
-        g_test_message("%s, %d tokens: largest difference of a logit %.2g", (const char *)name, n,
-                       max);
+        g_test_message("%s, %d tokens: largest difference of a logit %.2g", way->name, n, max);
         g_assert_cmpfloat(max, <=, LOGITS_TOLERANCE);
         n_lengths++;
     }
@@ -238,16 +248,17 @@ compare_stage(const PdDsSeen *seen, gpointer user_data)
 }
 
 static void
-test_stages(gconstpointer name)
+test_stages(gconstpointer data)
 {
-    g_autofree char *folder = data_folder(name);
+    const Way *way = data;
+    g_autofree char *folder = data_folder(way->name);
     if (folder == NULL)
         return;
     g_autoptr(PdSafetensors) golden = open_file(folder, "golden.safetensors");
     g_autoptr(PdSafetensors) stages = open_file(folder, "stages.300.safetensors");
     g_autofree gint32 *tokens = ints_of(pd_safetensors_find(golden, "tokens"));
     g_autoptr(PdModel) model = open_model(folder);
-    g_autoptr(PdSession) session = open_session(model, 0);
+    g_autoptr(PdSession) session = open_session(model, 0, way->reference);
     Trace trace = {.shape = &model->deepseek->shape,
                    .golden = stages,
                    .positions = pd_safetensors_find(stages, "positions")};
@@ -262,7 +273,7 @@ test_stages(gconstpointer name)
             g_string_append_printf(line, " %.2g", trace.largest[stage][l]);
             g_assert_cmpfloat(trace.largest[stage][l], <=, STAGE_TOLERANCE);
         }
-        g_test_message("%s %s, by layer:%s", (const char *)name,
+        g_test_message("%s %s, by layer:%s", way->name,
                        stage_names[stage] != NULL ? stage_names[stage] : "ffn.weights", line->str);
     }
 }
@@ -296,15 +307,16 @@ compare_choice(const PdDsSeen *seen, gpointer user_data)
 }
 
 static void
-test_choices(gconstpointer name)
+test_choices(gconstpointer data)
 {
-    g_autofree char *folder = data_folder(name);
+    const Way *way = data;
+    g_autofree char *folder = data_folder(way->name);
     if (folder == NULL)
         return;
     g_autoptr(PdSafetensors) golden = open_file(folder, "golden.safetensors");
     g_autofree gint32 *tokens = ints_of(pd_safetensors_find(golden, "tokens"));
     g_autoptr(PdModel) model = open_model(folder);
-    g_autoptr(PdSession) session = open_session(model, 0);
+    g_autoptr(PdSession) session = open_session(model, 0, way->reference);
     g_autoptr(GString) line = g_string_new(NULL);
     Trace trace = {.shape = &model->deepseek->shape,
                    .golden = golden,
@@ -318,21 +330,23 @@ test_choices(gconstpointer name)
     }
     g_assert_cmpint(trace.n_seen[PD_DS_STREAMS], ==,
                     trace.shape->n_layers * (int)trace.positions->dims[0]);
-    g_test_message("%s, 700 tokens, %d choices equal; streams by layer:%s", (const char *)name,
+    g_test_message("%s, 700 tokens, %d choices equal; streams by layer:%s", way->name,
                    trace.n_seen[PD_DS_PICKS], line->str);
 }
 
 /* The checkpoint of tests/golden/deepseek: the model's logits and the draft block's, whatever the
- * chunks; `mixed` non-NULL: of a state in mixed precision. */
+ * chunks; way->mixed: of a state in mixed precision. */
 static void
-test_own_golden(gconstpointer mixed)
+test_own_golden(gconstpointer data)
 {
+    const Way *way = data;
     static const int chunks[] = {1, 5, 90};
     g_autofree char *folder = g_build_filename(PD_SOURCE_ROOT, "tests", "golden", "deepseek", NULL);
     g_autoptr(PdSafetensors) golden = open_file(folder, "golden.safetensors");
     g_autofree gint32 *tokens = ints_of(pd_safetensors_find(golden, "tokens"));
-    const PdSafetensor *want = pd_safetensors_find(golden, mixed ? "logits.mixed" : "logits");
-    const PdSafetensor *want_draft = pd_safetensors_find(golden, mixed ? "draft.mixed" : "draft");
+    const PdSafetensor *want = pd_safetensors_find(golden, way->mixed ? "logits.mixed" : "logits");
+    const PdSafetensor *want_draft =
+        pd_safetensors_find(golden, way->mixed ? "draft.mixed" : "draft");
     g_autoptr(GError) error = NULL;
     g_autoptr(PdModel) model = open_model(folder);
     int n_tokens = (int)want->dims[0];
@@ -342,8 +356,9 @@ test_own_golden(gconstpointer mixed)
     for (gsize i = 0; i < G_N_ELEMENTS(chunks); i++) {
         PdSessionOptions options = {.n_sequences = 1,
                                     .max_tokens = n_tokens,
-                                    .kv_type = mixed ? PD_Q8_0 : PD_F32,
-                                    .batch_rows = chunks[i]};
+                                    .kv_type = way->mixed ? PD_Q8_0 : PD_F32,
+                                    .batch_rows = chunks[i],
+                                    .reference = way->reference};
         g_autoptr(PdSession) session = pd_session_new(model, &options, &error);
         double max = 0, max_draft = 0;
         g_assert_no_error(error);
@@ -357,8 +372,8 @@ test_own_golden(gconstpointer mixed)
         }
         g_assert_cmpint(pd_ds_run_n_drafted(session->deepseek, 0), ==, n_tokens - 1);
         g_test_message("in chunks of %d: logits %.2g, draft %.2g", chunks[i], max, max_draft);
-        g_assert_cmpfloat(max, <=, mixed ? MIXED_TOLERANCE : LOGITS_TOLERANCE);
-        g_assert_cmpfloat(max_draft, <=, mixed ? MIXED_TOLERANCE : LOGITS_TOLERANCE);
+        g_assert_cmpfloat(max, <=, way->mixed ? MIXED_TOLERANCE : LOGITS_TOLERANCE);
+        g_assert_cmpfloat(max_draft, <=, way->mixed ? MIXED_TOLERANCE : LOGITS_TOLERANCE);
     }
 }
 
@@ -366,9 +381,10 @@ test_own_golden(gconstpointer mixed)
 
 /* Logits of all n tokens, run `chunk` at a time in micro-batches of at most batch_rows. */
 static float *
-run_in_chunks(PdModel *model, const gint32 *tokens, int n, int chunk, int batch_rows)
+run_in_chunks(PdModel *model, const gint32 *tokens, int n, int chunk, int batch_rows,
+              gboolean reference)
 {
-    g_autoptr(PdSession) session = open_session(model, batch_rows);
+    g_autoptr(PdSession) session = open_session(model, batch_rows, reference);
     gsize n_vocab = (gsize)pd_model_shape(model)->n_vocab;
     float *logits = g_new(float, (gsize)n *n_vocab);
     for (int at = 0; at < n; at += chunk)
@@ -377,11 +393,12 @@ run_in_chunks(PdModel *model, const gint32 *tokens, int n, int chunk, int batch_
 }
 
 static void
-test_chunks(gconstpointer name)
+test_chunks(gconstpointer data)
 {
+    const Way *way = data;
     static const int chunks[] = {1, 3, 64, 128, 129, 1000};
     enum { N = N_TOKENS_MAX };
-    g_autofree char *folder = data_folder(name);
+    g_autofree char *folder = data_folder(way->name);
     if (folder == NULL)
         return;
     g_autoptr(PdSafetensors) golden = open_file(folder, "golden.safetensors");
@@ -391,13 +408,13 @@ test_chunks(gconstpointer name)
         tokens[i] = int_at(given, i % (gsize)given->dims[0]);
     g_autoptr(PdModel) model = open_model(folder);
     gsize n_bytes = (gsize)N * (gsize)pd_model_shape(model)->n_vocab * sizeof(float);
-    g_autofree float *want = run_in_chunks(model, tokens, N, N, N);
+    g_autofree float *want = run_in_chunks(model, tokens, N, N, N, way->reference);
     for (gsize i = 0; i < G_N_ELEMENTS(chunks); i++) {
-        g_autofree float *got = run_in_chunks(model, tokens, N, chunks[i], 1000);
-        g_test_message("%s in chunks of %d", (const char *)name, chunks[i]);
+        g_autofree float *got = run_in_chunks(model, tokens, N, chunks[i], 1000, way->reference);
+        g_test_message("%s in chunks of %d", way->name, chunks[i]);
         g_assert_cmpmem(got, n_bytes, want, n_bytes);
     }
-    g_autofree float *batched = run_in_chunks(model, tokens, N, N, 50);
+    g_autofree float *batched = run_in_chunks(model, tokens, N, N, 50, way->reference);
     g_assert_cmpmem(batched, n_bytes, want, n_bytes);
 }
 
@@ -413,10 +430,10 @@ test_truncate_and_share(void)
     g_autoptr(PdSafetensors) golden = open_file(folder, "golden.safetensors");
     g_autofree gint32 *tokens = ints_of(pd_safetensors_find(golden, "tokens"));
     g_autoptr(PdModel) model = open_model(folder);
-    g_autoptr(PdSession) session = open_session(model, 100);
+    g_autoptr(PdSession) session = open_session(model, 100, FALSE);
     g_autoptr(GError) error = NULL;
     gsize n_vocab = (gsize)pd_model_shape(model)->n_vocab, n_bytes = n_vocab * sizeof(float);
-    g_autofree float *want = run_in_chunks(model, tokens, N, N, N);
+    g_autofree float *want = run_in_chunks(model, tokens, N, N, N, FALSE);
     g_autofree float *got = g_new(float, N *n_vocab);
     run_tokens(session, 0, tokens, N, got);
     g_assert_cmpmem(got, N * n_bytes, want, N * n_bytes);
@@ -434,24 +451,41 @@ test_truncate_and_share(void)
     }
 }
 
+static void
+add_tests(const Way *way)
+{
+    static const struct {
+        const char *what;
+        GTestDataFunc func;
+    } tests[] = {{"logits", test_logits},
+                 {"stages", test_stages},
+                 {"choices", test_choices},
+                 {"chunks", test_chunks}};
+    for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree char *path = g_strdup_printf("/deepseek/%s/%s/%s", tests[i].what, way->name,
+                                                way->reference ? "reference" : "device");
+        g_test_add_data_func(path, way, tests[i].func);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
-    static const char *const names[] = {"a", "b"};
+    static const Way ways[] = {
+        {"a", TRUE, FALSE}, {"a", FALSE, FALSE}, {"b", TRUE, FALSE}, {"b", FALSE, FALSE}};
+    static const Way original = {"a/original", FALSE, FALSE};
+    static const Way own[] = {{"own-golden/reference", TRUE, FALSE},
+                              {"own-golden/reference/mixed", TRUE, TRUE},
+                              {"own-golden/device", FALSE, FALSE},
+                              {"own-golden/device/mixed", FALSE, TRUE}};
     g_test_init(&argc, &argv, NULL);
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_autofree char *logits = g_strconcat("/deepseek/logits/", names[i], NULL);
-        g_autofree char *stages = g_strconcat("/deepseek/stages/", names[i], NULL);
-        g_autofree char *choices = g_strconcat("/deepseek/choices/", names[i], NULL);
-        g_autofree char *chunks = g_strconcat("/deepseek/chunks/", names[i], NULL);
-        g_test_add_data_func(logits, names[i], test_logits);
-        g_test_add_data_func(stages, names[i], test_stages);
-        g_test_add_data_func(choices, names[i], test_choices);
-        g_test_add_data_func(chunks, names[i], test_chunks);
+    for (gsize i = 0; i < G_N_ELEMENTS(ways); i++)
+        add_tests(&ways[i]);
+    g_test_add_data_func("/deepseek/logits/a/original", &original, test_logits);
+    for (gsize i = 0; i < G_N_ELEMENTS(own); i++) {
+        g_autofree char *path = g_strconcat("/deepseek/", own[i].name, NULL);
+        g_test_add_data_func(path, &own[i], test_own_golden);
     }
-    g_test_add_data_func("/deepseek/logits/a/original", "a/original", test_logits);
-    g_test_add_data_func("/deepseek/own-golden", NULL, test_own_golden);
-    g_test_add_data_func("/deepseek/own-golden/mixed", "mixed", test_own_golden);
     g_test_add_func("/deepseek/truncate-and-share", test_truncate_and_share);
     return g_test_run();
 }

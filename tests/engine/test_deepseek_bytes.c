@@ -115,8 +115,11 @@ test_bytes(gconstpointer data)
     g_autofree char *db_path = g_build_filename(root, "corpus.db", NULL);
     g_autofree char *kv = g_build_filename(root, "kv", NULL);
     g_autoptr(PdModel) model = open_shape(released->preset);
-    PdSessionOptions options = {
-        .n_sequences = 1, .max_tokens = MANY * UNIT, .kv_type = PD_Q8_0, .batch_rows = 1};
+    PdSessionOptions options = {.n_sequences = 1,
+                                .max_tokens = MANY * UNIT,
+                                .kv_type = PD_Q8_0,
+                                .batch_rows = 1,
+                                .reference = TRUE}; /* which needs no weights made ready */
     g_autoptr(PdSession) session = pd_session_new(model, &options, &error);
     sqlite3 *db;
     g_assert_no_error(error);

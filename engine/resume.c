@@ -4,7 +4,7 @@
 #include "engine/error.h"
 #include "engine/session_internal.h"
 
-#define VERSION 1
+#define VERSION 2
 #define MAGIC "PDDSROWS"
 /* Records that are written with one sync. */
 #define GROUP_BYTES ((gsize)16 << 20)

@@ -400,7 +400,7 @@ static void
 put(GByteArray *out, guint64 value, guint n_bytes)
 {
     for (guint i = 0; i < n_bytes; i++) {
-        guint8 byte = (guint8)(value >> (8 * i));
+        guint8 byte = i < sizeof value ? (guint8)(value >> (8 * i)) : 0;
         g_byte_array_append(out, &byte, 1);
     }
 }

@@ -2,14 +2,11 @@
  * index.h with AVX-512 VNNI: a vector is 16 heads, vpdpbusd adds four products to each.  With
  * PD_SIMD_EMULATED the same code compiles against SIMDe, so that tests run it on any CPU.
  */
+#include "kernels/cpu/avx512.h"
+
 #ifdef PD_SIMD_EMULATED
-#define SIMDE_ENABLE_NATIVE_ALIASES
-#include <simde/x86/avx512.h>
-#include <simde/x86/f16c.h>
-#include <simde/x86/fma.h>
 #define INDEX_SCORES pd_index_scores_avx512_emulated
 #else
-#include <immintrin.h>
 #define INDEX_SCORES pd_index_scores_avx512
 #endif
 #include "kernels/cpu/index_x86.h"
@@ -58,7 +55,7 @@ add_block(__m512 dot[KEYS][VECTORS], const PdIndexQuery *q, const IndexKey *keys
     for (int k = 0; k < KEYS; k++) {
         __m512 scale = _mm512_set1_ps(keys[k].scales[b]);
         for (int v = 0; v < VECTORS; v++) {
-            __m512 s = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k][v]),
+            __m512 s = _mm512_mul_ps(cvtepi32_ps(sum[k][v]),
                                      _mm512_loadu_ps(q->scales + at + 16 * (size_t)v));
             dot[k][v] = _mm512_fmadd_ps(s, scale, dot[k][v]);
         }

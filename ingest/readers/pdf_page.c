@@ -306,13 +306,14 @@ pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words, GArra
         const char *word = part->text->str + box->start;
         gsize n = box->end - box->start;
         gboolean tiny = box->y1 - box->y0 < TINY_POINTS && box->x1 - box->x0 < TINY_POINTS * n;
-        gboolean hidden = tiny || contrast(surface, box, scale) < CONTRAST_MIN;
-        /* A dash tells nothing by itself; between hidden words it goes with them. */
-        last_hidden = hidden && (last_hidden || is_word(word, n));
+        gboolean has_letters = is_word(word, n);
+        *n_words += has_letters;
+        /* A dash tells nothing by itself; behind a hidden word it goes with it. */
+        last_hidden =
+            (has_letters || last_hidden) && (tiny || contrast(surface, box, scale) < CONTRAST_MIN);
         if (last_hidden)
             add_range(ranges, part, i);
-        *n_words += is_word(word, n);
-        if (!hidden || !is_word(word, n))
+        if (!last_hidden || !has_letters)
             continue;
         n_hidden++;
         if (words->len + n < WORDS_SHOWN_BYTES)

@@ -5,6 +5,7 @@
 #include "app/ledger_out.h"
 #include "app/load_tokenizer.h"
 #include "ingest/corpus.h"
+#include "prompts/choice.h"
 
 static const char examples[] =
     "Examples:\n"
@@ -294,13 +295,11 @@ static gboolean
 parse_ocr(const char *word, PdOcrMode *mode)
 {
     static const char *const names[PD_N_OCR_MODES] = {"auto", "off", "force"};
+    guint value;
+    gboolean ok = pd_parse_choice(word, names, PD_N_OCR_MODES, &value);
 
-    for (guint i = 0; i < PD_N_OCR_MODES; i++)
-        if (!word || g_str_equal(word, names[i])) {
-            *mode = (PdOcrMode)i;
-            return TRUE;
-        }
-    return FALSE;
+    *mode = (PdOcrMode)value;
+    return ok;
 }
 
 int

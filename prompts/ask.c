@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "prompts/ask_internal.h"
+#include "prompts/choice.h"
 #include "prompts/error.h"
 #include "prompts/kept.h"
 #include "prompts/layout.h"
@@ -23,13 +24,11 @@ pd_arm_name(PdArm arm)
 gboolean
 pd_parse_arm(const char *word, PdArm *arm)
 {
-    *arm = PD_ARM_AUTO;
-    for (gsize i = 0; word && i < G_N_ELEMENTS(arm_names); i++)
-        if (g_str_equal(word, arm_names[i])) {
-            *arm = (PdArm)i;
-            return TRUE;
-        }
-    return word == NULL;
+    guint value;
+    gboolean ok = pd_parse_choice(word, arm_names, G_N_ELEMENTS(arm_names), &value);
+
+    *arm = (PdArm)value;
+    return ok;
 }
 
 void

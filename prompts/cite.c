@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 #include "engine/sampler.h"
+#include "prompts/choice.h"
 #include "prompts/error.h"
 #include "prompts/layout.h"
 #include "prompts/words.h"
@@ -24,13 +25,11 @@ pd_cite_method_name(PdCiteMethod method)
 gboolean
 pd_parse_cite_method(const char *word, PdCiteMethod *method)
 {
-    *method = PD_CITE_AUTO;
-    for (gsize i = 0; word && i < G_N_ELEMENTS(method_names); i++)
-        if (g_str_equal(word, method_names[i])) {
-            *method = (PdCiteMethod)i;
-            return TRUE;
-        }
-    return word == NULL;
+    guint value;
+    gboolean ok = pd_parse_choice(word, method_names, G_N_ELEMENTS(method_names), &value);
+
+    *method = (PdCiteMethod)value;
+    return ok;
 }
 
 void

@@ -126,6 +126,8 @@ void pd_mark_duplicates(GPtrArray *entries);
 void pd_thread_mails(GPtrArray *entries);
 /* 0 README, 1 build files, 2 documentation, 3 headers, 4 sources, 5 other, 6 tests. */
 int pd_order_path_rank(const char *path);
+/* By folder and name, "file2" before "file10".  0: the same path. */
+int pd_order_compare_paths(const char *a, const char *b);
 
 /* --- add.c --------------------------------------------------------------------------------- */
 

@@ -2,9 +2,10 @@
  * The order in which documents stand in a corpus, and so in a prompt.
  *
  * Sources stand as they were added.  Inside one, files come by what a reader wants first (README,
- * build files, documentation, headers, sources, the rest, tests) and then by path; mails come after
- * them by thread, threads by their first mail's date; an attachment follows its mail.  The order is
- * a function of the documents alone, so that a prompt's bytes are the same every time.
+ * build files, documentation, headers, sources, the rest, tests) and then by path, numbers in names
+ * as numbers; mails come after them by thread, threads by their first mail's date; an attachment
+ * follows its mail.  The order is a function of the documents alone, so that a prompt's bytes are
+ * the same every time.
  */
 #include <string.h>
 #include "ingest/corpus_internal.h"
@@ -87,6 +88,46 @@ pd_order_path_rank(const char *path)
     return is_one_of(extension, sources) ? RANK_SOURCE : RANK_OTHER;
 }
 
+/* Runs of digits by their value, however long; *a and *b go behind them.  *tie: what zeros before
+ * equal ones say, unless something before did. */
+static int
+compare_numbers(const char **a, const char **b, int *tie)
+{
+    gsize zeros_a = strspn(*a, "0"), zeros_b = strspn(*b, "0");
+    *a += zeros_a;
+    *b += zeros_b;
+    gsize n_a = strspn(*a, "0123456789"), n_b = strspn(*b, "0123456789");
+    int by_value = n_a != n_b ? (n_a > n_b) - (n_a < n_b) : strncmp(*a, *b, n_a);
+    *a += n_a;
+    *b += n_b;
+    if (!*tie)
+        *tie = (zeros_a > zeros_b) - (zeros_a < zeros_b);
+    return by_value;
+}
+
+int
+pd_order_compare_paths(const char *a, const char *b)
+{
+    int tie = 0; /* "1" comes before "01", with all that lies in it */
+    while (*a || *b) {
+        if (g_ascii_isdigit(*a) && g_ascii_isdigit(*b)) {
+            int by_value = compare_numbers(&a, &b, &tie);
+            if (by_value)
+                return by_value;
+            continue;
+        }
+        /* What lies in a folder stands together: before its name with something behind it. */
+        guchar c_a = *a == '/' ? 1 : (guchar)*a, c_b = *b == '/' ? 1 : (guchar)*b;
+        if (c_a != c_b)
+            return (int)c_a - (int)c_b;
+        if (*a == '/' && tie)
+            return tie;
+        a++;
+        b++;
+    }
+    return tie;
+}
+
 static char *
 source_key(gint64 source_id, const char *key)
 {
@@ -136,7 +177,7 @@ compare_heads(const PdOrderEntry *a, const PdOrderEntry *b)
         if (by_depth)
             return by_depth;
     }
-    int by_key = strcmp(a->row->key, b->row->key);
+    int by_key = pd_order_compare_paths(a->row->key, b->row->key);
     return by_key ? by_key : compare_i64(a->row->id, b->row->id);
 }
 

@@ -115,6 +115,9 @@ catch_error(Reading *reading, const char *key, GError *problem, GError **error)
 static gboolean
 end_item(Run *run, const char *why, GError **error)
 {
+    /* Remarks on a file that waits in the batch come after its document. */
+    if (pd_is_archive(run->kind) && run->item.held->len && !read_batch(run->reading, error))
+        return FALSE;
     return pd_item_end(&run->item, run->n_begun ? "failed" : NULL,
                        why ? why : "its reader gave neither a text nor a reason", error);
 }

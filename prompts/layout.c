@@ -125,6 +125,36 @@ append_mail(GString *line, const PdDocumentRow *document, const char *title)
     g_string_append_printf(line, ", subject: %s", title ? title : "");
 }
 
+/* "Book pier.epub, chapter 4 ("The lamp")": what people call the file, and where in it the part
+ * begins.  FALSE: a part of this kind is the whole file. */
+static gboolean
+append_place(GString *line, const PdDocumentRow *document, const PdPartRow *part, const char *title)
+{
+    static const char *const names[PD_N_KINDS] = {
+        [PD_KIND_DOCX] = "Document",    [PD_KIND_ODT] = "Document",      [PD_KIND_RTF] = "Document",
+        [PD_KIND_XLSX] = "Spreadsheet", [PD_KIND_PPTX] = "Presentation", [PD_KIND_EPUB] = "Book",
+        [PD_KIND_NOTEBOOK] = "Notebook"};
+    const char *slash = part->path ? strrchr(part->path, '/') : NULL;
+    const char *file = document->key && *document->key ? document->key : document->source;
+    if (!names[document->kind] || !slash)
+        return FALSE;
+    g_string_append_printf(line, "%s %s, ", names[document->kind], file);
+    g_autofree char *section = g_strndup(part->path, (gsize)(slash - part->path));
+    if (g_str_equal(section, "chapter") || g_str_equal(section, "sheet"))
+        g_string_append_printf(line, "%s %s", section, slash + 1);
+    else if (g_str_equal(section, "cells"))
+        g_string_append_printf(line, "from cell %s", slash + 1);
+    else if (g_str_equal(section, "body"))
+        g_string_append_printf(line, "from \xC2\xB6 %s", slash + 1);
+    else /* "slide 3", "footnotes" */
+        g_string_append(line, section);
+    if (part->label && *part->label)
+        g_string_append_printf(line, " (\"%s\")", part->label);
+    if (title && *title && !g_str_equal(title, file))
+        g_string_append_printf(line, " of \"%s\"", title);
+    return TRUE;
+}
+
 char *
 pd_layout_header_text(const PdDocumentRow *document, const PdPartRow *part)
 {
@@ -145,7 +175,8 @@ pd_layout_header_text(const PdDocumentRow *document, const PdPartRow *part)
         g_string_append_printf(line, "File %s in repository %s", document->key, document->source);
         break;
     default:
-        g_string_append_printf(line, "File %s", title && *title ? title : document->source);
+        if (!append_place(line, document, part, title))
+            g_string_append_printf(line, "File %s", title && *title ? title : document->source);
         break;
     }
     g_strdelimit(line->str, "\r\n\t", ' ');

@@ -13,7 +13,7 @@
 #include "ingest/corpus.h"
 
 /* Changes whenever a word of the prefix or of a header changes: part of every KV key. */
-#define PD_LAYOUT_VERSION "pandect layout 1"
+#define PD_LAYOUT_VERSION "pandect layout 2"
 
 #define PD_HEADER_TOKENS_MAX 64
 

@@ -6,18 +6,24 @@
 
 #include "ingest/item.h"
 
+/* Remarks on a document come after it, in every test. */
 static gboolean
 on_document(PdDocument *document, gpointer user_data, GError **error)
 {
-    g_ptr_array_add(((Collected *)user_data)->documents, document);
+    Collected *collected = user_data;
+    g_assert_false(g_hash_table_contains(collected->remarked, document->key));
+    g_ptr_array_add(collected->documents, document);
     return TRUE;
 }
 
 static gboolean
 on_ledger(const PdLedgerLine *line, gpointer user_data, GError **error)
 {
+    Collected *collected = user_data;
     g_assert_null(strchr(line->reason, '\n'));
-    g_ptr_array_add(((Collected *)user_data)->lines,
+    if (*line->key && !pd_ledger_is_outcome(line->level) && !collected_find(collected, line->key))
+        g_hash_table_add(collected->remarked, g_strdup(line->key));
+    g_ptr_array_add(collected->lines,
                     g_strdup_printf("%s %s: %s", line->level, line->key, line->reason));
     return TRUE;
 }
@@ -54,6 +60,7 @@ collect(const char *path, const PdReadRequest *options, const PdReadLimits *limi
     Collected *collected = g_new0(Collected, 1);
     collected->documents = g_ptr_array_new_with_free_func(free_document);
     collected->lines = g_ptr_array_new_with_free_func(g_free);
+    collected->remarked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     PdReadRequest request = {.ocr = PD_OCR_OFF}; /* the same with and without tesseract */
     if (options)
         request = *options;
@@ -71,6 +78,7 @@ collected_free(Collected *collected)
 {
     g_ptr_array_unref(collected->documents);
     g_ptr_array_unref(collected->lines);
+    g_clear_pointer(&collected->remarked, g_hash_table_unref);
     g_clear_error(&collected->error);
     g_free(collected);
 }

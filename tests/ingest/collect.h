@@ -8,6 +8,7 @@
 typedef struct {
     GPtrArray *documents; /* PdDocument */
     GPtrArray *lines;     /* "level key: reason" */
+    GHashTable *remarked; /* keys of remarks on what no document had been sent of by then */
     guint n_found;        /* as the reader counts */
     GError *error;        /* of pd_detect_kind or pd_read_source */
 } Collected;

@@ -235,6 +235,35 @@ test_ranks(void)
     g_assert_cmpint(pd_order_path_rank("src/contest.c"), ==, 4);
 }
 
+/* Each pair of the list, both ways round. */
+static void
+test_natural(void)
+{
+    static const char *const in_order[] = {
+        "a",
+        "a/b10",
+        "a-b/c",
+        "a-b/d",
+        "ch2/p1",
+        "ch2/p3",
+        "ch2/p10",
+        "ch02/p1",
+        "ch10/p1",
+        "v1.2",
+        "v1.10",
+        "v18446744073709551616",
+        "v18446744073709551617",
+        "\xC3\xA4",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(in_order); i++) {
+        g_assert_cmpint(pd_order_compare_paths(in_order[i], in_order[i]), ==, 0);
+        for (gsize k = i + 1; k < G_N_ELEMENTS(in_order); k++) {
+            g_assert_cmpint(pd_order_compare_paths(in_order[i], in_order[k]), <, 0);
+            g_assert_cmpint(pd_order_compare_paths(in_order[k], in_order[i]), >, 0);
+        }
+    }
+}
+
 static void
 assert_order(PdCorpus *corpus, const char *const *keys)
 {
@@ -474,6 +503,7 @@ main(int argc, char **argv)
     g_test_add("/locate/outside", Fixture, NULL, set_up, test_outside, tear_down);
     g_test_add_func("/json/controls", test_json_controls);
     g_test_add_func("/order/ranks", test_ranks);
+    g_test_add_func("/order/natural", test_natural);
     g_test_add_func("/order/documents", test_order);
     g_test_add_func("/order/threads", test_threads);
     g_test_add_func("/order/duplicates", test_duplicates);

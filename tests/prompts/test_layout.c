@@ -121,6 +121,40 @@ test_header(void)
     g_assert_true(g_str_has_suffix(text, "x\n"));
 }
 
+/* Where a part of an office file begins. */
+static void
+test_places(void)
+{
+    static const struct {
+        PdDocumentKind kind;
+        const char *key, *title, *path, *label, *want;
+    } cases[] = {
+        {PD_KIND_DOCX, "report.docx", "report.docx", "body/12", "Results",
+         "Document report.docx, from \xC2\xB6 12 (\"Results\")"},
+        {PD_KIND_ODT, "a/plan.odt", "Plan", "footnotes/1", NULL,
+         "Document a/plan.odt, footnotes of \"Plan\""},
+        {PD_KIND_XLSX, "tides.xlsx", "tides.xlsx", "sheet/2", "May",
+         "Spreadsheet tides.xlsx, sheet 2 (\"May\")"},
+        {PD_KIND_PPTX, "", "", "slide 3 notes/1", NULL, "Presentation case, slide 3 notes"},
+        {PD_KIND_EPUB, "pier.epub", "The Pier", "chapter/4", "The\nlamp",
+         "Book pier.epub, chapter 4 (\"The lamp\") of \"The Pier\""},
+        {PD_KIND_NOTEBOOK, "fit.ipynb", "fit.ipynb", "cells/5", NULL,
+         "Notebook fit.ipynb, from cell 5"},
+        {PD_KIND_TEXT, "notes.txt", "notes.txt", "", NULL, "File notes.txt"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        PdDocumentRow document = {.kind = cases[i].kind,
+                                  .source = (char *)"case",
+                                  .key = (char *)cases[i].key,
+                                  .title = (char *)cases[i].title,
+                                  .date_utc = G_MININT64};
+        PdPartRow part = {.path = (char *)cases[i].path, .label = (char *)cases[i].label};
+        g_autofree char *header = pd_layout_header_text(&document, &part);
+
+        g_assert_cmpstr(header, ==, cases[i].want);
+    }
+}
+
 static void
 test_short_header(void)
 {
@@ -166,6 +200,7 @@ main(int argc, char **argv)
     g_test_add_func("/layout/prefix", test_prefix);
     g_test_add_func("/layout/question", test_question);
     g_test_add_func("/layout/header", test_header);
+    g_test_add_func("/layout/places", test_places);
     g_test_add_func("/layout/short-header", test_short_header);
     g_test_add_func("/layout/hostile-corpus", test_hostile_corpus);
     return g_test_run();

@@ -74,9 +74,12 @@ select_entries(PdDsRun *r, const PdDsLayerState *state, int l, int first, int at
                         .picks = pd_ds_run_mem(r, x->picks)};
     r->no_memory |= r->device->ops->index_select(r->device, &scan) != PD_KERNEL_OK;
     for (int i = 0; i < n; i++) {
+        int n_picks = MIN(x->n_entries[i], s->index_top_k);
+        pd_ds_choose(r, PD_DS_PICKS, l, first + at + i, x->picks + (gsize)i * (gsize)s->index_top_k,
+                     n_picks);
         if (r->trace != NULL)
             show_choice(r, l, first + at + i, i, x->n_entries[i], scan.scores_stride);
-        x->n_entries[i] = MIN(x->n_entries[i], s->index_top_k);
+        x->n_entries[i] = n_picks;
     }
 }
 

@@ -19,8 +19,8 @@ sqrt_softplus(float x)
 }
 
 void
-pd_ds_route(const PdDsShape *s, const PdDsLayer *layer, gint32 token, float *router, float *biased,
-            int *ids, float *weights)
+pd_ds_choose_experts(const PdDsShape *s, const PdDsLayer *layer, gint32 token, float *router,
+                     float *biased, int *ids)
 {
     int n_used = s->n_experts_used;
     for (int e = 0; e < s->n_experts; e++)
@@ -33,11 +33,16 @@ pd_ds_route(const PdDsShape *s, const PdDsLayer *layer, gint32 token, float *rou
             biased[e] = router[e] + layer->gate_bias[e];
         pd_ds_top_k(biased, s->n_experts, n_used, ids);
     }
+}
+
+void
+pd_ds_weigh_experts(const PdDsShape *s, const float *scores, const int *ids, float *weights)
+{
     double sum = 1e-20; /* as in transformers: no division by zero */
-    for (int i = 0; i < n_used; i++)
-        sum += router[ids[i]];
-    for (int i = 0; i < n_used; i++)
-        weights[i] = (float)(router[ids[i]] / sum * s->routed_scaling);
+    for (int i = 0; i < s->n_experts_used; i++)
+        sum += scores[ids[i]];
+    for (int i = 0; i < s->n_experts_used; i++)
+        weights[i] = (float)(scores[ids[i]] / sum * s->routed_scaling);
 }
 
 void

@@ -89,8 +89,10 @@ experts(PdDsRun *r, int l, const gint32 *tokens, int first, int n)
     for (gsize t = 0; t < (gsize)n; t++) {
         int *ids = x->expert_ids + t * n_used;
         float *weights = x->expert_weights + t * n_used;
-        pd_ds_route(s, layer, tokens[t], x->router + t * (gsize)s->n_experts, x->biased, ids,
-                    weights);
+        float *router = x->router + t * (gsize)s->n_experts;
+        pd_ds_choose_experts(s, layer, tokens[t], router, x->biased, ids);
+        pd_ds_choose(r, PD_DS_FFN_EXPERTS, l, first + (int)t, ids, s->n_experts_used);
+        pd_ds_weigh_experts(s, router, ids, weights);
         pd_ds_show(r, PD_DS_FFN_EXPERTS, l, first + (int)t, weights, ids, s->n_experts_used);
     }
     if (r->device != NULL) {

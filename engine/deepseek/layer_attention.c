@@ -163,6 +163,7 @@ visible_keys(PdDsRun *r, const PdDsLayerState *state, int l, int position, gsize
     if (shape->kind->indexed) {
         score_entries(r, state, n_visible, t);
         n_picks = pd_ds_top_k(x->scores, n_visible, s->index_top_k, r->ids);
+        pd_ds_choose(r, PD_DS_PICKS, l, position, r->ids, n_picks);
         pd_ds_show(r, PD_DS_INDEX_SCORES, l, position, x->scores, NULL, n_visible);
         pd_ds_show(r, PD_DS_PICKS, l, position, NULL, r->ids, n_picks);
     }

@@ -2,13 +2,16 @@
  * Weights as the device's products read them.  Types that the products have stay where they lie in
  * the mapped file; the others are repacked once, without loss where scales are powers of two:
  *
- *   FP8   BF16: an E4M3 number has 3 bits of mantissa         2 bytes a weight, where the file has
- * 1 FP4   Q5_0: twice a value is one of -12..12, and half     22 bytes per 32, where it has 17 its
- * scale is a half float
+ *   FP8   BF16: an E4M3 number has 3 bits of mantissa.
+ *         2 bytes a weight, where the file has 1.
+ *   FP4   Q5_0: twice a value is one of -12..12, and half its scale is a half float.
+ *         22 bytes for 32 weights, where the file has 17.
  *
  * A scale that does not fit makes the whole matrix BF16, one that is no power of two F32.  Q5_0 is
  * multiplied as integers, with the activations rounded to 8 bits a block of 32: finer than the
- * 8-bit floats in blocks of 128 of the deployed model (section 7.1).
+ * 8-bit floats in blocks of 128 of the deployed model (section 7.1).  That is the whole difference
+ * from the reference; where it turns the order of two experts or entries that are nearly alike, the
+ * logits follow (tests/engine/test_deepseek_packed.c).
  */
 #include <string.h>
 #include "engine/deepseek/weights.h"

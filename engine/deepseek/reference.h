@@ -82,9 +82,12 @@ void pd_ds_attend(const float *q, int head_dim, const float *const *keys, int n_
 
 /* --- experts.c: section 5 --- */
 
-/* The experts of one token and their weights (n_experts_used), from the router's products. */
-void pd_ds_route(const PdDsShape *s, const PdDsLayer *layer, gint32 token, float *router,
-                 float *biased, int *ids, float *weights);
+/* The experts of one token (n_experts_used), from the router's products, which become scores;
+ * biased: room for n_experts. */
+void pd_ds_choose_experts(const PdDsShape *s, const PdDsLayer *layer, gint32 token, float *router,
+                          float *biased, int *ids);
+/* Their weights, from the scores. */
+void pd_ds_weigh_experts(const PdDsShape *s, const float *scores, const int *ids, float *weights);
 /* out (d) += weight * expert(x); gate, up: room for n_ff; y: for d. */
 void pd_ds_expert(const PdDsShape *s, const PdDsExpert *expert, float weight, const float *x,
                   float *gate, float *up, float *y, float *row, float *out);

@@ -319,3 +319,10 @@ pd_ds_run_set_trace(PdDsRun *r, PdDsTraceFunc func, gpointer user_data)
     r->trace = func;
     r->trace_data = user_data;
 }
+
+void
+pd_ds_run_set_choice(PdDsRun *r, PdDsChoiceFunc func, gpointer user_data)
+{
+    r->choice = func;
+    r->choice_data = user_data;
+}

@@ -47,6 +47,12 @@ typedef struct {
 
 typedef void (*PdDsTraceFunc)(const PdDsSeen *seen, gpointer user_data);
 
+/* May put other ids in place of the n that a row's router (PD_DS_FFN_EXPERTS) or its indexer
+ * (PD_DS_PICKS, ascending) has chosen: two runs whose numbers differ by rounding are compared with
+ * the same choices, since nearly equal scores may be ordered either way. */
+typedef void (*PdDsChoiceFunc)(PdDsStage stage, int layer, int position, int *ids, int n,
+                               gpointer user_data);
+
 #define PD_DS_ANCHOR_UNITS_DEFAULT 64
 
 typedef struct {
@@ -87,6 +93,7 @@ gboolean pd_ds_run_draft(PdDsRun *run, int sequence, int row, const gint32 *next
 int pd_ds_run_n_drafted(const PdDsRun *run, int sequence);
 /* NULL turns it off. */
 void pd_ds_run_set_trace(PdDsRun *run, PdDsTraceFunc func, gpointer user_data);
+void pd_ds_run_set_choice(PdDsRun *run, PdDsChoiceFunc func, gpointer user_data);
 
 /* --- state.c --- */
 

@@ -101,6 +101,8 @@ struct PdDsRun {
 
     PdDsTraceFunc trace;
     gpointer trace_data;
+    PdDsChoiceFunc choice;
+    gpointer choice_data;
 };
 
 static inline void
@@ -110,6 +112,14 @@ pd_ds_show(const PdDsRun *r, PdDsStage stage, int layer, int position, const flo
     PdDsSeen seen = {stage, layer, position, values, ids, n};
     if (r->trace != NULL)
         r->trace(&seen, r->trace_data);
+}
+
+/* Lets another choose in place of a router or an indexer. */
+static inline void
+pd_ds_choose(const PdDsRun *r, PdDsStage stage, int layer, int position, int *ids, int n)
+{
+    if (r->choice != NULL)
+        r->choice(stage, layer, position, ids, n, r->choice_data);
 }
 
 /* A place in r->bytes, for the device. */

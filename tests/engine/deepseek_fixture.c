@@ -1,6 +1,7 @@
 /* See deepseek_fixture.h.  Names and shapes are those of section 8.1 of the design, written down
  * here once more: the loader's table must not vouch for itself. */
 #include "tests/engine/deepseek_fixture.h"
+#include <math.h>
 #include <string.h>
 
 enum { D = 64, VOCAB = 40, HEADS = 4, HEAD = 32, RANK = 32, GROUPS = 2, O_RANK = 16 };
@@ -172,6 +173,77 @@ void
 fixture_remove(Fixture *f, const char *name)
 {
     g_assert_true(g_ptr_array_remove(f->tensors, fixture_find(f, name)));
+}
+
+/* The values of the formats, from their definitions. */
+static float
+e4m3(guint8 code)
+{
+    int e = code >> 3 & 15;
+    double value = e > 0 ? ldexp(1 + (code & 7) / 8.0, e - 7) : ldexp((code & 7) / 8.0, -6);
+    return (float)(code & 128 ? -value : value);
+}
+
+static float
+e2m1(guint8 code)
+{
+    int e = code >> 1 & 3;
+    double value = e > 0 ? ldexp(1 + (code & 1) / 2.0, e - 1) : (code & 1) / 2.0;
+    return (float)(code & 8 ? -value : value);
+}
+
+/* Random codes and scales take the place of a weight in `quantised`; what they stand for, of the
+ * one in `plain`.  rows, cols: block of a scale. */
+static void
+quantise(Fixture *quantised, Fixture *plain, const char *name, gboolean fp4, gsize rows, gsize cols)
+{
+    FixtureTensor *p = fixture_find(plain, name);
+    gsize n_rows = p->dims[0], n_cols = p->dims[1], n_blocks = (n_cols + cols - 1) / cols;
+    g_autoptr(GString) scale_name = g_string_new(name);
+    g_string_replace(scale_name, ".weight", ".scale", 0);
+    fixture_remove(quantised, name);
+    FixtureTensor *q =
+        fixture_add(quantised, name, fp4 ? "I8" : "F8_E4M3", n_rows, fp4 ? n_cols / 2 : n_cols);
+    FixtureTensor *s =
+        fixture_add(quantised, scale_name->str, "F8_E8M0", (n_rows + rows - 1) / rows, n_blocks);
+    for (gsize i = 0; i < s->n_bytes; i++)
+        s->data[i] = (guint8)(fp4 ? g_rand_int_range(plain->rand, 122, 125)
+                                  : g_rand_int_range(plain->rand, 116, 120));
+    for (gsize i = 0; i < n_rows * n_cols; i++) {
+        gsize r = i / n_cols, c = i % n_cols;
+        guint8 code = (guint8)g_rand_int_range(plain->rand, 0, fp4 ? 16 : 256);
+        if (!fp4 && (code & 127) == 127) /* NaN */
+            code ^= 1;
+        if (fp4)
+            q->data[i / 2] |= (guint8)(c % 2 == 0 ? code : code << 4);
+        else
+            q->data[i] = code;
+        float scale = (float)ldexp(1, s->data[r / rows * n_blocks + c / cols] - 127);
+        ((float *)p->data)[i] = (fp4 ? e2m1(code) : e4m3(code)) * scale;
+    }
+}
+
+void
+fixture_quantise(Fixture *quantised, Fixture *plain)
+{
+    static const char *const fp8[] = {"attn.wq_a",
+                                      "attn.wq_b",
+                                      "attn.wkv",
+                                      "attn.wo_a",
+                                      "attn.wo_b",
+                                      "ffn.shared_experts.w1",
+                                      "ffn.shared_experts.w2"};
+    for (int l = 0; l < 4; l++) {
+        for (gsize i = 0; i < G_N_ELEMENTS(fp8); i++) {
+            g_autofree char *name = g_strdup_printf("layers.%d.%s.weight", l, fp8[i]);
+            quantise(quantised, plain, name, FALSE, 16, 32);
+        }
+        for (int e = 0; e < 12; e++) {
+            g_autofree char *name =
+                g_strdup_printf("layers.%d.ffn.experts.%d.w%d.weight", l, e / 3, e % 3 + 1);
+            quantise(quantised, plain, name, TRUE, 1, 32);
+        }
+    }
 }
 
 /* Every n-th tensor from `first` on. */

@@ -29,6 +29,9 @@ void fixture_remove(Fixture *f, const char *name);
 /* Adds a tensor of zeros; n_cols 0: a vector of n_rows. */
 FixtureTensor *fixture_add(Fixture *f, const char *name, const char *dtype, gsize n_rows,
                            gsize n_cols);
+/* FP8 and FP4 of random codes and scales take the place of most of the layers' matrices, and what
+ * they stand for in `plain`.  FP8 has scales of 16 rows by 32 columns. */
+void fixture_quantise(Fixture *quantised, Fixture *plain);
 /* A new temporary folder with config.json and the tensors in n_shards files (1: no index). */
 char *fixture_write(Fixture *f, int n_shards);
 

@@ -12,10 +12,6 @@
 #include "tests/engine/deepseek_fixture.h"
 #include "engine/remove_tree.h"
 
-/* Of a row's logits: rounding activations to 8 bits moves a value by up to 1 / 254 of the largest
- * in its block, and layers add up. */
-#define PACKED_TOLERANCE 0.05
-
 enum { N_VOCAB = 40, N_TOKENS = 150 };
 
 /* Removes the folder, whatever happens. */
@@ -258,170 +254,17 @@ test_saved_names(void)
 
 /* --- formats --- */
 
-/* The values of the formats, from their definitions. */
-static float
-e4m3(guint8 code)
-{
-    int e = code >> 3 & 15;
-    double value = e > 0 ? ldexp(1 + (code & 7) / 8.0, e - 7) : ldexp((code & 7) / 8.0, -6);
-    return (float)(code & 128 ? -value : value);
-}
-
-static float
-e2m1(guint8 code)
-{
-    int e = code >> 1 & 3;
-    double value = e > 0 ? ldexp(1 + (code & 1) / 2.0, e - 1) : (code & 1) / 2.0;
-    return (float)(code & 8 ? -value : value);
-}
-
-/* Random codes and scales take the place of a weight in `quantised`; what they stand for, of the
- * one in `plain`.  rows, cols: block of a scale. */
-static void
-quantise(Fixture *quantised, Fixture *plain, const char *name, gboolean fp4, gsize rows, gsize cols)
-{
-    FixtureTensor *p = fixture_find(plain, name);
-    gsize n_rows = p->dims[0], n_cols = p->dims[1], n_blocks = (n_cols + cols - 1) / cols;
-    g_autoptr(GString) scale_name = g_string_new(name);
-    g_string_replace(scale_name, ".weight", ".scale", 0);
-    fixture_remove(quantised, name);
-    FixtureTensor *q =
-        fixture_add(quantised, name, fp4 ? "I8" : "F8_E4M3", n_rows, fp4 ? n_cols / 2 : n_cols);
-    FixtureTensor *s =
-        fixture_add(quantised, scale_name->str, "F8_E8M0", (n_rows + rows - 1) / rows, n_blocks);
-    for (gsize i = 0; i < s->n_bytes; i++)
-        s->data[i] = (guint8)(fp4 ? g_rand_int_range(plain->rand, 122, 125)
-                                  : g_rand_int_range(plain->rand, 116, 120));
-    for (gsize i = 0; i < n_rows * n_cols; i++) {
-        gsize r = i / n_cols, c = i % n_cols;
-        guint8 code = (guint8)g_rand_int_range(plain->rand, 0, fp4 ? 16 : 256);
-        if (!fp4 && (code & 127) == 127) /* NaN */
-            code ^= 1;
-        if (fp4)
-            q->data[i / 2] |= (guint8)(c % 2 == 0 ? code : code << 4);
-        else
-            q->data[i] = code;
-        float scale = (float)ldexp(1, s->data[r / rows * n_blocks + c / cols] - 127);
-        ((float *)p->data)[i] = (fp4 ? e2m1(code) : e4m3(code)) * scale;
-    }
-}
-
-/* FP8 and FP4 take the place of the layers' weights, and what they stand for in `plain`. */
-static void
-quantise_layers(Fixture *quantised, Fixture *plain)
-{
-    static const char *const fp8[] = {"attn.wq_a",
-                                      "attn.wq_b",
-                                      "attn.wkv",
-                                      "attn.wo_a",
-                                      "attn.wo_b",
-                                      "ffn.shared_experts.w1",
-                                      "ffn.shared_experts.w2"};
-    for (int l = 0; l < 4; l++) {
-        for (gsize i = 0; i < G_N_ELEMENTS(fp8); i++) {
-            g_autofree char *name = g_strdup_printf("layers.%d.%s.weight", l, fp8[i]);
-            quantise(quantised, plain, name, FALSE, 16, 32);
-        }
-        for (int e = 0; e < 12; e++) {
-            g_autofree char *name =
-                g_strdup_printf("layers.%d.ffn.experts.%d.w%d.weight", l, e / 3, e % 3 + 1);
-            quantise(quantised, plain, name, TRUE, 1, 32);
-        }
-    }
-}
-
 static void
 test_quantised(void)
 {
     g_autoptr(Fixture) quantised = fixture_new();
     g_autoptr(Fixture) plain = fixture_new();
     g_autofree float *before = run_fixture(plain, 1, TRUE);
-    quantise_layers(quantised, plain);
+    fixture_quantise(quantised, plain);
     g_autofree float *got = run_fixture(quantised, 2, TRUE);
     g_autofree float *want = run_fixture(plain, 1, TRUE);
     assert_same(got, want);
     g_assert_cmpint(memcmp(got, before, N_TOKENS * N_VOCAB * sizeof *got), !=, 0);
-}
-
-typedef struct {
-    PdDevice *device;
-    int n_of_type[PD_N_DTYPES];
-    guint64 n_bytes;
-} Packed;
-
-/* What the products read is what the file says, exactly. */
-static gboolean
-check_packed(PdDsMatrix *m, gpointer user_data, GError **error)
-{
-    Packed *packed = user_data;
-    PdDtype type = m->weight.type;
-    gsize n_bytes = pd_row_bytes(type, (gsize)m->n_cols);
-    g_autofree guint8 *bytes = g_malloc(n_bytes);
-    g_autofree float *got = g_new(float, m->n_cols);
-    g_autofree float *want = g_new(float, m->n_cols);
-    (void)error;
-    for (int r = 0; r < m->n_rows; r++) {
-        PdMem row = m->weight.mem;
-        row.offset_bytes += (gsize)r * n_bytes;
-        packed->device->ops->read(packed->device, bytes, row, n_bytes);
-        pd_dequantize_row(type, bytes, got, (gsize)m->n_cols);
-        pd_ds_matrix_row(m, r, want);
-        for (int c = 0; c < m->n_cols; c++)
-            g_assert_cmpfloat(got[c], ==, want[c]);
-    }
-    packed->n_of_type[type]++;
-    packed->n_bytes += (gsize)m->n_rows * n_bytes;
-    return TRUE;
-}
-
-/* The difference of a row's logits, of their size. */
-static double
-row_difference(const float *got, const float *want)
-{
-    double difference = 0, size = 0;
-    for (int i = 0; i < N_VOCAB; i++) {
-        double d = (double)got[i] - (double)want[i];
-        difference += d * d;
-        size += (double)want[i] * (double)want[i];
-    }
-    return sqrt(difference / size);
-}
-
-static int
-compare_doubles(gconstpointer a, gconstpointer b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Packed matrices hold what the file's do, one whose scales a half float has not as well.  The
- * logits are those of the reference but for activations in 8 bits, in most rows: where two experts
- * or two entries are nearly alike the other one is chosen. */
-static void
-test_packed(void)
-{
-    g_autoptr(Fixture) quantised = fixture_new();
-    g_autoptr(Fixture) plain = fixture_new();
-    g_autoptr(GError) error = NULL;
-    double differences[N_TOKENS];
-    quantise_layers(quantised, plain);
-    FixtureTensor *scales = fixture_find(quantised, "layers.1.ffn.experts.0.w1.scale");
-    for (gsize i = 0; i < scales->n_bytes; i++)
-        scales->data[i] = (guint8)(60 + i % 40);
-    g_autoptr(PdModel) model = open_folder(fixture_write(quantised, 1), &error);
-    g_assert_no_error(error);
-    g_autofree float *got = run_model(model, N_TOKENS, FALSE);
-    g_autofree float *want = run_model(model, N_TOKENS, TRUE);
-    Packed packed = {.device = pd_model_device(model)};
-    g_assert_true(pd_ds_model_each_matrix(model->deepseek, check_packed, &packed, &error));
-    g_assert_cmpint(packed.n_of_type[PD_BF16], ==, 4 * 7 + 1);
-    g_assert_cmpint(packed.n_of_type[PD_Q5_0], ==, 4 * 12 - 1);
-    for (int t = 0; t < N_TOKENS; t++)
-        differences[t] = row_difference(got + t * N_VOCAB, want + t * N_VOCAB);
-    qsort(differences, N_TOKENS, sizeof *differences, compare_doubles);
-    g_test_message("difference of a row's logits: median %.2g, largest %.2g",
-                   differences[N_TOKENS / 2], differences[N_TOKENS - 1]);
-    g_assert_cmpfloat(differences[N_TOKENS / 2], <=, PACKED_TOLERANCE);
 }
 
 /* Half-width floats: exactly the values they hold. */
@@ -642,7 +485,6 @@ main(int argc, char **argv)
     g_test_add_func("/deepseek/load/chunks", test_chunks);
     g_test_add_func("/deepseek/load/truncate-and-share", test_truncate_and_share);
     g_test_add_func("/deepseek/load/shards", test_shards);
-    g_test_add_func("/deepseek/load/packed", test_packed);
     g_test_add_func("/deepseek/load/transformers-names", test_transformers_names);
     g_test_add_func("/deepseek/load/saved-names", test_saved_names);
     g_test_add_func("/deepseek/load/quantised", test_quantised);

@@ -1,13 +1,15 @@
 /* pandect bench: how fast a model reads and writes here, and how near that is to the machine's
- * limits. */
+ * limits.  `bench ingest`, how fast sources are read, is a file of its own. */
 #include <stdio.h>
 #include <string.h>
 #include "app/bench_gate.h"
+#include "app/bench_ingest.h"
 #include "app/commands.h"
 #include "app/cost_table.h"
 #include "app/json_out.h"
 #include "app/open.h"
 #include "engine/bench.h"
+#include "engine/peak_memory.h"
 
 static const char summary[] =
     "Measure prefill and decode over context lengths, beside this machine's measured memory "
@@ -19,6 +21,7 @@ static const char examples[] =
     "  pandect bench --csv > bench.csv\n"
     "  pandect bench --kv-gate --text samples/mail.mbox --widths 8/4,4/4\n"
     "  pandect bench --model-config deepseek-v4-flash --contexts 4096,1000000\n"
+    "  pandect bench ingest mail.mbox papers/       how fast sources are read; see its --help\n"
     "\n"
     "Prefill reads a prompt of N tokens; decode makes 64 more after it.  GOP/s counts the\n"
     "matrix products of the prompt, GB/s the bytes of weights that decoding reads.\n"
@@ -109,7 +112,7 @@ print_csv_row(PdModel *model, const char *kv, const PdBenchRow *row, const PdBen
     printf("%s,%d,%s,%s,%d,%.2f,%.2f,%.2f,%.2f,%.3f,%.3f,%" G_GUINT64_FORMAT "\n", name,
            info.n_threads, info.isa, kv, row->context_tokens, row->prefill_tokens_per_s,
            row->prefill_gops, peak->int8_gops, row->decode_tokens_per_s, row->decode_weight_gbs,
-           peak->read_gbs, pd_bench_peak_rss_bytes());
+           peak->read_gbs, pd_peak_memory_bytes());
     fflush(stdout);
 }
 
@@ -142,7 +145,7 @@ print_json(PdModel *model, const char *kv, const GArray *rows, const PdBenchPeak
         json_builder_end_object(json);
     }
     json_builder_end_array(json);
-    pd_json_int(json, "peak_rss_bytes", (gint64)pd_bench_peak_rss_bytes());
+    pd_json_int(json, "peak_rss_bytes", (gint64)pd_peak_memory_bytes());
     json_builder_end_object(json);
     pd_json_print(json);
 }
@@ -153,7 +156,7 @@ print_memory(PdModel *model, const GArray *rows)
     guint64 kv_bytes = 0;
     for (guint i = 0; i < rows->len; i++)
         kv_bytes = MAX(kv_bytes, g_array_index(rows, PdBenchRow, i).kv_bytes);
-    g_autofree char *rss = g_format_size(pd_bench_peak_rss_bytes());
+    g_autofree char *rss = g_format_size(pd_peak_memory_bytes());
     g_autofree char *sum = g_format_size(pd_model_weight_bytes(model) + kv_bytes);
     printf("peak memory %s; weights and KV are %s\n", rss, sum);
 }
@@ -225,7 +228,12 @@ pd_cmd_bench(PdApp *app, int argc, char **argv)
         {"csv", 0, 0, G_OPTION_ARG_NONE, &flags.csv, "One line a context length", NULL},
         G_OPTION_ENTRY_NULL};
     g_autoptr(GError) error = NULL;
+    char ingest[] = "bench ingest";
 
+    if (argc > 1 && g_str_equal(argv[1], "ingest")) {
+        argv[1] = ingest;
+        return pd_bench_ingest(app, argc - 1, argv + 1);
+    }
     if (!pd_parse_options(entries, NULL, summary, examples, &argc, &argv, &exit_code))
         return exit_code;
     if (argc > 1)

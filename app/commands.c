@@ -14,7 +14,7 @@ const PdCommand pd_commands[] = {
     {"ask", "answer a question, with citations", pd_cmd_ask},
     {"plan", "tokens, memory, disk and time before the work", pd_cmd_plan},
     {"eval", "the recall certificate: planted facts, found and answered", pd_cmd_eval},
-    {"bench", "how fast a model reads and writes on this machine", pd_cmd_bench},
+    {"bench", "how fast a model, or the reading of sources, is on this machine", pd_cmd_bench},
     {"model", "model files: fetch, list, describe", pd_cmd_model},
     {NULL, NULL, NULL},
 };

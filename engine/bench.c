@@ -4,11 +4,9 @@
  * made of fixed pseudo-random ids; what they say does not matter to the time.
  */
 #include "engine/bench.h"
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #include "engine/error.h"
 #include "engine/model_internal.h"
+#include "engine/peak_memory.h"
 #include "engine/session.h"
 #include "kernels/cpu/peak.h"
 
@@ -107,13 +105,6 @@ pd_bench_run(PdModel *model, PdDtype kv_type, int context_tokens, GCancellable *
     return TRUE;
 }
 
-guint64
-pd_bench_peak_rss_bytes(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (guint64)usage.ru_maxrss * 1024 : 0;
-}
-
 gboolean
 pd_bench_machine(int n_threads, PdBenchPeak *peak, GError **error)
 {
@@ -139,12 +130,5 @@ pd_bench_peak(PdModel *model, PdBenchPeak *peak)
     *peak = (PdBenchPeak){0};
     if (pd_cpu_peak(model->device, &measured) == PD_KERNEL_OK)
         *peak = (PdBenchPeak){measured.read_gbs, measured.int8_gops};
-    /* The memory read for it is not the model's: start the high-water mark anew (proc(5), Linux; a
-     * kernel that refuses only leaves the mark higher). */
-    int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        if (write(fd, "5", 1) != 1)
-            g_debug("the peak of memory could not be reset");
-        close(fd);
-    }
+    pd_peak_memory_reset(); /* the memory read for it is not the model's */
 }

@@ -33,8 +33,5 @@ gboolean pd_bench_run(PdModel *model, PdDtype kv_type, int context_tokens,
 void pd_bench_peak(PdModel *model, PdBenchPeak *peak);
 /* The same without a model; 0 threads: all cores this process may use. */
 gboolean pd_bench_machine(int n_threads, PdBenchPeak *peak, GError **error);
-/* The most memory this process has held since pd_bench_peak (or its start), mapped files that were
- * touched included. */
-guint64 pd_bench_peak_rss_bytes(void);
 
 #endif

@@ -28,8 +28,10 @@ add_document(PdDocument *document, gpointer user_data, GError **error)
         g_set_error_literal(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
         return FALSE;
     }
+    gint64 start_us = g_get_monotonic_time();
     if (run->mask_rules)
         pd_mask_document(d);
+    run->times.mask_us += g_get_monotonic_time() - start_us;
     gsize n_bytes = 0;
     for (guint i = 0; i < d->parts->len; i++)
         n_bytes += ((PdPart *)g_ptr_array_index(d->parts, i))->text->len;
@@ -68,6 +70,16 @@ add_progress(guint64 done, guint64 total, gpointer user_data)
     if (run->options->progress)
         run->options->progress(run->alias, done, total, run->report.n_read,
                                run->options->user_data);
+}
+
+static void
+add_usage(const PdReaderUsage *usage, gpointer user_data)
+{
+    PdAddTimes *times = &((PdAddRun *)user_data)->times;
+    times->n_readers++;
+    times->wait_us += usage->wait_us;
+    times->reader_cpu_us += usage->cpu_us;
+    times->reader_peak_bytes = MAX(times->reader_peak_bytes, usage->peak_bytes);
 }
 
 /* --- a run --------------------------------------------------------------------------------- */
@@ -361,7 +373,7 @@ read_source(PdAddRun *run, const PdCorpusReader *reader, const char *path, const
         return FALSE;
     request.path = path;
     request.known = known;
-    PdReadSink sink = {add_document, add_ledger, add_progress, add_found, run};
+    PdReadSink sink = {add_document, add_ledger, add_progress, add_found, run, add_usage};
     return reader->read(kind, &request, run->options->limits, &sink, run->cancellable, error);
 }
 
@@ -383,6 +395,17 @@ add_source(PdAddRun *run, const PdCorpusReader *reader, const char *path, GError
     return FALSE;
 }
 
+static void
+sum_times(PdAddTimes *sum, const PdAddTimes *times)
+{
+    sum->wait_us += times->wait_us;
+    sum->mask_us += times->mask_us;
+    sum->tokenize_us += times->tokenize_us;
+    sum->reader_cpu_us += times->reader_cpu_us;
+    sum->reader_peak_bytes = MAX(sum->reader_peak_bytes, times->reader_peak_bytes);
+    sum->n_readers += times->n_readers;
+}
+
 gboolean
 pd_corpus_add_with_reader(PdCorpus *corpus, const PdCorpusReader *reader, const char *path,
                           PdTokenizer *tokenizer, const PdAddOptions *options, PdAddReport *report,
@@ -393,7 +416,11 @@ pd_corpus_add_with_reader(PdCorpus *corpus, const PdCorpusReader *reader, const 
     g_autoptr(PdAddRun) run =
         pd_add_run_new(corpus, tokenizer, options ? options : &no_options, cancellable);
     g_autoptr(GError) local = NULL;
+    gint64 tokenize_us = corpus->tokenize_us;
     gboolean ok = add_source(run, reader, path, &local);
+    run->times.tokenize_us = corpus->tokenize_us - tokenize_us;
+    if (run->options->times)
+        sum_times(run->options->times, &run->times);
     if (!ok) {
         gboolean cancelled = is_cancelled(local);
         abandon_run(run, local, cancelled);

@@ -22,6 +22,7 @@ typedef struct {
     gint64 tokenizer_row;
     gint64 mask_rules; /* PD_MASK_RULES; 0: nothing is masked */
     char *alias;
+    PdAddTimes times;
     /* the open transaction */
     gboolean in_batch;
     PdAddReport batch_report; /* as it was when the transaction began */

@@ -33,6 +33,7 @@ struct PdAssembler {
     gboolean done;
     gboolean broken;
     GError *result;
+    PdReaderUsage usage; /* after the result */
 };
 
 PdAssembler *
@@ -289,6 +290,8 @@ on_result(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
 {
     guint32 code = pd_frame_get_u32(cursor);
     g_autofree char *message = pd_frame_get_string(cursor, KEY_BYTES_MAX);
+    assembler->usage.cpu_us = (gint64)(pd_frame_get_u64(cursor) & G_MAXINT64);
+    assembler->usage.peak_bytes = pd_frame_get_u64(cursor);
     if (!cursor_ends_well(cursor) || assembler->document || (assembler->in_attachment && !code) ||
         code > 1 + PD_INGEST_ERROR_CANCELLED || (code && !message))
         return broken(assembler, error, "malformed result");
@@ -405,8 +408,12 @@ pd_assembler_feed(PdAssembler *assembler, const guint8 *bytes, gsize n, guint *n
 }
 
 gboolean
-pd_assembler_done(PdAssembler *assembler, GError **worker_error)
+pd_assembler_done(PdAssembler *assembler, PdReaderUsage *usage, GError **worker_error)
 {
+    if (assembler->done && usage) {
+        usage->cpu_us = assembler->usage.cpu_us;
+        usage->peak_bytes = assembler->usage.peak_bytes;
+    }
     if (assembler->done && assembler->result && worker_error)
         *worker_error = g_steal_pointer(&assembler->result);
     return assembler->done;

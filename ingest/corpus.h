@@ -45,9 +45,21 @@ typedef struct {
     guint64 n_new_text_bytes; /* likewise */
 } PdAddReport;
 
+/* Where the time of adding went.  What is left of the wall time is storing: hashes, compression,
+ * the database. */
+typedef struct {
+    gint64 wait_us;            /* for readers, with nothing else to do */
+    gint64 mask_us;            /* looking for secrets */
+    gint64 tokenize_us;        /* cutting into segments and tokenizing */
+    gint64 reader_cpu_us;      /* of all readers that ended by themselves */
+    guint64 reader_peak_bytes; /* the most memory that one of them held */
+    guint64 n_readers;
+} PdAddTimes;
+
 typedef struct {
     PdReadRequest read;
     const PdReadLimits *limits; /* NULL: default */
+    PdAddTimes *times;          /* what this run took is added to it; NULL: it is not measured */
     gboolean no_mask;           /* secrets stay in the model's text */
     void (*progress)(const char *source, guint64 done, guint64 total, guint64 n_documents,
                      gpointer user_data);

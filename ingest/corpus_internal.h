@@ -19,6 +19,7 @@ struct PdCorpus {
     PdCorpusMode mode;
     int lock_fd;            /* the folder, locked; -1 for readers */
     GHashTable *statements; /* SQL -> sqlite3_stmt */
+    gint64 tokenize_us;     /* what texts took to be cut and tokenized, since it was opened */
 };
 
 /* --- corpus_db.c: SQLite with GError ------------------------------------------------------- */

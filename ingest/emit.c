@@ -242,12 +242,14 @@ pd_emit_attachment(PdEmitter *emitter, const char *name, const char *media_type,
 }
 
 gboolean
-pd_emit_result(PdEmitter *emitter, const GError *result, GError **error)
+pd_emit_result(PdEmitter *emitter, const GError *result, const PdReaderUsage *usage, GError **error)
 {
     begin(emitter, PD_FRAME_RESULT);
     gboolean ours = result && result->domain == PD_INGEST_ERROR;
     guint32 code = result ? 1 + (guint32)(ours ? result->code : (int)PD_INGEST_ERROR_FORMAT) : 0;
     pd_frame_put_u32(emitter->frame, code);
     put_clean(emitter, result ? result->message : NULL);
+    pd_frame_put_u64(emitter->frame, (guint64)usage->cpu_us);
+    pd_frame_put_u64(emitter->frame, usage->peak_bytes);
     return send_frame(emitter, error);
 }

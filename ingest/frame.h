@@ -30,7 +30,7 @@ typedef enum {
     PD_FRAME_DATA,           /* bytes */
     PD_FRAME_ATTACHMENT_END, /* empty */
     PD_FRAME_DROP,           /* empty; instead of ATTACHMENT_END: take it back */
-    PD_FRAME_RESULT,         /* last: 0 or 1 + error code, message */
+    PD_FRAME_RESULT,         /* last: 0 or 1 + error code, message, processor time, peak memory */
 } PdFrameType;
 
 /* Building: begin, put fields in order, end (fills in the length). */
@@ -108,8 +108,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdAssembler, pd_assembler_free)
 /* Take in bytes as they come.  Sets *n_frames to the number of frames completed (may be NULL). */
 gboolean pd_assembler_feed(PdAssembler *assembler, const guint8 *bytes, gsize n, guint *n_frames,
                            GError **error);
-/* TRUE after the RESULT frame; then *worker_error is what the reader reported (or NULL). */
-gboolean pd_assembler_done(PdAssembler *assembler, GError **worker_error);
+/* TRUE after the RESULT frame; then *worker_error is what the reader reported (or NULL), and of
+ * *usage (may be NULL) the first two fields are set. */
+gboolean pd_assembler_done(PdAssembler *assembler, PdReaderUsage *usage, GError **worker_error);
 /* After a crash: the document that was under way, with the parts that came whole; or NULL. */
 PdDocument *pd_assembler_take_unfinished(PdAssembler *assembler);
 
@@ -142,6 +143,8 @@ gboolean pd_emit_attachment_head(PdEmitter *emitter, const char *name, const cha
 gboolean pd_emit_attachment_data(PdEmitter *emitter, const guint8 *bytes, gsize n, GError **error);
 gboolean pd_emit_attachment_end(PdEmitter *emitter, GError **error);
 gboolean pd_emit_attachment_drop(PdEmitter *emitter, GError **error);
-gboolean pd_emit_result(PdEmitter *emitter, const GError *result, GError **error);
+/* `usage`: the first two fields. */
+gboolean pd_emit_result(PdEmitter *emitter, const GError *result, const PdReaderUsage *usage,
+                        GError **error);
 
 #endif

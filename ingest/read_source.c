@@ -368,14 +368,19 @@ run_reader(Run *run, PdWorkerRequest *request, int fd, GError **error)
 {
     const PdAssemblerSink sink = {on_begin,    on_document,   on_ledger,
                                   on_progress, on_attachment, run};
+    const PdReadSink *read_sink = run->reading->sink;
     for (guint n_restarts = 0;; n_restarts++) {
         gboolean crashed;
         gboolean again = FALSE;
         PdDocument *unfinished;
         GError *problem = NULL;
+        PdReaderUsage usage;
         run->began = FALSE;
-        if (pd_worker_run(request, fd, &sink, &crashed, &unfinished, run->reading->cancellable,
-                          &problem))
+        gboolean ok = pd_worker_run(request, fd, &sink, &crashed, &unfinished, &usage,
+                                    run->reading->cancellable, &problem);
+        if (read_sink->usage)
+            read_sink->usage(&usage, read_sink->user_data);
+        if (ok)
             return end_run(run, NULL, error);
         if (!crashed) {
             pd_document_free(unfinished);

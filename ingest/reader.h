@@ -25,6 +25,13 @@ typedef struct {
     gint64 n_bytes; /* -1: unknown */
 } PdLedgerLine;
 
+/* What a reader process took. */
+typedef struct {
+    gint64 cpu_us;      /* of the process, as it says itself; 0: it died */
+    guint64 peak_bytes; /* the most memory it held, likewise; 0: not known */
+    gint64 wait_us;     /* how long we had nothing to do but wait for it */
+} PdReaderUsage;
+
 /* What a reader says.  Remarks on a document come after it.  `document`: ownership passes to the
  * callee.  Returning FALSE stops the reader. */
 typedef struct {
@@ -35,6 +42,8 @@ typedef struct {
      * is the next call.  May be NULL. */
     void (*found)(gpointer user_data);
     gpointer user_data;
+    /* A reader process has ended.  May be NULL. */
+    void (*usage)(const PdReaderUsage *usage, gpointer user_data);
 } PdReadSink;
 
 /* Limits, all in one table, all reported when hit. */

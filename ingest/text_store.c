@@ -273,7 +273,9 @@ pd_segments_ensure(PdCorpus *corpus, PdTokenizer *tokenizer, gint64 tokenizer_ro
     *n_tokens = (guint64)MAX(known, 0);
     if (known >= 0)
         return TRUE;
+    gint64 start_us = g_get_monotonic_time();
     g_autoptr(GPtrArray) cuts = pd_segment_text(tokenizer, text, n_bytes, cancellable, error);
+    corpus->tokenize_us += g_get_monotonic_time() - start_us;
     if (!cuts)
         return FALSE;
     for (guint i = 0; i < cuts->len; i++) {

@@ -142,7 +142,8 @@ typedef enum { PUMP_END, PUMP_STOPPED, PUMP_SILENT, PUMP_CANCELLED } PumpOutcome
 
 /* Frames into the assembler until the pipe ends or there is a reason to stop. */
 static PumpOutcome
-pump(int fd, PdAssembler *assembler, guint seconds_max, GCancellable *cancellable, GError **error)
+pump(int fd, PdAssembler *assembler, guint seconds_max, gint64 *wait_us, GCancellable *cancellable,
+     GError **error)
 {
     enum { BUFFER_BYTES = 1 << 18 };
     g_autofree guint8 *buffer = g_malloc(BUFFER_BYTES);
@@ -150,7 +151,8 @@ pump(int fd, PdAssembler *assembler, guint seconds_max, GCancellable *cancellabl
     gint64 last_us = g_get_monotonic_time();
     PumpOutcome outcome = PUMP_END;
     for (;;) {
-        gint64 left_us = last_us + (gint64)seconds_max * G_USEC_PER_SEC - g_get_monotonic_time();
+        gint64 now_us = g_get_monotonic_time();
+        gint64 left_us = last_us + (gint64)seconds_max * G_USEC_PER_SEC - now_us;
         if (left_us <= 0) {
             outcome = PUMP_SILENT;
             break;
@@ -163,6 +165,7 @@ pump(int fd, PdAssembler *assembler, guint seconds_max, GCancellable *cancellabl
         if (n_ready <= 0)
             continue;
         ssize_t n = read(fd, buffer, BUFFER_BYTES);
+        *wait_us += g_get_monotonic_time() - now_us;
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -205,29 +208,35 @@ describe_death(GSubprocess *process, const PdReadLimits *limits, GError **error)
 
 gboolean
 pd_worker_run(const PdWorkerRequest *request, int input_fd, const PdAssemblerSink *sink,
-              gboolean *crashed, PdDocument **unfinished, GCancellable *cancellable, GError **error)
+              gboolean *crashed, PdDocument **unfinished, PdReaderUsage *usage,
+              GCancellable *cancellable, GError **error)
 {
     g_autoptr(PdAssembler) assembler = pd_assembler_new(&request->limits, sink);
     g_autoptr(GError) stopped = NULL;
     int output_fd = -1;
     *crashed = FALSE;
     *unfinished = NULL;
+    *usage = (PdReaderUsage){0};
+    gint64 start_us = g_get_monotonic_time();
     g_autoptr(GSubprocess) process = start(request, input_fd, &output_fd, error);
+    usage->wait_us = g_get_monotonic_time() - start_us;
     if (!process)
         return FALSE;
-    PumpOutcome outcome =
-        pump(output_fd, assembler, request->limits.document_seconds_max, cancellable, &stopped);
+    PumpOutcome outcome = pump(output_fd, assembler, request->limits.document_seconds_max,
+                               &usage->wait_us, cancellable, &stopped);
     if (outcome != PUMP_END)
         g_subprocess_force_exit(process);
     close(output_fd);
+    gint64 end_us = g_get_monotonic_time();
     g_subprocess_wait(process, NULL, NULL);
+    usage->wait_us += g_get_monotonic_time() - end_us;
 
     GError *reported = NULL;
     if (outcome == PUMP_CANCELLED) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
         return FALSE;
     }
-    if (outcome == PUMP_END && pd_assembler_done(assembler, &reported)) {
+    if (outcome == PUMP_END && pd_assembler_done(assembler, usage, &reported)) {
         if (reported)
             g_propagate_error(error, reported);
         return reported == NULL;

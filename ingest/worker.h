@@ -9,10 +9,10 @@
  * `input_fd`: the input, duplicated; -1 if the request names a folder.  TRUE: the reader said it
  * was done.  FALSE: *crashed tells whether the process died, hung or broke the protocol (then
  * *unfinished is the document that was under way, or NULL); otherwise the error is what the reader
- * reported or what a callback of the sink returned. */
+ * reported or what a callback of the sink returned.  *usage: always set. */
 gboolean pd_worker_run(const PdWorkerRequest *request, int input_fd, const PdAssemblerSink *sink,
-                       gboolean *crashed, PdDocument **unfinished, GCancellable *cancellable,
-                       GError **error);
+                       gboolean *crashed, PdDocument **unfinished, PdReaderUsage *usage,
+                       GCancellable *cancellable, GError **error);
 
 /* The kind of an open regular file, as pd_detect_kind; reads from its start without moving on. */
 const char *pd_detect_fd(int fd, const char *name, GError **error);

@@ -12,6 +12,8 @@
 #include "ingest/readers/charset.h"
 
 #define PD_READER_INPUT_FD 3
+/* Kept open in the sandbox: the process's own status (proc(5)). */
+#define PD_READER_STATUS_FD 4
 
 /* What a reader must still be able to do inside the sandbox. */
 typedef struct {

@@ -278,7 +278,7 @@ pd_sandbox_enter(const PdSandboxNeeds *needs, const PdReadLimits *limits, gboole
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody would read what we find */
 #ifdef SYS_close_range
-    syscall(SYS_close_range, PD_READER_INPUT_FD + 1, ~0u, 0);
+    syscall(SYS_close_range, PD_READER_STATUS_FD + 1, ~0u, 0);
 #endif
     if (!set_limits(needs, limits, error))
         return FALSE;

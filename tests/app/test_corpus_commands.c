@@ -397,6 +397,58 @@ test_private(Fixture *f, gconstpointer data)
     umask(umask_before);
 }
 
+static JsonObject *
+bench_kind(JsonNode *root, const char *kind)
+{
+    JsonArray *kinds = json_object_get_array_member(json_node_get_object(root), "kinds");
+    for (guint i = 0; i < json_array_get_length(kinds); i++) {
+        JsonObject *row = json_array_get_object_element(kinds, i);
+        if (g_str_equal(json_object_get_string_member(row, "kind"), kind))
+            return row;
+    }
+    g_assert_not_reached();
+}
+
+static void
+assert_int(JsonObject *row, const char *name, gint64 value)
+{
+    g_assert_cmpint(json_object_get_int_member(row, name), ==, value);
+}
+
+/* What is counted is what `add` counts; the corpus of -C is left alone. */
+static void
+test_bench_ingest(Fixture *f, gconstpointer data)
+{
+    g_autofree char *words =
+        g_strdup_printf("bench ingest files two.mbox one.txt --json --model %s", model);
+    g_autofree char *add = g_strdup_printf("add files --json --model %s", model);
+    write_file(f, "two.mbox",
+               "From a@x Mon Jan  1 00:00:00 2001\nFrom: a@x\nSubject: 1\n\none\n\n"
+               "From b@x Mon Jan  1 00:00:00 2001\nFrom: b@x\nSubject: 2\n\ntwo\n",
+               -1);
+    write_file(f, "one.txt", "one\n", -1);
+    run(f, words);
+    g_assert_cmpint(f->code, ==, 0);
+    g_assert_false(g_file_test(f->corpus, G_FILE_TEST_EXISTS));
+    g_autoptr(JsonNode) root = json_of(f);
+    JsonObject *folder = bench_kind(root, "folder"), *mbox = bench_kind(root, "mbox");
+    assert_int(folder, "source_bytes", 43 + 20 + 16);
+    assert_int(folder, "text_bytes", 43 + 20); /* line ends as they are, the accent in UTF-8 */
+    assert_int(folder, "documents", 2);
+    assert_int(folder, "skipped", 1);
+    assert_int(mbox, "messages", 2);
+    assert_int(bench_kind(root, "text"), "source_bytes", 4);
+    g_assert_cmpint(json_object_get_int_member(mbox, "readers"), ==, 1);
+    g_assert_cmpint(json_object_get_int_member(mbox, "reader_peak_rss_bytes"), >, 1 << 20);
+    g_assert_cmpfloat(json_object_get_double_member(mbox, "reader_cpu_seconds"), >, 0);
+    run(f, add);
+    g_autoptr(JsonNode) added = json_of(f);
+    JsonObject *report = json_array_get_object_element(json_node_get_array(added), 0);
+    assert_int(folder, "tokens", json_object_get_int_member(report, "tokens"));
+    assert_run(f, "bench ingest", 2, "", "*what should be read*");
+    assert_run(f, "bench ingest missing.pdf", 1, "", "*missing.pdf*");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -411,5 +463,7 @@ main(int argc, char **argv)
     g_test_add("/corpus-commands/verify", Fixture, NULL, set_up, test_verify, tear_down);
     g_test_add("/corpus-commands/refusals", Fixture, NULL, set_up, test_refusals, tear_down);
     g_test_add("/corpus-commands/calibrate", Fixture, NULL, set_up, test_calibrate, tear_down);
+    g_test_add("/corpus-commands/bench-ingest", Fixture, NULL, set_up, test_bench_ingest,
+               tear_down);
     return g_test_run();
 }

@@ -64,7 +64,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             break;
     }
     GError *reported = NULL;
-    pd_assembler_done(assembler, &reported);
+    PdReaderUsage usage;
+    pd_assembler_done(assembler, &usage, &reported);
     g_clear_error(&reported);
     pd_document_free(pd_assembler_take_unfinished(assembler));
     PdWorkerRequest *request = pd_worker_request_decode(data, size, NULL);

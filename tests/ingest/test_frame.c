@@ -14,6 +14,7 @@ typedef struct {
     GString *lines;
     GByteArray *attachment;
     guint n_begun;
+    PdReaderUsage usage;
 } Seen;
 
 static gboolean
@@ -89,7 +90,7 @@ feed(Seen *seen, const PdReadLimits *limits, const guint8 *bytes, gsize n, gsize
             return FALSE;
     }
     g_autoptr(GError) reported = NULL;
-    *done = pd_assembler_done(assembler, &reported);
+    *done = pd_assembler_done(assembler, &seen->usage, &reported);
     return TRUE;
 }
 
@@ -121,6 +122,7 @@ emitted(const PdDocument *document)
     g_autoptr(GByteArray) frame = g_byte_array_new();
     PdEmitter emitter = {fd, &pd_read_limits_default, frame};
     guint8 slice[100] = {1, 2, 3};
+    const PdReaderUsage usage = {.cpu_us = 12, .peak_bytes = 1ull << 40};
     g_assert_true(pd_emit_begin(&emitter, 3, 4, "k", NULL));
     g_assert_true(pd_emit_document(&emitter, document, NULL));
     g_assert_true(pd_emit_attachment(&emitter, "a.pdf", "application/pdf", slice, 100, NULL));
@@ -130,7 +132,7 @@ emitted(const PdDocument *document)
     g_assert_true(pd_emit_attachment_drop(&emitter, NULL));
     g_assert_true(pd_emit_ledger(&emitter, "note", "k", -1, NULL, "two\nlines %d", 5));
     g_assert_true(pd_emit_progress(&emitter, 1, 2, NULL));
-    g_assert_true(pd_emit_result(&emitter, NULL, NULL));
+    g_assert_true(pd_emit_result(&emitter, NULL, &usage, NULL));
     frame = emitter.frame;
     g_autofree char *bytes = NULL;
     gsize n;
@@ -159,6 +161,8 @@ test_round_trip(void)
         g_assert_cmpuint(seen.documents->len, ==, 1);
         g_assert_cmpuint(seen.attachment->len, ==, 100);
         g_assert_cmpstr(seen.lines->str, ==, "note|k|two lines 5\n");
+        g_assert_cmpint(seen.usage.cpu_us, ==, 12);
+        g_assert_cmpuint(seen.usage.peak_bytes, ==, 1ull << 40);
         const PdDocument *got = g_ptr_array_index(seen.documents, 0);
         g_assert_cmpstr(got->title, ==, sent->title);
         g_assert_null(got->author);

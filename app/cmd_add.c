@@ -12,10 +12,25 @@ static const char examples[] =
     "  pandect -C case add ~/src/lua                     a repository, at HEAD\n"
     "  pandect -C case add lua.bundle lease.pdf mail.mbox\n"
     "  pandect -C case add ~/src/lua --rev v5.4.6        at another commit\n"
+    "  pandect -C case add ~/src/lua --diff v5.4.5..v5.4.6    and what changed since then\n"
+    "  pandect -C case add ~/src/lua --include '*.[ch]' --exclude ltests.c\n"
     "  pandect -C case add papers/ --json | jq .\n"
     "\n"
     "Adding a source again brings it up to date: only what changed is read and stored.  What was\n"
     "left out, and why, is told here and by `pandect ledger`.  Ctrl-C keeps what is done.\n"
+    "How it was read is remembered too: options that are not given again hold as before (--rev,\n"
+    "--diff and --work-tree take each other's place; --no-mask is never remembered), and which\n"
+    "those are is said.  --reset forgets them.\n"
+    "\n"
+    "A repository is read at HEAD, or as --rev, --work-tree or --diff say: files that are text, "
+    "as\n"
+    "text; PDFs, office files, notebooks, compressed files and archives as anywhere else; a tree "
+    "of\n"
+    "its files, the messages of its last commits, its tags.  BASE..REV compares two commits,\n"
+    "BASE...REV the second with what both have in common, BASE the two being BASE and HEAD.\n"
+    "Patterns are git's pathspecs, from the top of the source: src, '*.c', ':(glob)src/*.c',\n"
+    "':(icase)readme*'.\n"
+    "\n"
     "Keys, tokens and passwords in well-known formats are masked in what models read and in every\n"
     "quote; `pandect show --unmask` has them.  With --no-mask nothing is.\n"
     "The exit code is 1 if a source or document failed or was read only in part; the rest is kept.";
@@ -44,7 +59,14 @@ typedef struct {
     char *revision;
     char *model;
     char **sources;
+    char *diff;
+    char **include;
+    char **exclude;
     gboolean work_tree;
+    gboolean diff_only;
+    gboolean history;
+    gboolean blame;
+    gboolean reset;
     gboolean insecure;
     char *ocr;
     char *ocr_languages;
@@ -58,6 +80,9 @@ static void
 add_flags_clear(AddFlags *flags)
 {
     g_free(flags->revision);
+    g_free(flags->diff);
+    g_strfreev(flags->include);
+    g_strfreev(flags->exclude);
     g_free(flags->model);
     g_free(flags->ocr);
     g_free(flags->ocr_languages);
@@ -82,6 +107,16 @@ on_ledger(const char *source, const PdLedgerLine *line, gpointer user_data)
     copy->reason = g_strdup(line->reason);
     copy->n_bytes = line->n_bytes;
     g_ptr_array_add(user_data, copy);
+}
+
+/* What was not said now and holds all the same, and what holds no longer. */
+static void
+on_options(const char *source, const char *now, const char *before, gpointer user_data)
+{
+    if (before && g_str_equal(now, before) && !g_str_equal(now, "no options"))
+        pd_warn("%s: read with %s, as before", source, now);
+    else if (before && !g_str_equal(now, before))
+        pd_warn("%s: read with %s; before: %s", source, now, before);
 }
 
 static void
@@ -232,10 +267,18 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
     g_autoptr(GError) error = NULL;
     PdAddOptions options = {.read = {.git_revision = flags->revision,
                                      .work_tree = flags->work_tree,
+                                     .git_diff = flags->diff,
+                                     .git_diff_only = flags->diff_only,
+                                     .git_history = flags->history,
+                                     .git_blame = flags->blame,
+                                     .include = (const char *const *)flags->include,
+                                     .exclude = (const char *const *)flags->exclude,
                                      .ocr = flags->ocr_mode,
                                      .ocr_languages = flags->ocr_languages,
                                      .insecure = flags->insecure},
+                            .forget = flags->reset,
                             .no_mask = flags->no_mask,
+                            .options = on_options,
                             .progress = on_progress,
                             .user_data = progress};
     PdAddReport report = {0};
@@ -294,7 +337,7 @@ add_all(PdApp *app, const AddFlags *flags)
 static gboolean
 parse_ocr(const char *word, PdOcrMode *mode)
 {
-    static const char *const names[PD_N_OCR_MODES] = {"auto", "off", "force"};
+    static const char *const names[PD_N_OCR_MODES] = {"", "auto", "off", "force"};
     guint value;
     gboolean ok = pd_parse_choice(word, names, PD_N_OCR_MODES, &value);
 
@@ -312,6 +355,21 @@ pd_cmd_add(PdApp *app, int argc, char **argv)
          "Repositories: this commit, tag or branch instead of HEAD", "REV"},
         {"work-tree", 0, 0, G_OPTION_ARG_NONE, &flags.work_tree,
          "Repositories: the files as they lie in the work tree", NULL},
+        {"diff", 0, 0, G_OPTION_ARG_STRING, &flags.diff,
+         "Repositories: what changed from BASE to REV, with its commits, beside the files of REV",
+         "BASE..REV"},
+        {"diff-only", 0, 0, G_OPTION_ARG_NONE, &flags.diff_only, "With --diff: without the files",
+         NULL},
+        {"include", 0, 0, G_OPTION_ARG_STRING_ARRAY, &flags.include,
+         "Repositories and folders: only files that fit; may be given several times", "PATTERN"},
+        {"exclude", 0, 0, G_OPTION_ARG_STRING_ARRAY, &flags.exclude, "Likewise: not those that fit",
+         "PATTERN"},
+        {"history", 0, 0, G_OPTION_ARG_NONE, &flags.history,
+         "Repositories: the log of each file as a document", NULL},
+        {"blame", 0, 0, G_OPTION_ARG_NONE, &flags.blame,
+         "Repositories: which commit the lines of each file are from, likewise", NULL},
+        {"reset", 0, 0, G_OPTION_ARG_NONE, &flags.reset,
+         "Forget the options with which the source was read before", NULL},
         {"model", 'm', 0, G_OPTION_ARG_FILENAME, &flags.model,
          "Whose tokenizer to use: a model name, GGUF file, folder or tokenizer.json", "NAME|FILE"},
         {"ocr", 0, 0, G_OPTION_ARG_STRING, &flags.ocr,
@@ -339,7 +397,9 @@ pd_cmd_add(PdApp *app, int argc, char **argv)
         return pd_usage("add", "--ocr is auto, off or force");
     if (!flags.sources)
         return pd_usage("add", "what should be added? give a file or a folder");
-    if (flags.revision && flags.work_tree)
-        return pd_usage("add", "--rev names a commit, --work-tree reads none: give one of them");
+    if (!!flags.revision + flags.work_tree + !!flags.diff > 1)
+        return pd_usage("add", "--rev, --work-tree and --diff say what is read: give one of them");
+    if (flags.diff_only && !flags.diff)
+        return pd_usage("add", "--diff-only says what of --diff is read: give both");
     return add_all(app, &flags);
 }

@@ -39,7 +39,9 @@ print_run(const PdRunRow *run)
     g_autofree char *counts = pd_ledger_counts(&run->report, FALSE, NULL);
     g_autofree char *started = time_text(run->started_utc);
     gboolean done = g_str_equal(run->status, "done");
-    put_line(g_strdup_printf("%s (%s, %s): %s%s%s%s%s", run->source, run->kind, started, counts,
+    gboolean plain = g_str_equal(run->options, "no options");
+    put_line(g_strdup_printf("%s (%s%s%s, %s): %s%s%s%s%s", run->source, run->kind,
+                             plain ? "" : " ", plain ? "" : run->options, started, counts,
                              done ? "" : "; ", done ? "" : run->status, run->error ? ": " : "",
                              run->error ? run->error : ""));
 }
@@ -66,6 +68,7 @@ begin_run_json(JsonBuilder *json, const PdRunRow *run)
     pd_json_string(json, "source", run->source);
     pd_json_string(json, "path", run->path);
     pd_json_string(json, "kind", run->kind);
+    pd_json_string(json, "options", run->options);
     pd_json_string(json, "status", run->status);
     pd_json_string(json, "error", run->error);
     pd_json_string(json, "started", started);

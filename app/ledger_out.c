@@ -31,6 +31,7 @@ pd_ledger_counts(const PdAddReport *report, gboolean fresh, const char *why_skip
     const Count remarks[] = {
         {report->n_partial, "partial"},
         {report->n_hidden, "with hidden text"},
+        {report->n_ocr_pages, report->n_ocr_pages == 1 ? "page by OCR" : "pages by OCR"},
         {report->n_masked, report->n_masked == 1 ? "secret masked" : "secrets masked"}};
     GString *text = g_string_new(NULL);
     g_string_append_printf(text, "%" G_GUINT64_FORMAT " found, %" G_GUINT64_FORMAT " read",
@@ -60,6 +61,7 @@ pd_ledger_add_counts(PdAddReport *sum, const PdAddReport *report)
     sum->n_failed += report->n_failed;
     sum->n_partial += report->n_partial;
     sum->n_hidden += report->n_hidden;
+    sum->n_ocr_pages += report->n_ocr_pages;
     sum->n_masked += report->n_masked;
 }
 
@@ -72,6 +74,7 @@ pd_ledger_json_counts(JsonBuilder *json, const PdAddReport *report)
     pd_json_int(json, "failed", (gint64)report->n_failed);
     pd_json_int(json, "partial", (gint64)report->n_partial);
     pd_json_int(json, "hidden", (gint64)report->n_hidden);
+    pd_json_int(json, "ocr_pages", (gint64)report->n_ocr_pages);
     pd_json_int(json, "duplicates", (gint64)report->n_duplicate);
     pd_json_int(json, "masked", (gint64)report->n_masked);
     pd_json_int(json, "new", (gint64)report->n_new);

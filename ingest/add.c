@@ -10,6 +10,7 @@
 #include <string.h>
 #include "ingest/add_run.h"
 #include "ingest/mask.h"
+#include "ingest/source_options.h"
 
 /* What was found counts when its outcome is in the transaction: a kill leaves both or neither. */
 static void
@@ -130,28 +131,52 @@ insert_source(PdAddRun *run, const char *path, const char *kind, GError **error)
 static gboolean
 find_source(PdAddRun *run, const char *path, GError **error)
 {
-    g_autoptr(PdStmt) stmt =
-        pd_db_query(run->corpus, error, "SELECT id, alias FROM source WHERE path = ?", "t", path);
+    g_autoptr(PdStmt) stmt = pd_db_query(
+        run->corpus, error, "SELECT id, alias, options FROM source WHERE path = ?", "t", path);
     int rc = stmt ? pd_db_step(run->corpus, stmt, error) : -1;
     if (rc == SQLITE_ROW) {
         run->source_id = sqlite3_column_int64(stmt, 0);
         run->alias = pd_db_text(stmt, 1);
+        run->options_before = pd_db_text(stmt, 2);
     }
     return rc != -1;
+}
+
+/* What holds now: what is asked for, over what was remembered. */
+static void
+choose_options(PdAddRun *run)
+{
+    const PdAddOptions *options = run->options;
+    gboolean keeps = run->options_before && !options->forget;
+    g_autofree char *given = pd_source_options_of(&options->read);
+    run->source_options = pd_source_options_merge(keeps ? run->options_before : "", given);
+    if (!options->options)
+        return;
+    g_autofree char *now = pd_source_options_show(run->source_options);
+    g_autofree char *before =
+        run->options_before ? pd_source_options_show(run->options_before) : NULL;
+    options->options(run->alias, now, before, options->user_data);
+}
+
+/* Remembered when the source was read to its end, or as far as the user wished: options that lead
+ * nowhere (a branch that does not exist) are not. */
+static gboolean
+save_options(PdAddRun *run, GError **error)
+{
+    return pd_db_run(run->corpus, error, "UPDATE source SET options = ? WHERE id = ?", "ti",
+                     run->source_options, run->source_id);
 }
 
 static gboolean
 start_run(PdAddRun *run, const char *path, const char *kind, GError **error)
 {
-    const PdReadRequest *read = &run->options->read;
     if (!pd_db_exec(run->corpus, "BEGIN IMMEDIATE", error))
         return FALSE;
     gboolean ok =
         find_source(run, path, error) && (run->source_id || insert_source(run, path, kind, error));
-    ok = ok && pd_db_run(run->corpus, error,
-                         "UPDATE source SET kind = coalesce(?, kind), git_revision = ?, work_tree "
-                         "= ? WHERE id = ?",
-                         "ttii", kind, read->git_revision, (gint64)read->work_tree, run->source_id);
+    ok = ok &&
+         pd_db_run(run->corpus, error, "UPDATE source SET kind = coalesce(?, kind) WHERE id = ?",
+                   "ti", kind, run->source_id);
     /* We hold the writer lock: whoever was running is no more. */
     ok = ok && pd_db_run(run->corpus, error,
                          "UPDATE run SET status = 'interrupted' WHERE status = 'running'", "");
@@ -163,8 +188,10 @@ start_run(PdAddRun *run, const char *path, const char *kind, GError **error)
         run->tokenizer_row = pd_tokenizer_row(run->corpus, run->tokenizer, TRUE, error);
         ok = run->tokenizer_row > 0;
     }
-    if (ok && pd_db_exec(run->corpus, "COMMIT", error))
+    if (ok && pd_db_exec(run->corpus, "COMMIT", error)) {
+        choose_options(run);
         return TRUE;
+    }
     pd_db_rollback(run->corpus);
     return FALSE;
 }
@@ -286,7 +313,8 @@ static gboolean
 count_remarks(PdAddRun *run, GError **error)
 {
     return pd_add_count_remarks(run, "partial", &run->report.n_partial, error) &&
-           pd_add_count_remarks(run, "hidden", &run->report.n_hidden, error);
+           pd_add_count_remarks(run, "hidden", &run->report.n_hidden, error) &&
+           pd_add_count_ocr_pages(run, &run->report.n_ocr_pages, error);
 }
 
 /* Why a source gave nothing: its one reason, or the most frequent of several. */
@@ -325,7 +353,7 @@ finish_run(PdAddRun *run, const char *path, GError **error)
         return FALSE;
     }
     /* The ledger tells of the newest run; older ones keep their counts, documents their remarks. */
-    return remove_vanished(run, error) &&
+    return remove_vanished(run, error) && save_options(run, error) &&
            pd_db_run(run->corpus, error,
                      "DELETE FROM ledger WHERE document_id IS NULL AND run_id IN"
                      " (SELECT id FROM run WHERE source_id = ? AND id <> ?)",
@@ -359,6 +387,8 @@ abandon_run(PdAddRun *run, const GError *why, gboolean cancelled)
         return;
     if (run->in_batch && sqlite3_get_autocommit(run->corpus->db))
         pd_add_undo(run); /* SQLite undid the transaction (disk full) */
+    if (cancelled && pd_add_begin(run, NULL))
+        save_options(run, NULL);
     count_remarks(run, NULL);
     pd_add_commit(run, cancelled ? "cancelled" : "failed", why->message, NULL);
 }
@@ -368,9 +398,11 @@ read_source(PdAddRun *run, const PdCorpusReader *reader, const char *path, const
             GError **error)
 {
     PdReadRequest request = run->options->read;
+    g_autoptr(GPtrArray) strings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GHashTable) known = known_blobs(run, error);
     if (!known)
         return FALSE;
+    pd_source_options_apply(run->source_options, &request, strings);
     request.path = path;
     request.known = known;
     PdReadSink sink = {add_document, add_ledger, add_progress, add_found, run, add_usage};

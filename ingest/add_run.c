@@ -23,6 +23,8 @@ pd_add_run_free(PdAddRun *run)
     g_clear_pointer(&run->failed, g_hash_table_unref);
     g_clear_pointer(&run->reasons, g_hash_table_unref);
     g_free(run->alias);
+    g_free(run->source_options);
+    g_free(run->options_before);
     g_free(run);
 }
 
@@ -54,12 +56,13 @@ save_counts(PdAddRun *run, const char *status, const char *message, GError **err
                      "UPDATE run SET status = ?, error = ?, ended = CASE ? WHEN 0 THEN NULL ELSE ?"
                      " END, n_emitted = ?, n_new = ?, n_unchanged = ?, n_changed = ?,"
                      " n_duplicate = ?, n_removed = ?, n_skipped = ?, n_failed = ?, n_partial = ?,"
-                     " n_hidden = ?, n_masked = ?, n_found = ? WHERE id = ?",
-                     "ttiiiiiiiiiiiiiii", status, message, (gint64)over, pd_add_now_utc(),
+                     " n_hidden = ?, n_masked = ?, n_found = ?, n_ocr = ? WHERE id = ?",
+                     "ttiiiiiiiiiiiiiiii", status, message, (gint64)over, pd_add_now_utc(),
                      (gint64)r->n_read, (gint64)r->n_new, (gint64)r->n_unchanged,
                      (gint64)r->n_changed, (gint64)r->n_duplicate, (gint64)r->n_removed,
                      (gint64)r->n_skipped, (gint64)r->n_failed, (gint64)r->n_partial,
-                     (gint64)r->n_hidden, (gint64)r->n_masked, (gint64)r->n_found, run->run_id);
+                     (gint64)r->n_hidden, (gint64)r->n_masked, (gint64)r->n_found,
+                     (gint64)r->n_ocr_pages, run->run_id);
 }
 
 gboolean
@@ -166,6 +169,21 @@ pd_add_count_remarks(PdAddRun *run, const char *level, guint64 *n, GError **erro
                    "SELECT count(DISTINCT l.key) FROM ledger l JOIN run r ON r.id = l.run_id"
                    " WHERE r.source_id = ?1 AND l.level = ?2 AND " PD_LEDGER_IS_CURRENT("?3"),
                    "iti", run->source_id, level, run->run_id))
+        return FALSE;
+    *n = (guint64)count;
+    return TRUE;
+}
+
+gboolean
+pd_add_count_ocr_pages(PdAddRun *run, guint64 *n, GError **error)
+{
+    gint64 count;
+    /* A reason begins with the number of pages, which is what the cast takes of it. */
+    if (!pd_db_int(run->corpus, 0, &count, error,
+                   "SELECT coalesce(sum(max(0, CAST(l.reason AS INTEGER))), 0) FROM ledger l"
+                   " JOIN run r ON r.id = l.run_id WHERE r.source_id = ?1 AND l.level = 'ocr'"
+                   " AND " PD_LEDGER_IS_CURRENT("?2"),
+                   "ii", run->source_id, run->run_id))
         return FALSE;
     *n = (guint64)count;
     return TRUE;

@@ -23,6 +23,8 @@ typedef struct {
     gint64 mask_rules; /* PD_MASK_RULES; 0: nothing is masked */
     char *alias;
     PdAddTimes times;
+    char *source_options; /* that hold in this run (source_options.h) */
+    char *options_before; /* of the last one that came to its end; NULL: the source is new */
     /* the open transaction */
     gboolean in_batch;
     PdAddReport batch_report; /* as it was when the transaction began */
@@ -57,6 +59,9 @@ gboolean pd_add_grow(PdAddRun *run, gsize n_bytes, GError **error);
 gboolean pd_add_ledger_line(PdAddRun *run, const PdLedgerLine *line, GError **error);
 /* Of the live documents of the source and of this run: those with a remark of this level. */
 gboolean pd_add_count_remarks(PdAddRun *run, const char *level, guint64 *n, GError **error);
+
+/* Of the same: the pages that were read as pictures. */
+gboolean pd_add_count_ocr_pages(PdAddRun *run, guint64 *n, GError **error);
 
 /* Store a document in the open transaction, or leave nothing of it and a "failed" line. */
 gboolean pd_add_document(PdAddRun *run, const PdDocument *document, GError **error);

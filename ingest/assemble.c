@@ -28,6 +28,7 @@ struct PdAssembler {
     guint64 n_text_bytes; /* in `document` */
     char *attachment_name;
     char *attachment_type;
+    char *attachment_revision;
     PdSpool attachment;
     gboolean in_attachment;
     gboolean done;
@@ -52,6 +53,7 @@ drop_attachment(PdAssembler *assembler)
 {
     g_clear_pointer(&assembler->attachment_name, g_free);
     g_clear_pointer(&assembler->attachment_type, g_free);
+    g_clear_pointer(&assembler->attachment_revision, g_free);
     pd_spool_clear(&assembler->attachment);
     assembler->in_attachment = FALSE;
 }
@@ -237,7 +239,8 @@ on_hidden(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
 static gboolean
 on_ledger(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
 {
-    static const char *const levels[] = {"skipped", "failed", "partial", "hidden", "note", NULL};
+    static const char *const levels[] = {"skipped", "failed", "partial", "hidden",
+                                         "ocr",     "note",   NULL};
     g_autofree char *level = pd_frame_get_string(cursor, 16);
     g_autofree char *key = pd_frame_get_string(cursor, KEY_BYTES_MAX);
     g_autofree char *reason = pd_frame_get_string(cursor, KEY_BYTES_MAX);
@@ -256,6 +259,7 @@ on_attachment_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cur
             return broken(assembler, error, "attachment out of place");
         assembler->attachment_name = pd_frame_get_string(cursor, KEY_BYTES_MAX);
         assembler->attachment_type = pd_frame_get_string(cursor, KEY_BYTES_MAX);
+        assembler->attachment_revision = pd_frame_get_string(cursor, KEY_BYTES_MAX);
         if (!cursor_ends_well(cursor))
             return broken(assembler, error, "malformed attachment");
         assembler->in_attachment = TRUE;
@@ -279,8 +283,8 @@ on_attachment_frame(PdAssembler *assembler, PdFrameType type, PdFrameCursor *cur
         return TRUE;
     }
     gboolean ok = assembler->sink.attachment(
-        assembler->attachment_name, assembler->attachment_type, assembler->attachment.fd,
-        assembler->attachment.n_bytes, assembler->sink.user_data, error);
+        assembler->attachment_name, assembler->attachment_type, assembler->attachment_revision,
+        assembler->attachment.fd, assembler->attachment.n_bytes, assembler->sink.user_data, error);
     drop_attachment(assembler);
     return ok;
 }

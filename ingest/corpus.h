@@ -40,6 +40,7 @@ typedef struct {
     guint64 n_failed;
     guint64 n_partial;        /* of those that are in the corpus now: read in part */
     guint64 n_hidden;         /* likewise: with text that a reader of the original does not see */
+    guint64 n_ocr_pages;      /* likewise: pages that were read as pictures */
     guint64 n_masked;         /* secrets that the model does not get to see */
     guint64 n_tokens;         /* in new and changed documents; of the run that was just made only */
     guint64 n_new_text_bytes; /* likewise */
@@ -57,10 +58,16 @@ typedef struct {
 } PdAddTimes;
 
 typedef struct {
+    /* What is asked for.  What was asked for when the source was last read to its end is kept for
+     * all that is not said here; masking is not part of that. */
     PdReadRequest read;
+    gboolean forget;            /* nothing is kept */
     const PdReadLimits *limits; /* NULL: default */
     PdAddTimes *times;          /* what this run took is added to it; NULL: it is not measured */
     gboolean no_mask;           /* secrets stay in the model's text */
+    /* Before it begins: the options that hold now, and those before (NULL: the source is new), as
+     * on the command line.  May be NULL. */
+    void (*options)(const char *source, const char *now, const char *before, gpointer user_data);
     void (*progress)(const char *source, guint64 done, guint64 total, guint64 n_documents,
                      gpointer user_data);
     gpointer user_data;
@@ -151,8 +158,9 @@ gboolean pd_corpus_each_segment(PdCorpus *corpus, PdCorpusSegmentFunc func, gpoi
 char *pd_corpus_locate(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
                        GError **error);
 /* The same for programs, as a JSON object: kind, source, document, key, title, revision, blob,
- * lines, also (other sources that hold the mail), page, label, place (inside an office document),
- * boxes, message_id, mime_part; `original`: the range in the text as the source has it. */
+ * lines, of the change of a file base, base_lines and revision_lines (null: the range has none),
+ * also (other sources that hold the mail), page, label, place (inside an office document), boxes,
+ * message_id, mime_part; `original`: the range in the text as the source has it. */
 char *pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end,
                             GError **error);
 
@@ -218,9 +226,10 @@ typedef struct {
     gint64 source_id;
     char *source; /* alias */
     char *path;
-    char *kind;   /* as pd_detect_kind says; "unknown": it could not be told */
-    char *status; /* "running", "done", "failed", "cancelled", "interrupted" (by a kill) */
-    char *error;  /* why it is not done; or NULL */
+    char *kind;    /* as pd_detect_kind says; "unknown": it could not be told */
+    char *status;  /* "running", "done", "failed", "cancelled", "interrupted" (by a kill) */
+    char *error;   /* why it is not done; or NULL */
+    char *options; /* with which it was read, as on the command line; or "no options" */
     gint64 started_utc;
     gint64 ended_utc; /* G_MININT64: not yet, or by a kill */
     PdAddReport report;

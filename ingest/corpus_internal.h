@@ -125,10 +125,9 @@ void pd_order_documents(GPtrArray *entries);
 void pd_mark_duplicates(GPtrArray *entries);
 /* Sets thread, thread_date and thread_depth of mails (thread.c). */
 void pd_thread_mails(GPtrArray *entries);
-/* 0 README, 1 build files, 2 documentation, 3 headers, 4 sources, 5 other, 6 tests. */
+/* 0 README, 1 build files, 2 documentation, 3 headers, 4 sources, 5 other, 6 tests, 7 logs, 8
+ * diffs. */
 int pd_order_path_rank(const char *path);
-/* By folder and name, "file2" before "file10".  0: the same path. */
-int pd_order_compare_paths(const char *a, const char *b);
 
 /* --- add.c --------------------------------------------------------------------------------- */
 

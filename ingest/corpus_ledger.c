@@ -2,6 +2,7 @@
  * Sources as their last run left them: its account, and the ledger's lines.
  */
 #include "ingest/corpus_internal.h"
+#include "ingest/source_options.h"
 
 gboolean
 pd_corpus_has_source(PdCorpus *corpus, const char *alias, GError **error)
@@ -30,6 +31,7 @@ pd_run_row_free(PdRunRow *row)
     g_free(row->kind);
     g_free(row->status);
     g_free(row->error);
+    g_free(row->options);
     g_free(row);
 }
 
@@ -37,7 +39,7 @@ pd_run_row_free(PdRunRow *row)
     "SELECT s.id, s.alias, s.path, s.kind, r.status, r.error, r.started, r.ended, r.n_emitted,"    \
     "  r.n_new,"                                                                                   \
     "  r.n_unchanged, r.n_changed, r.n_duplicate, r.n_removed, r.n_skipped, r.n_failed,"           \
-    "  r.n_partial, r.n_hidden, r.n_masked, r.n_found"                                             \
+    "  r.n_partial, r.n_hidden, r.n_masked, r.n_found, r.n_ocr, s.options"                         \
     " FROM source s JOIN run r ON r.id = (SELECT max(id) FROM run WHERE source_id = s.id)"         \
     " WHERE ?1 IS NULL OR s.alias = ?1 ORDER BY s.id"
 
@@ -48,7 +50,8 @@ run_from_row(PdStmt *stmt)
     PdAddReport *r = &row->report;
     guint64 *counts[] = {&r->n_read,      &r->n_new,     &r->n_unchanged, &r->n_changed,
                          &r->n_duplicate, &r->n_removed, &r->n_skipped,   &r->n_failed,
-                         &r->n_partial,   &r->n_hidden,  &r->n_masked,    &r->n_found};
+                         &r->n_partial,   &r->n_hidden,  &r->n_masked,    &r->n_found,
+                         &r->n_ocr_pages};
     row->source_id = r->source_id = sqlite3_column_int64(stmt, 0);
     row->source = pd_db_text(stmt, 1);
     row->path = pd_db_text(stmt, 2);
@@ -60,6 +63,8 @@ run_from_row(PdStmt *stmt)
         sqlite3_column_type(stmt, 7) == SQLITE_NULL ? G_MININT64 : sqlite3_column_int64(stmt, 7);
     for (gsize i = 0; i < G_N_ELEMENTS(counts); i++)
         *counts[i] = (guint64)sqlite3_column_int64(stmt, 8 + (int)i);
+    g_autofree char *options = pd_db_text(stmt, 8 + (int)G_N_ELEMENTS(counts));
+    row->options = pd_source_options_show(options);
     return row;
 }
 

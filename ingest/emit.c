@@ -201,6 +201,7 @@ pd_emit_attachment_head(PdEmitter *emitter, const char *name, const char *media_
     begin(emitter, PD_FRAME_ATTACHMENT);
     put_clean(emitter, name);
     put_clean(emitter, media_type);
+    put_clean(emitter, emitter->revision);
     return send_frame(emitter, error);
 }
 

@@ -123,6 +123,10 @@ pd_worker_request_free(PdWorkerRequest *request)
     g_free(request->path);
     g_free(request->ocr_languages);
     g_free(request->git_revision);
+    g_free(request->git_diff);
+    g_free(request->key_prefix);
+    g_strfreev(request->include);
+    g_strfreev(request->exclude);
     g_free(request->temp_dir);
     g_clear_pointer(&request->known, g_hash_table_unref);
     g_clear_pointer(&request->files, g_ptr_array_unref);
@@ -177,6 +181,29 @@ get_files(PdFrameCursor *cursor)
     return files;
 }
 
+static void
+put_strings(GByteArray *frame, char *const *strings)
+{
+    guint n = strings ? g_strv_length((char **)strings) : 0;
+    pd_frame_put_u32(frame, n);
+    for (guint i = 0; i < n; i++)
+        pd_frame_put_string(frame, strings[i], -1);
+}
+
+static char **
+get_strings(PdFrameCursor *cursor)
+{
+    GPtrArray *strings = g_ptr_array_new();
+    for (guint32 left = pd_frame_get_u32(cursor); left && !cursor->bad; left--) {
+        char *string = pd_frame_get_string(cursor, PD_FRAME_STRING_BYTES_MAX);
+        cursor->bad |= !string;
+        if (string)
+            g_ptr_array_add(strings, string);
+    }
+    g_ptr_array_add(strings, NULL);
+    return (char **)g_ptr_array_free(strings, FALSE);
+}
+
 void
 pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
 {
@@ -188,10 +215,17 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_bytes(frame, request->path ? request->path : "",
                        request->path ? strlen(request->path) : 0);
     pd_frame_put_string(frame, request->git_revision, -1);
+    pd_frame_put_string(frame, request->git_diff, -1);
+    pd_frame_put_string(frame, request->key_prefix ? request->key_prefix : "", -1);
+    put_strings(frame, request->include);
+    put_strings(frame, request->exclude);
     pd_frame_put_string(frame, request->temp_dir, -1);
     pd_frame_put_string(frame, request->ocr_languages, -1);
     pd_frame_put_u32(frame, request->ocr);
     pd_frame_put_u32(frame, request->work_tree ? 1 : 0);
+    pd_frame_put_u32(frame, request->git_diff_only ? 1 : 0);
+    pd_frame_put_u32(frame, request->git_history ? 1 : 0);
+    pd_frame_put_u32(frame, request->git_blame ? 1 : 0);
     pd_frame_put_u32(frame, request->insecure ? 1 : 0);
     pd_frame_put_u64(frame, request->resume_item);
     pd_frame_put_u64(frame, request->resume_offset);
@@ -236,10 +270,17 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     if (path && n_path)
         request->path = g_strndup((const char *)path, n_path);
     request->git_revision = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);
+    request->git_diff = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);
+    request->key_prefix = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);
+    request->include = get_strings(&cursor);
+    request->exclude = get_strings(&cursor);
     request->temp_dir = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);
     request->ocr_languages = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);
     guint32 ocr = pd_frame_get_u32(&cursor);
     request->work_tree = pd_frame_get_u32(&cursor) != 0;
+    request->git_diff_only = pd_frame_get_u32(&cursor) != 0;
+    request->git_history = pd_frame_get_u32(&cursor) != 0;
+    request->git_blame = pd_frame_get_u32(&cursor) != 0;
     request->insecure = pd_frame_get_u32(&cursor) != 0;
     request->resume_item = pd_frame_get_u64(&cursor);
     request->resume_offset = pd_frame_get_u64(&cursor);
@@ -266,7 +307,7 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     request->files = get_files(&cursor);
     if (cursor.bad || cursor.at != cursor.end || type != PD_FRAME_REQUEST ||
         n_payload != n - PD_FRAME_HEAD_BYTES || !request->kind || !request->name ||
-        ocr >= PD_N_OCR_MODES) {
+        !request->key_prefix || ocr >= PD_N_OCR_MODES) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER, "not a request frame");
         return NULL;
     }

@@ -26,7 +26,7 @@ typedef enum {
     PD_FRAME_DOCUMENT_END,   /* empty */
     PD_FRAME_LEDGER,         /* level, key, reason, bytes */
     PD_FRAME_PROGRESS,       /* done, total */
-    PD_FRAME_ATTACHMENT,     /* name or NULL, media type; then DATAs, then ATTACHMENT_END */
+    PD_FRAME_ATTACHMENT,     /* name or NULL, media type, commit; then DATAs, then ATTACHMENT_END */
     PD_FRAME_DATA,           /* bytes */
     PD_FRAME_ATTACHMENT_END, /* empty */
     PD_FRAME_DROP,           /* empty; instead of ATTACHMENT_END: take it back */
@@ -67,10 +67,17 @@ typedef struct {
     char *name;          /* for titles: file name or path inside a folder */
     char *path;          /* git, Maildir: the folder; NULL where descriptor 3 is the input */
     char *git_revision;  /* NULL: HEAD */
+    char *git_diff;      /* NULL: none */
     char *temp_dir;      /* git bundles: an empty folder that may be written to */
     char *ocr_languages; /* NULL: "eng" */
+    char *key_prefix;    /* git: the repository's folder inside the source with a slash, or "" */
+    char **include;      /* never NULL after decoding; as `exclude` */
+    char **exclude;
     PdOcrMode ocr;
     gboolean work_tree;
+    gboolean git_diff_only;
+    gboolean git_history;
+    gboolean git_blame;
     gboolean insecure;
     guint64 resume_item; /* leave out items before this one: they were read before a crash */
     guint64 resume_offset;
@@ -95,9 +102,10 @@ typedef struct {
     gboolean (*ledger)(const PdLedgerLine *line, gpointer user_data, GError **error);
     void (*progress)(guint64 done, guint64 total, gpointer user_data);
     /* A file that came out of the input: an attachment of the document sent last, a member of an
-     * archive, or (`name` NULL) what a compressed file holds.  `fd` stays with the caller. */
-    gboolean (*attachment)(const char *name, const char *media_type, int fd, guint64 n_bytes,
-                           gpointer user_data, GError **error);
+     * archive, or (`name` NULL) what a compressed file holds.  `revision`: the commit that it is
+     * of, or NULL.  `fd` stays with the caller. */
+    gboolean (*attachment)(const char *name, const char *media_type, const char *revision, int fd,
+                           guint64 n_bytes, gpointer user_data, GError **error);
     gpointer user_data;
 } PdAssemblerSink;
 
@@ -118,7 +126,8 @@ PdDocument *pd_assembler_take_unfinished(PdAssembler *assembler);
 typedef struct {
     int fd;
     const PdReadLimits *limits;
-    GByteArray *frame; /* reused */
+    GByteArray *frame;    /* reused */
+    const char *revision; /* goes with attachments; may be NULL */
 } PdEmitter;
 gboolean pd_emit_begin(PdEmitter *emitter, guint64 item, guint64 offset, const char *key,
                        GError **error);

@@ -4,11 +4,12 @@
  * Lines are counted in the original text (from 1, a line ends after its LF), with nothing masked:
  * the file itself for repositories and plain text, the canonical text for mails and web pages.
  * Boxes of a PDF are those of the words that the range touches, joined to one rectangle per line of
- * text.
+ * text.  Of the change of a file people are told the lines of the file, on either side.
  */
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include "ingest/corpus_internal.h"
+#include "ingest/diff_place.h"
 #include "ingest/json_text.h"
 #include "ingest/place.h"
 
@@ -112,6 +113,13 @@ count_lines(const char *text, gsize from, gsize to)
     return n;
 }
 
+/* A part of a document "(diff)/PATH". */
+static gboolean
+is_diff(const Place *place)
+{
+    return place->kind == PD_KIND_GIT_FILE && g_str_equal(place->part->path, "diff");
+}
+
 static Place *
 find_place(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end, GError **error)
 {
@@ -141,8 +149,12 @@ find_place(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end, GError 
         place->line_last += count_lines(place->original->str, place->start, place->end - 1);
     if (g_str_has_prefix(place->part->path, "page/"))
         place->page = g_ascii_strtoll(place->part->path + strlen("page/"), NULL, 10);
-    place->inside = pd_part_place(place->kind, place->part->path, place->part->label,
-                                  place->original->str, place->start, place->end);
+    if (is_diff(place))
+        place->inside = pd_diff_place(place->part->label, place->original->str,
+                                      place->original->len, place->start, place->end);
+    else
+        place->inside = pd_part_place(place->kind, place->part->path, place->part->label,
+                                      place->original->str, place->start, place->end);
     return g_steal_pointer(&place);
 }
 
@@ -250,15 +262,23 @@ locate_mail(const Place *place)
                            also[0] ? ", also in " : "", also);
 }
 
+/* " @ 3f2c1ab" of what lies in a repository. */
+static char *
+at_revision(const Place *place)
+{
+    return place->revision ? g_strdup_printf(" @ %.7s", place->revision) : g_strdup("");
+}
+
 static char *
 locate_page(const Place *place)
 {
+    g_autofree char *revision = at_revision(place);
     g_autofree char *base = g_path_get_basename(file_name(place));
     g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, place->page);
     const char *label = place->part->label;
     if (!label || !label[0] || g_str_equal(label, number))
-        return g_strdup_printf("%s, p. %s", base, number);
-    return g_strdup_printf("%s, p. %s (PDF %s)", base, label, number);
+        return g_strdup_printf("%s, p. %s%s", base, number, revision);
+    return g_strdup_printf("%s, p. %s (PDF %s)%s", base, label, number, revision);
 }
 
 static char *
@@ -266,13 +286,18 @@ locate_lines(const Place *place)
 {
     g_autofree char *lines = line_range(place);
     const char *name = file_name(place);
+    g_autofree char *revision = at_revision(place);
+    if (is_diff(place)) {
+        const char *path = strstr(name, "(diff)/");
+        path = path ? path + strlen("(diff)/") : name;
+        return place->inside ? g_strdup_printf("%s:%s", path, place->inside)
+                             : g_strdup_printf("change of %s @ %.7s", path, place->revision);
+    }
     if (place->inside)
-        return g_strdup_printf("%s, %s", name, place->inside);
+        return g_strdup_printf("%s, %s%s", name, place->inside, revision);
     if (place->kind == PD_KIND_HTML)
-        return g_strdup_printf("%s, l. %s of its text", name, lines);
-    if (place->kind == PD_KIND_GIT_FILE && place->revision)
-        return g_strdup_printf("%s:%s @ %.7s", name, lines, place->revision);
-    return g_strdup_printf("%s:%s", name, lines);
+        return g_strdup_printf("%s, l. %s of its text%s", name, lines, revision);
+    return g_strdup_printf("%s:%s%s", name, lines, revision);
 }
 
 /* The mail that an attachment came with; NULL if there is none. */
@@ -362,6 +387,36 @@ add_boxes(JsonBuilder *json, const Place *place)
     json_builder_end_array(json);
 }
 
+static void
+add_line_pair(JsonBuilder *json, const char *name, guint64 first, guint64 last)
+{
+    json_builder_set_member_name(json, name);
+    if (!first) {
+        json_builder_add_null_value(json);
+        return;
+    }
+    json_builder_begin_array(json);
+    json_builder_add_int_value(json, (gint64)first);
+    json_builder_add_int_value(json, (gint64)last);
+    json_builder_end_array(json);
+}
+
+/* Of the change of a file: the lines of both sides. */
+static void
+add_diff_lines(JsonBuilder *json, const Place *place)
+{
+    if (!is_diff(place))
+        return;
+    PdDiffLines lines =
+        pd_diff_lines(place->original->str, place->original->len, place->start, place->end);
+    const char *dots = place->part->label ? strstr(place->part->label, "..") : NULL;
+    g_autofree char *base =
+        dots ? g_strndup(place->part->label, (gsize)(dots - place->part->label)) : NULL;
+    pd_json_string(json, "base", base);
+    add_line_pair(json, "base_lines", lines.old_first, lines.old_last);
+    add_line_pair(json, "revision_lines", lines.new_first, lines.new_last);
+}
+
 char *
 pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 end, GError **error)
 {
@@ -392,6 +447,7 @@ pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 e
     json_builder_add_int_value(json, place->line_first);
     json_builder_add_int_value(json, place->line_last);
     json_builder_end_array(json);
+    add_diff_lines(json, place);
     json_builder_set_member_name(json, "also");
     json_builder_begin_array(json);
     for (char **alias = place->also; *alias; alias++)

@@ -143,6 +143,15 @@ static const char *const steps[] = {
     "  AND d.state = 'live' AND d.last_run = ledger.run_id)"
     "  WHERE level IN ('partial', 'note', 'masked');"
     "CREATE INDEX ledger_document ON ledger(document_id) WHERE document_id IS NOT NULL;",
+
+    /* 5: how a source is read, beyond its path; pages read as pictures */
+    "ALTER TABLE source ADD COLUMN options TEXT NOT NULL DEFAULT '';" /* source_options.h */
+    "UPDATE source SET options = CASE WHEN work_tree <> 0 THEN 'work-tree' || char(10)"
+    "  WHEN git_revision IS NULL THEN ''"
+    "  ELSE 'rev=' || replace(git_revision, '\\', '\\\\') || char(10) END;"
+    "ALTER TABLE source DROP COLUMN git_revision;"
+    "ALTER TABLE source DROP COLUMN work_tree;"
+    "ALTER TABLE run ADD COLUMN n_ocr INTEGER NOT NULL DEFAULT 0;",
 };
 
 int

@@ -1,14 +1,17 @@
 /*
  * The order in which documents stand in a corpus, and so in a prompt.
  *
- * Sources stand as they were added.  Inside one, files come by what a reader wants first (README,
- * build files, documentation, headers, sources, the rest, tests) and then by path, numbers in names
- * as numbers; mails come after them by thread, threads by their first mail's date; an attachment
+ * Sources stand as they were added.  Inside one, files come by what a reader wants first (the
+ * overview and README, build files, documentation, headers, sources, the rest, tests) and then by
+ * path, numbers in names as numbers; what changes with every commit (logs, tags, blame) stands
+ * behind the files, so that what was computed for them stays good, and what changed between two
+ * commits last; mails come after them by thread, threads by their first mail's date; an attachment
  * follows its mail.  The order is a function of the documents alone, so that a prompt's bytes are
  * the same every time.
  */
 #include <string.h>
 #include "ingest/corpus_internal.h"
+#include "ingest/natural.h"
 
 enum {
     RANK_README,
@@ -18,6 +21,8 @@ enum {
     RANK_SOURCE,
     RANK_OTHER,
     RANK_TEST,
+    RANK_LOG,
+    RANK_DIFF,
     RANK_MAIL,
 };
 
@@ -39,6 +44,26 @@ is_test_path(char **components, const char *base)
     g_autofree char *stem = dot && dot > base ? g_strndup(base, dot - base) : g_strdup(base);
     return g_str_has_prefix(stem, "test_") || g_str_has_suffix(stem, "_test") ||
            g_str_has_suffix(stem, ".test") || g_str_has_suffix(stem, ".spec");
+}
+
+/* Of a document that a repository's reader wrote ("(log)/src/a.c", also in a repository inside a
+ * folder); -1: it is a file. */
+static int
+made_up_rank(const char *path)
+{
+    static const struct {
+        const char *name;
+        int rank;
+    } names[] = {{"(tree)", RANK_README}, {"(history)", RANK_LOG}, {"(tags)", RANK_LOG},
+                 {"(log)", RANK_LOG},     {"(blame)", RANK_LOG},   {"(diff)", RANK_DIFF}};
+    const char *inner = g_strrstr(path, "!/(");
+    const char *own = inner ? inner + 2 : path;
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        gsize n = strlen(names[i].name);
+        if (strncmp(own, names[i].name, n) == 0 && (!own[n] || own[n] == '/'))
+            return names[i].rank;
+    }
+    return -1;
 }
 
 int
@@ -69,6 +94,9 @@ pd_order_path_rank(const char *path)
         "lua", "sh",  "bash", "zig", "hs",    "ml",   "ex", "exs", "erl", "swift", "php",
         "r",   "jl",  "sql",  "s",   "asm",   "lisp", "el", "scm", "clj", "vim",   "tcl",
         "f",   "f90", "v",    "sv",  "vhd",   "glsl", "y",  "l",   "d",   "nim",   NULL};
+    int made_up = made_up_rank(path);
+    if (made_up >= 0)
+        return made_up;
     g_autofree char *lower = g_ascii_strdown(path, -1);
     g_auto(GStrv) components = g_strsplit(lower, "/", -1);
     guint n = g_strv_length(components);
@@ -86,46 +114,6 @@ pd_order_path_rank(const char *path)
     if (is_one_of(extension, headers) || g_str_has_suffix(base, ".d.ts"))
         return RANK_HEADER;
     return is_one_of(extension, sources) ? RANK_SOURCE : RANK_OTHER;
-}
-
-/* Runs of digits by their value, however long; *a and *b go behind them.  *tie: what zeros before
- * equal ones say, unless something before did. */
-static int
-compare_numbers(const char **a, const char **b, int *tie)
-{
-    gsize zeros_a = strspn(*a, "0"), zeros_b = strspn(*b, "0");
-    *a += zeros_a;
-    *b += zeros_b;
-    gsize n_a = strspn(*a, "0123456789"), n_b = strspn(*b, "0123456789");
-    int by_value = n_a != n_b ? (n_a > n_b) - (n_a < n_b) : strncmp(*a, *b, n_a);
-    *a += n_a;
-    *b += n_b;
-    if (!*tie)
-        *tie = (zeros_a > zeros_b) - (zeros_a < zeros_b);
-    return by_value;
-}
-
-int
-pd_order_compare_paths(const char *a, const char *b)
-{
-    int tie = 0; /* "1" comes before "01", with all that lies in it */
-    while (*a || *b) {
-        if (g_ascii_isdigit(*a) && g_ascii_isdigit(*b)) {
-            int by_value = compare_numbers(&a, &b, &tie);
-            if (by_value)
-                return by_value;
-            continue;
-        }
-        /* What lies in a folder stands together: before its name with something behind it. */
-        guchar c_a = *a == '/' ? 1 : (guchar)*a, c_b = *b == '/' ? 1 : (guchar)*b;
-        if (c_a != c_b)
-            return (int)c_a - (int)c_b;
-        if (*a == '/' && tie)
-            return tie;
-        a++;
-        b++;
-    }
-    return tie;
 }
 
 static char *
@@ -177,7 +165,7 @@ compare_heads(const PdOrderEntry *a, const PdOrderEntry *b)
         if (by_depth)
             return by_depth;
     }
-    int by_key = pd_order_compare_paths(a->row->key, b->row->key);
+    int by_key = pd_natural_compare_paths(a->row->key, b->row->key);
     return by_key ? by_key : compare_i64(a->row->id, b->row->id);
 }
 

@@ -20,6 +20,7 @@
 #include "engine/remove_tree.h"
 #include "ingest/error.h"
 #include "ingest/item.h"
+#include "ingest/pathspec.h"
 #include "ingest/readers/sniff.h"
 #include "ingest/spool.h"
 
@@ -36,9 +37,12 @@ typedef struct {
     const PdReadLimits *limits;
     const PdReadSink *sink;
     GCancellable *cancellable;
-    GHashTable *keys; /* key -> raw hash (GBytes) of the documents sent so far */
-    gboolean stop;    /* the sink or the user said so: the error is not to be caught */
-    guint64 n_done;   /* files of a folder */
+    PdPathspec *pathspec; /* of the source's files */
+    const char *revision; /* of the file of a repository that is read, with all that lies in it */
+    guint64 n_unwanted;   /* files of folders */
+    GHashTable *keys;     /* key -> raw hash (GBytes) of the documents sent so far */
+    gboolean stop;        /* the sink or the user said so: the error is not to be caught */
+    guint64 n_done;       /* files of a folder */
     /* of the compressed file that is being read, with all that lies in it */
     gboolean in_packed;
     guint64 n_unpacked_bytes;
@@ -173,6 +177,8 @@ on_document(PdDocument *document, gpointer user_data, GError **error)
     document->key = g_strdup(given_key);
     g_free(document->parent_key);
     document->parent_key = g_strdup(run->parent_key);
+    if (!document->revision)
+        document->revision = g_strdup(reading->revision);
     if (!claim_key(reading, document, &clash))
         return pd_item_duplicate(&run->item, given_key, n_bytes,
                                  "the same message again: read once", error);
@@ -253,8 +259,8 @@ read_inner(Run *run, const char *kind, const char *name, const char *key, const 
 }
 
 static gboolean
-on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes, gpointer user_data,
-              GError **error)
+on_attachment(const char *name, const char *media_type, const char *revision, int fd,
+              guint64 n_bytes, gpointer user_data, GError **error)
 {
     Run *run = user_data;
     Reading *reading = run->reading;
@@ -284,8 +290,12 @@ on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes,
         g_clear_error(&problem);
         kind = "eml";
     }
+    const char *outer = reading->revision;
+    if (revision)
+        reading->revision = revision;
     if (kind)
         read_inner(run, kind, shown, key, parent_key, fd, &problem);
+    reading->revision = outer;
     return !problem || catch_error(reading, key, problem, error);
 }
 
@@ -399,6 +409,20 @@ run_reader(Run *run, PdWorkerRequest *request, int fd, GError **error)
     }
 }
 
+static void
+ask_of_git(PdWorkerRequest *request, const PdReadRequest *asked, const char *prefix)
+{
+    request->git_revision = g_strdup(asked->git_revision);
+    request->git_diff = g_strdup(asked->git_diff);
+    request->git_diff_only = asked->git_diff_only;
+    request->git_history = asked->git_history;
+    request->git_blame = asked->git_blame;
+    request->work_tree = request->path && asked->work_tree;
+    request->key_prefix = *prefix ? g_strconcat(prefix, "/", NULL) : g_strdup("");
+    request->include = g_strdupv((char **)asked->include);
+    request->exclude = g_strdupv((char **)asked->exclude);
+}
+
 /* Read one file (`fd`) or repository or Maildir (`path`). */
 static gboolean
 read_one(Reading *reading, const char *kind, const char *name, const char *prefix,
@@ -416,9 +440,9 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
     request->kind = g_strdup(kind);
     request->name = g_utf8_make_valid(name, -1);
     request->path = path ? g_canonicalize_filename(path, NULL) : NULL;
-    request->git_revision = is_git ? g_strdup(reading->request->git_revision) : NULL;
-    request->work_tree = is_git && path && reading->request->work_tree;
-    request->ocr = reading->request->ocr;
+    if (is_git)
+        ask_of_git(request, reading->request, prefix);
+    request->ocr = reading->request->ocr ? reading->request->ocr : PD_OCR_AUTO;
     request->ocr_languages = g_strdup(reading->request->ocr_languages);
     request->insecure = reading->request->insecure;
     request->limits = *reading->limits;
@@ -577,9 +601,15 @@ read_folder_entry(Reading *reading, const char *path, const char *key, guint dep
     }
     if (lstat(path, &status) != 0)
         return say(reading, "skipped", key, g_strerror(errno), -1, error);
+    if (S_ISLNK(status.st_mode) && !pd_pathspec_wants(reading->pathspec, key))
+        return TRUE;
     if (S_ISLNK(status.st_mode))
         return say(reading, "skipped", key, "symbolic link, not followed", -1, error);
     if (!S_ISDIR(status.st_mode)) {
+        if (!pd_pathspec_wants(reading->pathspec, key)) {
+            reading->n_unwanted++;
+            return TRUE;
+        }
         reading->n_done++;
         if (reading->sink->progress)
             reading->sink->progress(reading->n_done, 0, reading->sink->user_data);
@@ -645,6 +675,17 @@ read_file_source(Reading *reading, const char *kind, GError **error)
     return ok;
 }
 
+static gboolean
+read_folder_source(Reading *reading, GError **error)
+{
+    if (!walk_folder(reading, reading->request->path, "", 0, error) || !read_batch(reading, error))
+        return FALSE;
+    g_autofree char *reason =
+        g_strdup_printf("%" G_GUINT64_FORMAT " files were not asked for (--include, --exclude)",
+                        reading->n_unwanted);
+    return !reading->n_unwanted || say(reading, "note", "", reason, -1, error);
+}
+
 static void
 free_bytes(gpointer data)
 {
@@ -660,8 +701,12 @@ pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimit
     g_autoptr(GPtrArray) files =
         g_ptr_array_new_with_free_func((GDestroyNotify)pd_worker_file_free);
     g_autoptr(GByteArray) bytes = g_byte_array_new();
+    g_autoptr(PdPathspec) pathspec = pd_pathspec_new(request->include, request->exclude, error);
+    if (!pathspec)
+        return FALSE;
     Reading reading = {
         .request = request,
+        .pathspec = pathspec,
         .limits = limits ? limits : &pd_read_limits_default,
         .sink = sink,
         .cancellable = cancellable,
@@ -669,10 +714,8 @@ pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimit
         .files = files,
         .bytes = bytes,
     };
-    gboolean ok =
-        strcmp(kind, "folder") == 0
-            ? walk_folder(&reading, request->path, "", 0, error) && read_batch(&reading, error)
-            : read_file_source(&reading, kind, error);
+    gboolean ok = strcmp(kind, "folder") == 0 ? read_folder_source(&reading, error)
+                                              : read_file_source(&reading, kind, error);
     g_free(reading.files_parent_key);
     return ok;
 }

@@ -17,7 +17,8 @@ typedef struct {
     /* What became of it: "skipped", "failed", "duplicate" (read already, under another name or in
      * another place).  Or a remark on a document: "partial" (not all of it was read), "hidden"
      * (text that a reader of the original does not see), "masked" (ours: what the model does not
-     * see), "note". */
+     * see), "ocr" (pages that were read as pictures: the reason begins with their number),
+     * "note". */
     const char *level;
     const char *key; /* the document's key, or "" for the whole source */
     const char
@@ -68,9 +69,10 @@ extern const PdReadLimits pd_read_limits_default;
 
 /* Which pages of a PDF are read as pictures. */
 typedef enum {
-    PD_OCR_AUTO,  /* those without a text layer, where tesseract is installed */
-    PD_OCR_OFF,   /* none */
-    PD_OCR_FORCE, /* all; without tesseract that is an error */
+    PD_OCR_UNSAID, /* as PD_OCR_AUTO */
+    PD_OCR_AUTO,   /* those without a text layer, where tesseract is installed */
+    PD_OCR_OFF,    /* none */
+    PD_OCR_FORCE,  /* all; without tesseract that is an error */
     PD_N_OCR_MODES
 } PdOcrMode;
 
@@ -78,6 +80,13 @@ typedef struct {
     const char *path;         /* file or folder */
     const char *git_revision; /* NULL: HEAD */
     gboolean work_tree;       /* git: files as they lie in the work tree instead of a commit's */
+    const char *git_diff;     /* "BASE..REV": what changed, and the files of REV; or NULL */
+    gboolean git_diff_only;   /* without the files */
+    gboolean git_history;     /* the log of each file as a document */
+    gboolean git_blame;       /* who wrote which lines, likewise */
+    /* Repositories and folders: pathspecs (pathspec.h), NULL-terminated; NULL: none. */
+    const char *const *include;
+    const char *const *exclude;
     GHashTable *known; /* set of native_ids already read, for incremental runs; may be NULL */
     PdOcrMode ocr;
     const char *ocr_languages; /* as tesseract names them, "nor+eng"; NULL: "eng" */

@@ -155,11 +155,29 @@ append_place(GString *line, const PdDocumentRow *document, const PdPartRow *part
     return TRUE;
 }
 
+/* "File ", or what a document about a file tells of it: then *key goes behind its mark. */
+static const char *
+what_of_file(const char **key)
+{
+    static const char *const names[][2] = {{"(diff)/", "Change of "},
+                                           {"(log)/", "Commits that touched "},
+                                           {"(blame)/", "Who wrote the lines of "}};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (g_str_has_prefix(*key, names[i][0])) {
+            *key += strlen(names[i][0]);
+            return names[i][1];
+        }
+    }
+    return "File ";
+}
+
 char *
 pd_layout_header_text(const PdDocumentRow *document, const PdPartRow *part)
 {
     GString *line = g_string_new(NULL);
     const char *title = document->title && *document->title ? document->title : document->key;
+    const char *key = document->key;
 
     switch (document->kind) {
     case PD_KIND_MAIL:
@@ -172,7 +190,8 @@ pd_layout_header_text(const PdDocumentRow *document, const PdPartRow *part)
             g_string_append_printf(line, " (%s)", title);
         break;
     case PD_KIND_GIT_FILE:
-        g_string_append_printf(line, "File %s in repository %s", document->key, document->source);
+        g_string_append_printf(line, "%s%s in repository %s", what_of_file(&key), key,
+                               document->source);
         break;
     default:
         if (!append_place(line, document, part, title))

@@ -1,8 +1,9 @@
 /*
- * The commit log as a document: who changed what, when, and why they said they did.
+ * The commit log as documents: who changed what, when, and why they said they did.
  *
- * One part, newest first, in the form of git log: id, names that point to the commit, author, date,
- * the paths that the commit touched, message.
+ * "(history)" has the last commits, "(log)/PATH" those that touched one file; newest first, in the
+ * form of git log: id, names that point to the commit, author, date, the paths that the commit
+ * touched, message.
  */
 #include "ingest/readers/git.h"
 
@@ -10,6 +11,9 @@
 
 #define COMMITS_MAX 500
 #define PATHS_SHOWN_MAX 20
+/* Of one file; and looked at for all of them. */
+#define LOG_COMMITS_MAX 100
+#define LOOKED_AT_MAX 20000
 /* A commit that touches more (an import) is not compared in full. */
 #define DELTAS_MAX 20000
 
@@ -41,16 +45,16 @@ free_string(gpointer data)
     g_string_free(data, TRUE);
 }
 
-static void
-append_valid(GString *out, const char *text)
+void
+pd_git_append_valid(GString *out, const char *text)
 {
     PdCharsetInfo info;
     if (text)
         pd_charset_decode((const guint8 *)text, strlen(text), NULL, out, &info);
 }
 
-static void
-append_date(GString *out, const git_time *when)
+void
+pd_git_append_date(GString *out, const git_time *when)
 {
     g_autoptr(GTimeZone) zone = g_time_zone_new_offset(when->offset * 60);
     g_autoptr(GDateTime) utc = g_date_time_new_from_unix_utc(when->time);
@@ -59,9 +63,21 @@ append_date(GString *out, const git_time *when)
     g_string_append_printf(out, "Date:   %s\n", text ? text : "unknown");
 }
 
-/* "Files:  a.c, b.c (+3 more)", against the first parent. */
-static void
-append_paths(GString *out, git_repository *repository, const git_commit *commit)
+void
+pd_git_append_message(GString *out, const char *message)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    pd_git_append_valid(text, message);
+    g_auto(GStrv) lines = g_strsplit(g_strchomp(text->str), "\n", -1);
+    for (char **line = lines; *line; line++)
+        g_string_append_printf(out, "%s%s\n", **line ? "    " : "", *line);
+    if (lines[0])
+        g_string_append_c(out, '\n');
+}
+
+/* What a commit changed against its first parent; NULL: that cannot be told. */
+static git_diff *
+diff_of_commit(git_repository *repository, const git_commit *commit)
 {
     git_tree *tree = NULL;
     git_tree *before = NULL;
@@ -73,58 +89,67 @@ append_paths(GString *out, git_repository *repository, const git_commit *commit)
     gboolean ok = git_commit_tree(&tree, commit) == 0;
     if (ok && has_parent)
         ok = git_commit_parent(&parent, commit, 0) == 0 && git_commit_tree(&before, parent) == 0;
-    if (ok && git_diff_tree_to_tree(&diff, repository, before, tree, &options) == 0) {
-        gsize n = git_diff_num_deltas(diff);
-        if (n)
-            g_string_append(out, "Files:  ");
-        for (gsize i = 0; i < MIN(n, PATHS_SHOWN_MAX); i++) {
-            const git_diff_delta *delta = git_diff_get_delta(diff, i);
-            g_autofree char *path = pd_git_quote_path(delta->new_file.path ? delta->new_file.path
-                                                                           : delta->old_file.path);
-            g_string_append_printf(out, "%s%s", i ? ", " : "", path);
-        }
-        if (n > PATHS_SHOWN_MAX)
-            g_string_append_printf(out, " (+%" G_GSIZE_FORMAT " more)", n - PATHS_SHOWN_MAX);
-        if (n)
-            g_string_append_c(out, '\n');
-    }
-    git_diff_free(diff);
+    if (ok && git_diff_tree_to_tree(&diff, repository, before, tree, &options) != 0)
+        diff = NULL;
     git_tree_free(before);
     git_tree_free(tree);
     git_commit_free(parent);
+    return diff;
 }
 
+static const char *
+delta_path(const git_diff_delta *delta)
+{
+    return delta->new_file.path ? delta->new_file.path : delta->old_file.path;
+}
+
+/* "Files:  a.c, b.c (+3 more)" */
 static void
-append_commit(GString *out, git_repository *repository, const git_commit *commit, GHashTable *names)
+append_paths(GString *out, git_repository *repository, const git_commit *commit)
+{
+    git_diff *diff = diff_of_commit(repository, commit);
+    gsize n = diff ? git_diff_num_deltas(diff) : 0;
+    if (n)
+        g_string_append(out, "Files:  ");
+    for (gsize i = 0; i < MIN(n, PATHS_SHOWN_MAX); i++) {
+        g_autofree char *path = pd_git_quote_path(delta_path(git_diff_get_delta(diff, i)));
+        g_string_append_printf(out, "%s%s", i ? ", " : "", path);
+    }
+    if (n > PATHS_SHOWN_MAX)
+        g_string_append_printf(out, " (+%" G_GSIZE_FORMAT " more)", n - PATHS_SHOWN_MAX);
+    if (n)
+        g_string_append_c(out, '\n');
+    git_diff_free(diff);
+}
+
+void
+pd_git_append_commit(GString *out, git_repository *repository, const git_commit *commit,
+                     GHashTable *names, gboolean paths)
 {
     char id[GIT_OID_HEXSZ + 1];
     git_oid_tostr(id, sizeof id, git_commit_id(commit));
-    const GString *refs = g_hash_table_lookup(names, id);
+    const GString *refs = names ? g_hash_table_lookup(names, id) : NULL;
     const git_signature *author = git_commit_author(commit);
     g_string_append_printf(out, "commit %s", id);
     if (refs) {
         g_string_append(out, " (");
-        append_valid(out, refs->str);
+        pd_git_append_valid(out, refs->str);
         g_string_append_c(out, ')');
     }
     g_string_append(out, "\nAuthor: ");
     if (author) {
-        append_valid(out, author->name);
+        pd_git_append_valid(out, author->name);
         g_string_append(out, " <");
-        append_valid(out, author->email);
+        pd_git_append_valid(out, author->email);
         g_string_append_c(out, '>');
     }
     g_string_append_c(out, '\n');
     if (author)
-        append_date(out, &author->when);
-    append_paths(out, repository, commit);
+        pd_git_append_date(out, &author->when);
+    if (paths)
+        append_paths(out, repository, commit);
     g_string_append_c(out, '\n');
-    g_autoptr(GString) message = g_string_new(NULL);
-    append_valid(message, git_commit_message(commit));
-    g_auto(GStrv) lines = g_strsplit(g_strchomp(message->str), "\n", -1);
-    for (char **line = lines; *line; line++)
-        g_string_append_printf(out, "%s%s\n", **line ? "    " : "", *line);
-    g_string_append_c(out, '\n');
+    pd_git_append_message(out, git_commit_message(commit));
 }
 
 /* Commits by date, newest first.  libgit2's own walk reads the whole history before it gives the
@@ -150,7 +175,7 @@ walk_push(Walk *walk, const git_oid *oid)
         return;
     }
     guint at = walk->waiting->len;
-    while (at > 0 && git_commit_time(walk->waiting->pdata[at - 1]) > git_commit_time(commit))
+    while (at > 0 && git_commit_time(walk->waiting->pdata[at - 1]) >= git_commit_time(commit))
         at--;
     g_ptr_array_insert(walk->waiting, (gint)at, commit);
 }
@@ -183,45 +208,157 @@ walk_end(Walk *walk)
     g_hash_table_unref(walk->seen);
 }
 
-gboolean
-pd_git_emit_history(git_repository *repository, const git_commit *tip,
-                    const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
+/* Nothing of it is older than the history that the repository has. */
+static gboolean
+tell_missing(PdGit *git, const Walk *walk, const char *key, GError **error)
 {
-    char id[GIT_OID_HEXSZ + 1];
-    git_oid_tostr(id, sizeof id, git_commit_id(tip));
-    g_autoptr(PdDocument) document = pd_document_new(PD_KIND_GIT_FILE, "(history)");
-    document->title = g_strdup("(history)");
-    document->native_id = g_strdup_printf("log:%s", id);
-    document->revision = g_strdup(id);
-    document->date_utc = git_commit_time(tip);
-    if (g_hash_table_contains(request->known, document->native_id)) {
-        document->unchanged = TRUE;
-        return pd_emit_document(emitter, document, error);
-    }
+    return !walk->n_missing || git_repository_is_shallow(git->repository) ||
+           pd_emit_ledger(git->emitter, "partial", key, -1, error,
+                          "missing or damaged commit objects: the history ends early");
+}
+
+gboolean
+pd_git_emit_document(PdGit *git, PdDocument *document, GError **error)
+{
+    const GString *text = ((PdPart *)g_ptr_array_index(document->parts, 0))->text;
+    pd_sha256((const guint8 *)text->str, text->len, document->raw_sha256);
+    document->raw_bytes = (gint64)text->len;
+    return pd_emit_document(git->emitter, document, error);
+}
+
+gboolean
+pd_git_emit_history(PdGit *git, GError **error)
+{
+    static const char key[] = "(history)";
+    g_autoptr(PdDocument) document = pd_git_document(git, key, "", "commit log");
+    GString *text = ((PdPart *)g_ptr_array_index(document->parts, 0))->text;
+    gboolean wanted;
+    if (!pd_git_begin(git, key, &wanted, error))
+        return FALSE;
+    if (!wanted)
+        return TRUE;
     g_autoptr(GHashTable) names =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_string);
-    git_reference_foreach(repository, collect_ref, names);
-    PdPart *part = pd_document_add_part(document, "", "commit log");
-    Walk walk = {.repository = repository};
-    walk_start(&walk, git_commit_id(tip));
+    git_reference_foreach(git->repository, collect_ref, names);
+    Walk walk = {.repository = git->repository};
+    walk_start(&walk, git_commit_id(git->commit));
     git_commit *commit;
     guint n = 0;
-    while (n < COMMITS_MAX && part->text->len < request->limits.text_bytes_max / 2 &&
+    while (n < COMMITS_MAX && text->len < git->request->limits.text_bytes_max / 2 &&
            (commit = walk_next(&walk)) != NULL) {
-        append_commit(part->text, repository, commit, names);
+        pd_git_append_commit(text, git->repository, commit, names, TRUE);
         git_commit_free(commit);
         n++;
     }
     gboolean longer = walk.waiting->len > 0;
-    gboolean damaged = walk.n_missing > 0 && !git_repository_is_shallow(repository);
+    gboolean ok = tell_missing(git, &walk, key, error);
     walk_end(&walk);
-    pd_sha256((const guint8 *)part->text->str, part->text->len, document->raw_sha256);
-    document->raw_bytes = (gint64)part->text->len;
-    if (longer && !pd_emit_ledger(emitter, "note", "(history)", -1, error,
-                                  "the last %u commits of a longer history", n))
+    if (ok && longer)
+        ok = pd_emit_ledger(git->emitter, "note", key, -1, error,
+                            "the last %u commits of a longer history", n);
+    return ok && pd_git_emit_document(git, document, error);
+}
+
+/* --- of each file ----------------------------------------------------------------------------- */
+
+/* Commits of one path (git_oid), newest first; `more`: that are older than the last of them. */
+typedef struct {
+    GArray *commits;
+    guint n_more;
+} FileLog;
+
+static void
+file_log_free(gpointer data)
+{
+    FileLog *log = data;
+    g_array_unref(log->commits);
+    g_free(log);
+}
+
+static void
+note_commit(GHashTable *logs, git_repository *repository, const git_commit *commit)
+{
+    /* What a merge brings, the merged commits say. */
+    git_diff *diff = git_commit_parentcount(commit) < 2 ? diff_of_commit(repository, commit) : NULL;
+    gsize n = diff ? git_diff_num_deltas(diff) : 0;
+    for (gsize i = 0; i < n; i++) {
+        FileLog *log = g_hash_table_lookup(logs, delta_path(git_diff_get_delta(diff, i)));
+        if (log && log->commits->len < LOG_COMMITS_MAX)
+            g_array_append_val(log->commits, *git_commit_id(commit));
+        else if (log)
+            log->n_more++;
+    }
+    git_diff_free(diff);
+}
+
+/* By path, for all files that are asked for. */
+static GHashTable *
+collect_logs(PdGit *git, gboolean *cut, GError **error)
+{
+    g_autoptr(GHashTable) logs =
+        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, file_log_free);
+    Walk walk = {.repository = git->repository};
+    git_commit *commit;
+    gboolean ok = TRUE;
+    for (guint i = 0; i < git->entries->len; i++) {
+        FileLog *log = g_new0(FileLog, 1);
+        log->commits = g_array_new(FALSE, FALSE, sizeof(git_oid));
+        g_hash_table_insert(logs, g_array_index(git->entries, PdGitEntry, i).path, log);
+    }
+    walk_start(&walk, git_commit_id(git->commit));
+    for (guint n = 0; ok && n < LOOKED_AT_MAX && (commit = walk_next(&walk)) != NULL; n++) {
+        note_commit(logs, git->repository, commit);
+        git_commit_free(commit);
+        /* The parent waits for a sign of life. */
+        ok = n % 256 || pd_emit_progress(git->emitter, git->n_items, git->n_items + 1, error);
+    }
+    *cut = walk.waiting->len > 0;
+    walk_end(&walk);
+    return ok ? g_steal_pointer(&logs) : NULL;
+}
+
+static gboolean
+emit_log(PdGit *git, const char *path, const FileLog *log, gboolean cut, GError **error)
+{
+    g_autofree char *quoted = pd_git_quote_path(path);
+    g_autofree char *key = g_strconcat("(log)/", quoted, NULL);
+    gboolean wanted;
+    if (!pd_git_begin(git, key, &wanted, error))
         return FALSE;
-    if (damaged && !pd_emit_ledger(emitter, "partial", "(history)", -1, error,
-                                   "missing or damaged commit objects: the history ends early"))
+    if (!wanted)
+        return TRUE;
+    g_autoptr(PdDocument) document = pd_git_document(git, key, "", "commit log");
+    GString *text = ((PdPart *)g_ptr_array_index(document->parts, 0))->text;
+    for (guint i = 0; i < log->commits->len; i++) {
+        git_commit *commit = NULL;
+        if (git_commit_lookup(&commit, git->repository, &g_array_index(log->commits, git_oid, i)) !=
+            0)
+            continue;
+        pd_git_append_commit(text, git->repository, commit, NULL, FALSE);
+        git_commit_free(commit);
+    }
+    if ((log->n_more &&
+         !pd_emit_ledger(git->emitter, "note", key, -1, error, "the last %u of %u commits",
+                         log->commits->len, log->commits->len + log->n_more)) ||
+        (cut && !pd_emit_ledger(git->emitter, "note", key, -1, error,
+                                "of the last %u commits of the repository", LOOKED_AT_MAX)))
         return FALSE;
-    return pd_emit_document(emitter, document, error);
+    return pd_git_emit_document(git, document, error);
+}
+
+gboolean
+pd_git_emit_logs(PdGit *git, GError **error)
+{
+    gboolean cut;
+    g_autoptr(GHashTable) logs = collect_logs(git, &cut, error);
+    if (!logs)
+        return FALSE;
+    for (guint i = 0; i < git->entries->len; i++) {
+        const char *path = g_array_index(git->entries, PdGitEntry, i).path;
+        const FileLog *log = g_hash_table_lookup(logs, path);
+        /* A file of the index alone has no commits. */
+        if (log->commits->len && !emit_log(git, path, log, cut, error))
+            return FALSE;
+    }
+    return TRUE;
 }

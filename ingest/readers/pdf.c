@@ -284,10 +284,11 @@ say_ocr(Job *job, GError **error)
         return FALSE;
     if (!n)
         return TRUE;
-    g_autofree char *after = g_strdup_printf(" read by OCR (%s): %u words, mean confidence %.0f %%",
-                                             pd_ocr_describe(job->ocr), job->n_ocr_words,
-                                             job->ocr_confidence / MAX(job->n_ocr_words, 1));
-    return say_pages(job, job->by_ocr, "note", "", after, error);
+    g_autofree char *list = page_list(job->by_ocr);
+    return pd_emit_ledger(job->emitter, "ocr", "", job->raw_bytes, error,
+                          "%u %s read by OCR (%s): %s; %u words, mean confidence %.0f %%", n,
+                          n == 1 ? "page" : "pages", pd_ocr_describe(job->ocr), list,
+                          job->n_ocr_words, job->ocr_confidence / MAX(job->n_ocr_words, 1));
 }
 
 static gboolean
@@ -407,7 +408,7 @@ prepare(const PdWorkerRequest *request, PdSandboxNeeds *needs, GError **error)
     g_autoptr(GError) problem = NULL;
     loaded_ocr = pd_ocr_load(needs->read_paths, &problem);
     needs->one_document = !loaded_ocr; /* a page takes seconds; the parent watches over each */
-    if (loaded_ocr || request->ocr == PD_OCR_AUTO)
+    if (loaded_ocr || request->ocr != PD_OCR_FORCE)
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&problem));
     return FALSE;

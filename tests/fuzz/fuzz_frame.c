@@ -43,8 +43,8 @@ on_progress(guint64 done, guint64 total, gpointer user_data)
 }
 
 static gboolean
-on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes, gpointer user_data,
-              GError **error)
+on_attachment(const char *name, const char *media_type, const char *revision, int fd,
+              guint64 n_bytes, gpointer user_data, GError **error)
 {
     return !name || name[0] != 'x';
 }

@@ -45,8 +45,8 @@ on_progress(guint64 done, guint64 total, gpointer user_data)
 }
 
 static gboolean
-on_attachment(const char *name, const char *media_type, int fd, guint64 n_bytes, gpointer user_data,
-              GError **error)
+on_attachment(const char *name, const char *media_type, const char *revision, int fd,
+              guint64 n_bytes, gpointer user_data, GError **error)
 {
     Seen *seen = user_data;
     g_byte_array_set_size(seen->attachment, (guint)n_bytes);
@@ -276,7 +276,11 @@ test_request(void)
     PdWorkerRequest request = {.kind = "git",
                                .name = "n",
                                .path = "/bad\xFFname",
+                               .git_diff = "a..b",
+                               .key_prefix = "in/",
+                               .include = (char *[]){"*.c", "", NULL},
                                .work_tree = TRUE,
+                               .git_blame = TRUE,
                                .resume_item = 7,
                                .known = known,
                                .files = files,
@@ -288,6 +292,12 @@ test_request(void)
     g_assert_no_error(error);
     g_assert_cmpstr(got->path, ==, request.path);
     g_assert_true(got->work_tree && !got->insecure);
+    g_assert_true(got->git_blame && !got->git_history && !got->git_diff_only);
+    g_assert_cmpstr(got->git_diff, ==, "a..b");
+    g_assert_cmpstr(got->key_prefix, ==, "in/");
+    g_assert_cmpuint(g_strv_length(got->include), ==, 2);
+    g_assert_cmpstr(got->include[0], ==, "*.c");
+    g_assert_cmpuint(g_strv_length(got->exclude), ==, 0);
     g_assert_cmpuint(got->resume_item, ==, 7);
     g_assert_true(g_hash_table_contains(got->known, "abc"));
     g_assert_cmpuint(got->files->len, ==, 2);

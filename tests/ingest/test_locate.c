@@ -2,6 +2,7 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include "corpus_fixture.h"
+#include "ingest/natural.h"
 #include "ingest/json_text.h"
 
 typedef struct {
@@ -226,13 +227,16 @@ test_outside(Fixture *fixture, gconstpointer data)
 static void
 test_ranks(void)
 {
-    static const char *const in_order[] = {"README.md",     "sub/Makefile", "doc/guide.md",
-                                           "include/lib.h", "src/a.c",      "data/table.csv",
-                                           "tests/a.c"};
+    static const char *const in_order[] = {"README.md",     "sub/Makefile",    "doc/guide.md",
+                                           "include/lib.h", "src/a.c",         "data/table.csv",
+                                           "tests/a.c",     "(log)/README.md", "(diff)/README.md"};
     for (gsize i = 0; i < G_N_ELEMENTS(in_order); i++)
         g_assert_cmpint(pd_order_path_rank(in_order[i]), ==, (int)i);
     g_assert_cmpint(pd_order_path_rank("src/queue_test.go"), ==, 6);
     g_assert_cmpint(pd_order_path_rank("src/contest.c"), ==, 4);
+    g_assert_cmpint(pd_order_path_rank("(tree)"), ==, 0);
+    g_assert_cmpint(pd_order_path_rank("repo!/(history)"), ==, 7);
+    g_assert_cmpint(pd_order_path_rank("(tags).c"), ==, 4);
 }
 
 /* Each pair of the list, both ways round. */
@@ -256,10 +260,10 @@ test_natural(void)
         "\xC3\xA4",
     };
     for (gsize i = 0; i < G_N_ELEMENTS(in_order); i++) {
-        g_assert_cmpint(pd_order_compare_paths(in_order[i], in_order[i]), ==, 0);
+        g_assert_cmpint(pd_natural_compare_paths(in_order[i], in_order[i]), ==, 0);
         for (gsize k = i + 1; k < G_N_ELEMENTS(in_order); k++) {
-            g_assert_cmpint(pd_order_compare_paths(in_order[i], in_order[k]), <, 0);
-            g_assert_cmpint(pd_order_compare_paths(in_order[k], in_order[i]), >, 0);
+            g_assert_cmpint(pd_natural_compare_paths(in_order[i], in_order[k]), <, 0);
+            g_assert_cmpint(pd_natural_compare_paths(in_order[k], in_order[i]), >, 0);
         }
     }
 }

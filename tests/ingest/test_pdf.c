@@ -402,7 +402,7 @@ test_ocr(void)
     g_assert_cmpfloat(agreement(words, read_words), >=, 0.97);
     g_assert_true(g_str_has_prefix(read->label, "1, OCR "));
     g_assert_cmpstr(known->label, ==, "1");
-    g_assert_true(collected_says(c, "note", "page 1 read by OCR (tesseract"));
+    g_assert_true(collected_says(c, "ocr", "1 page read by OCR (tesseract"));
     g_assert_false(collected_says(letters, "OCR", ""));
     static const char *const places[] = {"Kvalsund", "observer", "brackets", "people"};
     for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {

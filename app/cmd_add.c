@@ -19,7 +19,7 @@ static const char examples[] =
     "Adding a source again brings it up to date: only what changed is read and stored.  What was\n"
     "left out, and why, is told here and by `pandect ledger`.  Ctrl-C keeps what is done.\n"
     "How it was read is remembered too: options that are not given again hold as before (--rev,\n"
-    "--diff and --work-tree take each other's place; --no-mask is never remembered), and which\n"
+    "--diff and --work-tree take each other's place; --no-mask and --no-fold never are), and which\n"
     "those are is said.  --reset forgets them.\n"
     "\n"
     "A repository is read at HEAD, or as --rev, --work-tree or --diff say: files that are text, "
@@ -33,6 +33,7 @@ static const char examples[] =
     "\n"
     "Keys, tokens and passwords in well-known formats are masked in what models read and in every\n"
     "quote; `pandect show --unmask` has them.  With --no-mask nothing is.\n"
+    "What mails quote of each other models read once; --no-fold leaves the quotes where they are.\n"
     "The exit code is 1 if a source or document failed or was read only in part; the rest is kept.";
 
 /* Lines of one kind that are printed one by one; the rest is counted. */
@@ -72,6 +73,7 @@ typedef struct {
     char *ocr_languages;
     PdOcrMode ocr_mode; /* `ocr` */
     gboolean no_mask;
+    gboolean no_fold;
     gboolean json;
     gboolean verbose;
 } AddFlags;
@@ -279,6 +281,7 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
                             .forget = flags->reset,
                             .no_mask = flags->no_mask,
                             .options = on_options,
+                            .no_fold = flags->no_fold,
                             .progress = on_progress,
                             .user_data = progress};
     PdAddReport report = {0};
@@ -381,6 +384,8 @@ pd_cmd_add(PdApp *app, int argc, char **argv)
          "NAME"},
         {"no-mask", 0, 0, G_OPTION_ARG_NONE, &flags.no_mask,
          "Keep secrets and hidden text in what models read", NULL},
+        {"no-fold", 0, 0, G_OPTION_ARG_NONE, &flags.no_fold,
+         "Keep in what models read what mails quote of each other, signatures and footers", NULL},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &flags.verbose,
          "Tell of everything that was left out, one line each", NULL},
         {"insecure", 0, 0, G_OPTION_ARG_NONE, &flags.insecure,

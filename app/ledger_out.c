@@ -32,7 +32,9 @@ pd_ledger_counts(const PdAddReport *report, gboolean fresh, const char *why_skip
         {report->n_partial, "partial"},
         {report->n_hidden, "with hidden text"},
         {report->n_ocr_pages, report->n_ocr_pages == 1 ? "page by OCR" : "pages by OCR"},
-        {report->n_masked, report->n_masked == 1 ? "secret masked" : "secrets masked"}};
+        {report->n_masked, report->n_masked == 1 ? "secret masked" : "secrets masked"},
+        {report->n_folded,
+         report->n_folded == 1 ? "quote or footer folded" : "quotes and footers folded"}};
     GString *text = g_string_new(NULL);
     g_string_append_printf(text, "%" G_GUINT64_FORMAT " found, %" G_GUINT64_FORMAT " read",
                            report->n_found, report->n_read);
@@ -63,6 +65,8 @@ pd_ledger_add_counts(PdAddReport *sum, const PdAddReport *report)
     sum->n_hidden += report->n_hidden;
     sum->n_ocr_pages += report->n_ocr_pages;
     sum->n_masked += report->n_masked;
+    sum->n_folded += report->n_folded;
+    sum->n_folded_bytes += report->n_folded_bytes;
 }
 
 void
@@ -77,6 +81,8 @@ pd_ledger_json_counts(JsonBuilder *json, const PdAddReport *report)
     pd_json_int(json, "ocr_pages", (gint64)report->n_ocr_pages);
     pd_json_int(json, "duplicates", (gint64)report->n_duplicate);
     pd_json_int(json, "masked", (gint64)report->n_masked);
+    pd_json_int(json, "folded", (gint64)report->n_folded);
+    pd_json_int(json, "folded_bytes", (gint64)report->n_folded_bytes);
     pd_json_int(json, "new", (gint64)report->n_new);
     pd_json_int(json, "unchanged", (gint64)report->n_unchanged);
     pd_json_int(json, "changed", (gint64)report->n_changed);

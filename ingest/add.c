@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ingest/add_run.h"
+#include "ingest/fold.h"
 #include "ingest/mask.h"
 #include "ingest/source_options.h"
 
@@ -245,6 +246,9 @@ remove_vanished(PdAddRun *run, GError **error)
     }
     if (rc != SQLITE_DONE)
         return FALSE;
+    if (!pd_fold_release(run->corpus, (const gint64 *)(gpointer)gone->data, gone->len, run->run_id,
+                         error))
+        return FALSE;
     for (guint i = 0; i < gone->len; i++)
         if (!pd_db_run(run->corpus, error, "UPDATE document SET state = 'removed' WHERE id = ?",
                        "i", g_array_index(gone, gint64, i)))
@@ -288,6 +292,29 @@ tokenize_missing(PdAddRun *run, GError **error)
             !pd_add_grow(run, n_bytes, error))
             return FALSE;
     }
+    return TRUE;
+}
+
+/* What is known of mails only now: their tokens, and what was folded. */
+static gboolean
+count_mails(PdAddRun *run, GError **error)
+{
+    gint64 n_tokens, n_folded, n_bytes;
+    if (!pd_db_int(run->corpus, 0, &n_tokens, error,
+                   "SELECT coalesce(sum(s.n_tokens), 0) FROM document d"
+                   " JOIN part p ON p.document_id = d.id"
+                   " JOIN segment s ON s.text_id = p.text_id AND s.tokenizer_id = ?1"
+                   " WHERE d.source_id = ?2 AND d.kind = 'mail' AND d.state = 'live'"
+                   " AND d.first_run = ?3 AND ?4",
+                   "iiii", run->tokenizer_row, run->source_id, run->run_id, (gint64)run->fold) ||
+        !pd_db_int(run->corpus, 0, &n_folded, error, "SELECT " PD_FOLDED_SQL("n_folded", "?"), "i",
+                   run->source_id) ||
+        !pd_db_int(run->corpus, 0, &n_bytes, error, "SELECT " PD_FOLDED_SQL("folded_bytes", "?"),
+                   "i", run->source_id))
+        return FALSE;
+    run->report.n_tokens += (guint64)n_tokens;
+    run->report.n_folded = (guint64)n_folded;
+    run->report.n_folded_bytes = (guint64)n_bytes;
     return TRUE;
 }
 
@@ -341,7 +368,7 @@ why_nothing(PdAddRun *run)
 static gboolean
 finish_run(PdAddRun *run, const char *path, GError **error)
 {
-    if (!tokenize_missing(run, error) || !pd_add_begin(run, error))
+    if (!pd_add_begin(run, error))
         return FALSE;
     take_expected(run); /* nothing, or verify will find that an outcome is missing */
     if (run->report.n_read == 0) {
@@ -352,8 +379,11 @@ finish_run(PdAddRun *run, const char *path, GError **error)
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT, "%s: %s", path, why);
         return FALSE;
     }
-    /* The ledger tells of the newest run; older ones keep their counts, documents their remarks. */
-    return remove_vanished(run, error) && save_options(run, error) &&
+    /* What a mail quotes is looked for when all are there and none too many.  The ledger tells of
+     * the newest run; older ones keep their counts, documents their remarks. */
+    return remove_vanished(run, error) && pd_add_commit(run, "running", NULL, error) &&
+           pd_add_fold(run, error) && tokenize_missing(run, error) && count_mails(run, error) &&
+           pd_add_begin(run, error) && save_options(run, error) &&
            pd_db_run(run->corpus, error,
                      "DELETE FROM ledger WHERE document_id IS NULL AND run_id IN"
                      " (SELECT id FROM run WHERE source_id = ? AND id <> ?)",
@@ -389,6 +419,8 @@ abandon_run(PdAddRun *run, const GError *why, gboolean cancelled)
         pd_add_undo(run); /* SQLite undid the transaction (disk full) */
     if (cancelled && pd_add_begin(run, NULL))
         save_options(run, NULL);
+    if (!cancelled && pd_add_commit(run, "running", NULL, NULL))
+        pd_add_fold(run, NULL);
     count_remarks(run, NULL);
     pd_add_commit(run, cancelled ? "cancelled" : "failed", why->message, NULL);
 }

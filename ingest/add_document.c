@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include "ingest/add_run.h"
+#include "ingest/fold.h"
 #include "ingest/mask.h"
 
 /* Valid UTF-8, NULs allowed. */
@@ -56,7 +57,7 @@ hash_parts(const PdDocument *document, const guint8 (*texts)[PD_SHA256_BYTES],
 }
 
 static gboolean
-insert_part(PdAddRun *run, gint64 document_id, guint ord, const PdPart *part,
+insert_part(PdAddRun *run, gint64 document_id, guint ord, const PdPart *part, gboolean tokenize,
             const guint8 sha256[PD_SHA256_BYTES], GError **error)
 {
     PdCorpus *corpus = run->corpus;
@@ -67,7 +68,7 @@ insert_part(PdAddRun *run, gint64 document_id, guint ord, const PdPart *part,
         return FALSE;
     if (is_new)
         run->report.n_new_text_bytes += part->text->len;
-    if (run->tokenizer &&
+    if (tokenize &&
         !pd_segments_ensure(corpus, run->tokenizer, run->tokenizer_row, text_id, part->text->str,
                             part->text->len, &n_tokens, run->cancellable, error))
         return FALSE;
@@ -91,17 +92,20 @@ static gint64
 insert_document(PdAddRun *run, const PdDocument *d, const char *key, const char *parent_key,
                 const guint8 parts_sha256[PD_SHA256_BYTES], GError **error)
 {
-    if (!pd_db_run(run->corpus, error,
-                   "INSERT INTO document(source_id, key, kind, state, parent_key, title, author,"
-                   " recipients, date_utc, native_id, revision, in_reply_to, raw_sha256,"
-                   " raw_offset, raw_bytes, parts_sha256, mask_rules, first_run, last_run)"
-                   " VALUES (?, ?, ?, 'live', ?, ?, ?, ?, nullif(?, -9223372036854775807 - 1), ?,"
-                   " ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                   "itttttti" /* to date_utc */ "tttbiibiii", run->source_id, key,
-                   pd_document_kind_name(d->kind), parent_key, d->title ? d->title : key, d->author,
-                   d->recipients, d->date_utc, d->native_id, d->revision, d->in_reply_to,
-                   d->raw_sha256, (gsize)PD_SHA256_BYTES, d->raw_offset, d->raw_bytes, parts_sha256,
-                   (gsize)PD_SHA256_BYTES, run->mask_rules, run->run_id, run->run_id))
+    if (!pd_db_run(
+            run->corpus, error,
+            "INSERT INTO document(source_id, key, kind, state, parent_key, title, author,"
+            " recipients, date_utc, native_id, revision, in_reply_to, raw_sha256,"
+            " raw_offset, raw_bytes, parts_sha256, mask_rules, fold_rules, first_run, last_run)"
+            " VALUES (?, ?, ?, 'live', ?, ?, ?, ?, nullif(?, -9223372036854775807 - 1), ?,"
+            " ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "itttttti" /* to date_utc */ "tttbiibiiii", run->source_id, key,
+            pd_document_kind_name(d->kind), parent_key, d->title ? d->title : key, d->author,
+            d->recipients, d->date_utc, d->native_id, d->revision, d->in_reply_to, d->raw_sha256,
+            (gsize)PD_SHA256_BYTES, d->raw_offset, d->raw_bytes, parts_sha256,
+            (gsize)PD_SHA256_BYTES, run->mask_rules,
+            d->kind == PD_KIND_MAIL && run->fold ? PD_FOLD_WAITS : (gint64)0, run->run_id,
+            run->run_id))
         return 0;
     return sqlite3_last_insert_rowid(run->corpus->db);
 }
@@ -119,7 +123,9 @@ touch_document(PdAddRun *run, gint64 id, const PdDocument *d, const char *parent
                      "ttttitttbiiiii", parent_key, d->title ? d->title : d->key, d->author,
                      d->recipients, d->date_utc, d->native_id, d->revision, d->in_reply_to,
                      d->raw_sha256, (gsize)PD_SHA256_BYTES, d->raw_offset, d->raw_bytes,
-                     run->mask_rules, run->run_id, id);
+                     run->mask_rules, run->run_id, id) &&
+           (d->kind != PD_KIND_MAIL ||
+            pd_fold_choose(run->corpus, id, run->fold, run->run_id, error));
 }
 
 typedef struct {
@@ -156,7 +162,8 @@ find_live(PdAddRun *run, const char *key, LiveDocument *live, GError **error)
 static gboolean
 supersede(PdAddRun *run, gint64 id, GError **error)
 {
-    return pd_db_run(run->corpus, error, "UPDATE document SET state = 'superseded' WHERE id = ?",
+    return pd_fold_release(run->corpus, &id, 1, run->run_id, error) &&
+           pd_db_run(run->corpus, error, "UPDATE document SET state = 'superseded' WHERE id = ?",
                      "i", id);
 }
 
@@ -196,7 +203,8 @@ copy_remarks(PdAddRun *run, gint64 from, gint64 to, const char *key, GError **er
 
 /*
  * A revision that was there before and comes back: its row, and so its number in old answers, is
- * used again.  *revived FALSE: there is none.
+ * used again, unless something was folded in it: what that is depends on the mails that are there.
+ * *revived FALSE: there is none.
  */
 static gboolean
 revive(PdAddRun *run, const PdDocument *d, const char *key, const char *parent_key,
@@ -205,14 +213,15 @@ revive(PdAddRun *run, const PdDocument *d, const char *key, const char *parent_k
     gint64 id;
     if (!pd_db_int(run->corpus, 0, &id, error,
                    "SELECT id FROM document WHERE source_id = ? AND key = ? AND state <> 'live'"
-                   " AND parts_sha256 = ? ORDER BY id DESC LIMIT 1",
+                   " AND parts_sha256 = ? AND NOT EXISTS (SELECT 1 FROM part"
+                   "  WHERE document_id = document.id AND n_folded > 0) ORDER BY id DESC LIMIT 1",
                    "itb", run->source_id, key, parts_sha256, (gsize)PD_SHA256_BYTES))
         return FALSE;
     *revived = id != 0;
     if (!id)
         return TRUE;
-    return pd_db_run(run->corpus, error, "UPDATE document SET state = 'live' WHERE id = ?", "i",
-                     id) &&
+    return pd_db_run(run->corpus, error,
+                     "UPDATE document SET state = 'live', fold_rules = 0 WHERE id = ?", "i", id) &&
            touch_document(run, id, d, parent_key, error) && copied_tokens(run, id, error);
 }
 
@@ -287,8 +296,10 @@ store_parts(PdAddRun *run, const PdDocument *d, const char *key, const char *par
     gint64 id = insert_document(run, d, key, parent_key, parts_sha256, error);
     if (!id)
         return FALSE;
+    /* A mail gets its tokens when it is folded. */
+    gboolean tokenize = run->tokenizer && !(d->kind == PD_KIND_MAIL && run->fold);
     for (guint i = 0; i < d->parts->len; i++)
-        if (!insert_part(run, id, i, g_ptr_array_index(d->parts, i), texts[i], error))
+        if (!insert_part(run, id, i, g_ptr_array_index(d->parts, i), tokenize, texts[i], error))
             return FALSE;
     return TRUE;
 }
@@ -333,8 +344,7 @@ account_masked(PdAddRun *run, const char *key, gboolean known, GError **error)
             view ? pd_text_get(run->corpus, sqlite3_column_int64(stmt, 0), &n_text, error) : NULL;
         if (!text)
             return FALSE;
-        n_secrets += pd_mask_count(view, text, n_text, kinds);
-        n_bytes += view->replaced->len;
+        n_secrets += pd_mask_count(view, text, n_text, kinds, &n_bytes);
     }
     if (rc != SQLITE_DONE)
         return FALSE;

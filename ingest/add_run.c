@@ -37,6 +37,7 @@ pd_add_run_new(PdCorpus *corpus, PdTokenizer *tokenizer, const PdAddOptions *opt
     run->tokenizer = tokenizer;
     run->options = options;
     run->mask_rules = options->no_mask ? 0 : PD_MASK_RULES;
+    run->fold = !options->no_fold;
     run->cancellable = cancellable;
     run->seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     run->renamed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);

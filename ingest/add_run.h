@@ -1,6 +1,7 @@
 /*
  * What the files of `add` share: a run over one source, its transactions and its ledger
- * (add_run.c), and the storing of one document (add_document.c).  Nothing outside ingest/add*.c
+ * (add_run.c), the storing of one document (add_document.c) and the
+ * folding of mails when all are there (add_fold.c).  Nothing outside ingest/add*.c
  * includes this.
  */
 #ifndef PD_ADD_RUN_H
@@ -21,6 +22,7 @@ typedef struct {
     gint64 run_id;
     gint64 tokenizer_row;
     gint64 mask_rules; /* PD_MASK_RULES; 0: nothing is masked */
+    gboolean fold;     /* mails' quotes of each other are read once */
     char *alias;
     PdAddTimes times;
     char *source_options; /* that hold in this run (source_options.h) */
@@ -62,6 +64,10 @@ gboolean pd_add_count_remarks(PdAddRun *run, const char *level, guint64 *n, GErr
 
 /* Of the same: the pages that were read as pictures. */
 gboolean pd_add_count_ocr_pages(PdAddRun *run, guint64 *n, GError **error);
+
+/* Fold the mails that wait for it, in transactions of its own; none is open before and after.  See
+ * fold.h. */
+gboolean pd_add_fold(PdAddRun *run, GError **error);
 
 /* Store a document in the open transaction, or leave nothing of it and a "failed" line. */
 gboolean pd_add_document(PdAddRun *run, const PdDocument *document, GError **error);

@@ -42,6 +42,8 @@ typedef struct {
     guint64 n_hidden;         /* likewise: with text that a reader of the original does not see */
     guint64 n_ocr_pages;      /* likewise: pages that were read as pictures */
     guint64 n_masked;         /* secrets that the model does not get to see */
+    guint64 n_folded;         /* quotes and footers of mails that are read elsewhere */
+    guint64 n_folded_bytes;   /* of text that they stand for */
     guint64 n_tokens;         /* in new and changed documents; of the run that was just made only */
     guint64 n_new_text_bytes; /* likewise */
 } PdAddReport;
@@ -65,6 +67,7 @@ typedef struct {
     const PdReadLimits *limits; /* NULL: default */
     PdAddTimes *times;          /* what this run took is added to it; NULL: it is not measured */
     gboolean no_mask;           /* secrets stay in the model's text */
+    gboolean no_fold;           /* so do quotes of mails that are there */
     /* Before it begins: the options that hold now, and those before (NULL: the source is new), as
      * on the command line.  May be NULL. */
     void (*options)(const char *source, const char *now, const char *before, gpointer user_data);

@@ -104,6 +104,11 @@ PdDocumentKind pd_document_kind_from_name(const char *name);
     "(l.run_id = " last " OR EXISTS (SELECT 1 FROM document WHERE id = l.document_id AND"          \
     " state = 'live'))"
 
+/* SQL: the sum of a column of part over the live documents of a source. */
+#define PD_FOLDED_SQL(column, source)                                                              \
+    "(SELECT coalesce(sum(p." column "), 0) FROM document d JOIN part p ON p.document_id = d.id"   \
+    " WHERE d.source_id = " source " AND d.state = 'live')"
+
 /* --- order.c ------------------------------------------------------------------------------- */
 
 /* What the order of documents is computed from. */

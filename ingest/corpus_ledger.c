@@ -40,8 +40,10 @@ pd_run_row_free(PdRunRow *row)
     "  r.n_new,"                                                                                   \
     "  r.n_unchanged, r.n_changed, r.n_duplicate, r.n_removed, r.n_skipped, r.n_failed,"           \
     "  r.n_partial, r.n_hidden, r.n_masked, r.n_found, r.n_ocr, s.options"                         \
-    " FROM source s JOIN run r ON r.id = (SELECT max(id) FROM run WHERE source_id = s.id)"         \
-    " WHERE ?1 IS NULL OR s.alias = ?1 ORDER BY s.id"
+    ", " PD_FOLDED_SQL("n_folded", "s.id") ", " PD_FOLDED_SQL(                                     \
+        "folded_bytes", "s.id") " FROM source s JOIN run r ON r.id = (SELECT max(id) FROM run "    \
+                                "WHERE source_id = s.id)"                                          \
+                                " WHERE ?1 IS NULL OR s.alias = ?1 ORDER BY s.id"
 
 static PdRunRow *
 run_from_row(PdStmt *stmt)
@@ -63,7 +65,10 @@ run_from_row(PdStmt *stmt)
         sqlite3_column_type(stmt, 7) == SQLITE_NULL ? G_MININT64 : sqlite3_column_int64(stmt, 7);
     for (gsize i = 0; i < G_N_ELEMENTS(counts); i++)
         *counts[i] = (guint64)sqlite3_column_int64(stmt, 8 + (int)i);
-    g_autofree char *options = pd_db_text(stmt, 8 + (int)G_N_ELEMENTS(counts));
+    int next = 8 + (int)G_N_ELEMENTS(counts);
+    g_autofree char *options = pd_db_text(stmt, next);
+    r->n_folded = (guint64)sqlite3_column_int64(stmt, next + 1);
+    r->n_folded_bytes = (guint64)sqlite3_column_int64(stmt, next + 2);
     row->options = pd_source_options_show(options);
     return row;
 }

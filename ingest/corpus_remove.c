@@ -6,6 +6,7 @@
  * leaves a mark, which is taken away when the database has been written anew and the log is empty.
  */
 #include "ingest/corpus_internal.h"
+#include "ingest/fold.h"
 
 /* By alias, then by path. 0: no such source. */
 static gboolean
@@ -25,9 +26,29 @@ find_source(PdCorpus *corpus, const char *what, gint64 *id, GError **error)
     "  UNION SELECT d.source_id, d.key FROM document d JOIN family f"                              \
     "    ON d.source_id = f.source_id AND d.parent_key = f.key)"
 
+/* Mails that leave out what these documents have are read whole again. */
+static gboolean
+release(PdCorpus *corpus, const char *sql, gint64 id, GError **error)
+{
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(gint64));
+    g_autoptr(PdStmt) stmt = pd_db_query(corpus, error, sql, "i", id);
+    int rc = stmt ? SQLITE_ROW : -1;
+    while (rc == SQLITE_ROW && (rc = pd_db_step(corpus, stmt, error)) == SQLITE_ROW) {
+        gint64 live = sqlite3_column_int64(stmt, 0);
+        g_array_append_val(ids, live);
+    }
+    return rc == SQLITE_DONE &&
+           pd_fold_release(corpus, (const gint64 *)(gpointer)ids->data, ids->len, 0, error);
+}
+
 static gboolean
 remove_document(PdCorpus *corpus, gint64 id, GError **error)
 {
+    if (!release(corpus,
+                 FAMILY_SQL " SELECT d.id FROM document d WHERE d.state = 'live' AND"
+                            " (d.source_id, d.key) IN (SELECT * FROM family)",
+                 id, error))
+        return FALSE;
     /* The runs' accounts first: verify compares them with what is stored. */
     return pd_db_run(corpus, error,
                      FAMILY_SQL " UPDATE run SET n_dropped = n_dropped +"
@@ -80,8 +101,11 @@ find_target(PdCorpus *corpus, const char *what, gint64 *source_id, gint64 *docum
 static gboolean
 remove_target(PdCorpus *corpus, gint64 source_id, gint64 document_id, GError **error)
 {
-    return source_id ? pd_db_run(corpus, error, "DELETE FROM source WHERE id = ?", "i", source_id)
-                     : remove_document(corpus, document_id, error);
+    if (!source_id)
+        return remove_document(corpus, document_id, error);
+    return release(corpus, "SELECT id FROM document WHERE source_id = ? AND state = 'live'",
+                   source_id, error) &&
+           pd_db_run(corpus, error, "DELETE FROM source WHERE id = ?", "i", source_id);
 }
 
 static gboolean

@@ -175,22 +175,6 @@ file_name(const Place *place)
     return place->key[0] ? place->key : place->source;
 }
 
-/* "Kay Smith" of "Kay Smith <kay@example.org>"; the address if there is no name. */
-static char *
-person(const char *address)
-{
-    const char *open = strchr(address, '<');
-    g_autofree char *name = open ? g_strndup(address, open - address) : g_strdup(address);
-    g_strstrip(name);
-    gsize n = strlen(name);
-    if (n >= 2 && name[0] == '"' && name[n - 1] == '"')
-        return g_strndup(name + 1, n - 2);
-    if (n > 0 || !open)
-        return g_strdup(name);
-    const char *close = strchr(open, '>');
-    return close ? g_strndup(open + 1, close - open - 1) : g_strdup(open + 1);
-}
-
 /* The first recipient, and how many more: commas in quoted names and in brackets do not count. */
 static char *
 people(const char *list)
@@ -212,16 +196,8 @@ people(const char *list)
         }
     }
     g_autofree char *first = g_strndup(list, first_end);
-    g_autofree char *name = person(first);
+    g_autofree char *name = pd_place_person(first);
     return n > 1 ? g_strdup_printf("%s and %u more", name, n - 1) : g_steal_pointer(&name);
-}
-
-static char *
-iso_date(gint64 date_utc)
-{
-    g_autoptr(GDateTime) when =
-        date_utc == G_MININT64 ? NULL : g_date_time_new_from_unix_utc(date_utc);
-    return when ? g_date_time_format(when, "%Y-%m-%d") : NULL;
 }
 
 /* "Kay to Lee, 2001-05-14, "Re: Q2"" */
@@ -229,8 +205,8 @@ static char *
 mail_head(const Place *place)
 {
     GString *out = g_string_new(NULL);
-    g_autofree char *from = person(place->author && place->author[0] ? place->author : "unknown");
-    g_autofree char *date = iso_date(place->date_utc);
+    g_autofree char *from = pd_place_person(place->author && place->author[0] ? place->author : "unknown");
+    g_autofree char *date = pd_place_date(place->date_utc);
     g_string_append(out, from);
     if (place->recipients && place->recipients[0]) {
         g_autofree char *to = people(place->recipients);

@@ -99,12 +99,15 @@ pd_mask_document(PdDocument *document)
 }
 
 guint
-pd_mask_count(const PdTextView *view, const char *text, gsize n_bytes, GHashTable *kinds)
+pd_mask_count(const PdTextView *view, const char *text, gsize n_bytes, GHashTable *kinds,
+              gsize *n_masked_bytes)
 {
     const gsize n_head = strlen(MARK_HEAD);
     guint n_secrets = 0;
     for (guint i = 0; i < view->marks->len; i++) {
         const PdMark *mark = &g_array_index(view->marks, PdMark, i);
+        if (mark->kind == PD_MARK_SECRET || mark->kind == PD_MARK_HIDDEN)
+            *n_masked_bytes += mark->original_end - mark->original_start;
         if (mark->kind != PD_MARK_SECRET || mark->end > n_bytes || mark->end - mark->start < n_head)
             continue;
         g_autofree char *kind =

@@ -18,7 +18,9 @@
  * view. */
 void pd_mask_document(PdDocument *document);
 
-/* How many secrets of a model's text are masked, added to `kinds`: "jwt" -> how many (GUINT). */
-guint pd_mask_count(const PdTextView *view, const char *text, gsize n_bytes, GHashTable *kinds);
+/* How many secrets of a model's text are masked, added to `kinds`: "jwt" -> how many (GUINT).
+ * *n_masked_bytes grows by what is masked, hidden text among it. */
+guint pd_mask_count(const PdTextView *view, const char *text, gsize n_bytes, GHashTable *kinds,
+                    gsize *n_masked_bytes);
 
 #endif

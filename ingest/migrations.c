@@ -10,6 +10,7 @@
  *    removed; both keep their parts, so that an old answer's citations still open;
  *  - text.sha256 is that of the uncompressed bytes, and some part refers to each text;
  *  - a part's view and its text, which is then the model's, give the original (its SHA-256);
+ *  - what a live mail leaves out because other mails have it (fold), live documents have;
  *  - the segments of a text and tokenizer tile it, or there are none;
  *  - a run found what it read, skipped and failed on (n_found = n_emitted + n_skipped + n_failed),
  *    and the last run over a source has a ledger line for each that was skipped, failed or met
@@ -152,6 +153,17 @@ static const char *const steps[] = {
     "ALTER TABLE source DROP COLUMN git_revision;"
     "ALTER TABLE source DROP COLUMN work_tree;"
     "ALTER TABLE run ADD COLUMN n_ocr INTEGER NOT NULL DEFAULT 0;",
+
+    /* 6: what mails quote of each other is read once */
+    "ALTER TABLE document ADD COLUMN fold_rules" /* see fold.h; 0: everything is read */
+    "  INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE part ADD COLUMN n_folded INTEGER NOT NULL DEFAULT 0;"     /* marks of its view */
+    "ALTER TABLE part ADD COLUMN folded_bytes INTEGER NOT NULL DEFAULT 0;" /* that they stand for */
+    "CREATE TABLE fold(" /* a live part, and a live document that has what it leaves out */
+    "  part_id INTEGER NOT NULL REFERENCES part ON DELETE CASCADE,"
+    "  document_id INTEGER NOT NULL REFERENCES document ON DELETE CASCADE,"
+    "  PRIMARY KEY(part_id, document_id)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX fold_document ON fold(document_id);",
 };
 
 int

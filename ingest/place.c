@@ -238,3 +238,28 @@ pd_part_place(PdDocumentKind kind, const char *path, const char *label, const ch
         return NULL;
     }
 }
+
+/* --- mails --------------------------------------------------------------------------------- */
+
+char *
+pd_place_person(const char *address)
+{
+    const char *open = strchr(address, '<');
+    g_autofree char *name = open ? g_strndup(address, open - address) : g_strdup(address);
+    g_strstrip(name);
+    gsize n = strlen(name);
+    if (n >= 2 && name[0] == '"' && name[n - 1] == '"')
+        return g_strndup(name + 1, n - 2);
+    if (n > 0 || !open)
+        return g_strdup(name);
+    const char *close = strchr(open, '>');
+    return close ? g_strndup(open + 1, close - open - 1) : g_strdup(open + 1);
+}
+
+char *
+pd_place_date(gint64 date_utc)
+{
+    g_autoptr(GDateTime) when =
+        date_utc == G_MININT64 ? NULL : g_date_time_new_from_unix_utc(date_utc);
+    return when ? g_date_time_format(when, "%Y-%m-%d") : NULL;
+}

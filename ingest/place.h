@@ -1,4 +1,5 @@
-/* Where in an office document a range of a part's text lies, as people say it. */
+/* Places as people say them: where in an office document a range of a part's text lies, whose a
+ * mail is and of when. */
 #ifndef PD_PLACE_H
 #define PD_PLACE_H
 
@@ -13,5 +14,11 @@
  * NULL: the kind has no such places (lines or pages say it).  Free with g_free. */
 char *pd_part_place(PdDocumentKind kind, const char *path, const char *label, const char *text,
                     gsize start, gsize end);
+
+/* "Kay Smith" of "Kay Smith <kay@example.org>"; the address if there is no name.  Free with
+ * g_free. */
+char *pd_place_person(const char *address);
+/* "2001-05-14"; NULL: unknown (G_MININT64) or none that the calendar has.  Free with g_free. */
+char *pd_place_date(gint64 date_utc);
 
 #endif

@@ -89,6 +89,12 @@ check_accounts(Check *check, GError **error)
                       "SELECT id FROM run WHERE n_emitted <>"
                       " n_new + n_unchanged + n_changed + n_duplicate",
                       "run", ": its counts do not add up", error) &&
+           check_rows(check,
+                      "SELECT DISTINCT f.part_id FROM fold f JOIN part p ON p.id = f.part_id"
+                      " JOIN document d ON d.id = p.document_id"
+                      " JOIN document o ON o.id = f.document_id"
+                      " WHERE d.state <> 'live' OR o.state <> 'live'",
+                      "part", ": what it leaves out stands in a mail that is gone", error) &&
            check_rows(check, "SELECT id FROM run WHERE n_found <> n_emitted + n_skipped + n_failed",
                       "run", ": what it found is not what it read, skipped and failed on", error) &&
            check_rows(check,

@@ -14,6 +14,8 @@
 typedef enum {
     PD_MARK_SECRET, /* key, token, password: ingest/secrets.h */
     PD_MARK_HIDDEN, /* text that nobody sees on the page */
+    PD_MARK_QUOTE,  /* what a mail quotes and another one has: ingest/fold.h */
+    PD_MARK_FOOTER, /* signature, disclaimer or list footer that another mail has */
     PD_N_MARKS
 } PdMarkKind;
 

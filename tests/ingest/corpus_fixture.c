@@ -25,6 +25,7 @@ send_document(const FakeDocument *fake, const PdReadRequest *request, const PdRe
     document->title = g_strdup(fake->key);
     document->native_id = g_strdup(fake->blob);
     document->parent_key = g_strdup(fake->parent);
+    document->author = g_strdup(fake->author);
     document->revision = g_strdup(fake_source.commit);
     document->date_utc = fake->date_utc;
     document->raw_bytes = (gint64)strlen(fake->text);

@@ -15,6 +15,7 @@ typedef struct {
     const char *path;   /* of its first part */
     const char *blob;   /* native_id */
     const char *parent; /* parent_key */
+    const char *author;
     gint64 date_utc;
 } FakeDocument;
 

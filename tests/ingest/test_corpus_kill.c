@@ -185,6 +185,38 @@ test_update(void)
     fake_documents_free(after, N_DOCUMENTS);
 }
 
+/* Mails that quote each other: what was folded, too, is that of a run that nobody stopped. */
+static void
+test_mails(void)
+{
+    FakeDocument *documents = fake_documents(N_DOCUMENTS, 200, 4);
+    for (int i = N_DOCUMENTS; i-- > 0;) {
+        documents[i].kind = PD_KIND_MAIL;
+        documents[i].date_utc = 1000 + i;
+        g_auto(GStrv) lines = g_strsplit(documents[i ? i - 1 : 0].text, "\n", -1);
+        g_autofree char *quote = g_strjoinv("\n> ", lines);
+        char *text = g_strdup_printf("%d\n%s\n> %s\n", i, documents[i].text, i ? quote : "");
+        g_free((char *)documents[i].text);
+        documents[i].text = text;
+    }
+    g_autofree char *expected = uninterrupted(documents, NULL);
+    guint n_all = n_statements;
+    g_autoptr(GRand) rand = g_rand_new_with_seed(14);
+    for (int i = 0; i < N_POINTS / 2; i++) {
+        char *dir = make_folder();
+        g_autofree char *path = g_build_filename(dir, "c", NULL);
+        /* The last third, where mails are folded, is worth most of the points. */
+        guint from = i < 2 ? 1 : n_all * 2 / 3;
+        kill_at_statement = (guint)g_rand_int_range(rand, (gint32)from, (gint32)n_all);
+        add_in_child(path);
+        check_and_finish(path, 0, expected);
+        g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_READ);
+        g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM fold"), >, N_DOCUMENTS / 2);
+        remove_folder(dir);
+    }
+    fake_documents_free(documents, N_DOCUMENTS);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -193,5 +225,6 @@ main(int argc, char **argv)
     g_test_add_func("/corpus-kill/between-documents", test_between_documents);
     g_test_add_func("/corpus-kill/at-statements", test_at_statements);
     g_test_add_func("/corpus-kill/update", test_update);
+    g_test_add_func("/corpus-kill/mails", test_mails);
     return g_test_run();
 }

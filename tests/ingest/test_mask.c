@@ -397,7 +397,9 @@ test_hidden(void)
         pd_text_view_original(part->view, part->text->str, part->text->len);
     g_assert_cmpstr(original->str, ==, text);
     g_autoptr(GHashTable) kinds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_assert_cmpuint(pd_mask_count(part->view, part->text->str, part->text->len, kinds), ==, 2);
+    gsize n_bytes = 0;
+    g_assert_cmpuint(pd_mask_count(part->view, part->text->str, part->text->len, kinds, &n_bytes),
+                     ==, 2);
 }
 
 static void

@@ -111,7 +111,12 @@ static void
 test_migrated(void)
 {
     static const char *const older[] = {
-        "ALTER TABLE source DROP COLUMN options", "ALTER TABLE run DROP COLUMN n_ocr",
+        "DROP TABLE fold",
+        "ALTER TABLE document DROP COLUMN fold_rules",
+        "ALTER TABLE part DROP COLUMN n_folded",
+        "ALTER TABLE part DROP COLUMN folded_bytes",
+        "ALTER TABLE source DROP COLUMN options",
+        "ALTER TABLE run DROP COLUMN n_ocr",
         "ALTER TABLE source ADD COLUMN git_revision TEXT",
         "ALTER TABLE source ADD COLUMN work_tree INTEGER NOT NULL DEFAULT 0"};
     static const struct {

@@ -21,6 +21,8 @@ typedef struct {
     pcre2_code *code;
     PdSplitBehaviour behaviour;
     char *pattern;
+    gboolean known; /* it is one of those below, and isolated */
+    guint digits;   /* most digits in a piece, where scan_ascii knows the pattern; 0: it does not */
 } Stage;
 
 struct PdPretokenizer {
@@ -58,6 +60,31 @@ static const struct {
     {"deepseek-v3", DEEPSEEK},
     {"joyai-llm", DEEPSEEK}, /* of DeepSeek-V4's GGUF files */
 };
+
+/* Those of them that scan_ascii knows: with pieces of one digit, of three. */
+static const char *const scanned[] = {WORDS "\\p{N}|" TAIL, WORDS "\\p{N}{1,3}|" TAIL};
+
+static void
+recognise(Stage *stage)
+{
+    if (stage->behaviour != PD_SPLIT_ISOLATED)
+        return;
+    for (gsize i = 0; i < G_N_ELEMENTS(named); i++)
+        for (int k = 0; k < 4 && named[i].patterns[k]; k++)
+            stage->known |= strcmp(stage->pattern, named[i].patterns[k]) == 0;
+    for (guint i = 0; i < G_N_ELEMENTS(scanned); i++)
+        if (strcmp(stage->pattern, scanned[i]) == 0)
+            stage->digits = 1 + 2 * i;
+}
+
+gboolean
+pd_pretokenizer_is_local(const PdPretokenizer *pre)
+{
+    for (int i = 0; i < pre->n_stages; i++)
+        if (!pre->stages[i].known)
+            return FALSE;
+    return TRUE;
+}
 
 PdPretokenizer *
 pd_pretokenizer_new(void)
@@ -132,6 +159,7 @@ pd_pretokenizer_add(PdPretokenizer *pre, const char *pattern, PdSplitBehaviour b
     (void)pcre2_jit_compile(stage->code, PCRE2_JIT_COMPLETE);
     stage->behaviour = behaviour;
     stage->pattern = g_strdup(pattern);
+    recognise(stage);
     pre->n_stages++;
     return TRUE;
 }
@@ -165,6 +193,94 @@ pd_pretokenizer_digest(const PdPretokenizer *pre, GChecksum *sum)
                           strlen(pre->stages[i].pattern) + 1);
     }
 }
+
+/* --- ASCII by hand -----------------------------------------------------------------------------
+ * Nearly all text is ASCII, and for a few bytes at a time calling PCRE2 takes longer than matching.
+ * The alternatives of WORDS, the digits and TAIL, in their order; 0 where a byte beyond ASCII could
+ * have a say: then PCRE2 is asked. */
+
+typedef enum { CLASS_OTHER, CLASS_LETTER, CLASS_DIGIT, CLASS_SPACE, CLASS_WIDE } Class;
+
+static inline Class
+class_of(char c)
+{
+    guint8 byte = c;
+    if ((guint8)((byte | 0x20) - 'a') < 26)
+        return CLASS_LETTER;
+    if ((guint8)(byte - '0') < 10)
+        return CLASS_DIGIT;
+    if (byte == ' ' || (guint8)(byte - '\t') < 5)
+        return CLASS_SPACE;
+    return byte < 0x80 ? CLASS_OTHER : CLASS_WIDE;
+}
+
+static inline gboolean
+is_line_end(char c)
+{
+    return c == '\r' || c == '\n';
+}
+
+/* Where the bytes of a class end, at most `limit` of them; 0: at one beyond ASCII. */
+static gsize
+run_end(const char *text, gsize n, gsize at, Class class, gsize limit)
+{
+    gsize stop = MIN(n, at + MIN(limit, n - at));
+    while (at < stop && class_of(text[at]) == class)
+        at++;
+    return at < stop && class_of(text[at]) == CLASS_WIDE ? 0 : at;
+}
+
+/* What (?i:'s|'t|'re|'ve|'m|'ll|'d) takes of these bytes. */
+static gsize
+contraction(const char *at, gsize n)
+{
+    char a = n > 1 ? at[1] | 0x20 : 0, b = n > 2 ? at[2] | 0x20 : 0;
+    if (a == 's' || a == 't' || a == 'm' || a == 'd')
+        return 2;
+    if (((a == 'r' || a == 'v') && b == 'e') || (a == 'l' && b == 'l'))
+        return 3;
+    return 0;
+}
+
+/* \s*[\r\n]+|\s+(?!\S)|\s+ */
+static gsize
+scan_space(const char *text, gsize n, gsize at)
+{
+    gsize end = run_end(text, n, at, CLASS_SPACE, n);
+    for (gsize last = end; last > at; last--)
+        if (is_line_end(text[last - 1]))
+            return last;
+    return end == n || end == 0 || end == at + 1 ? end : end - 1;
+}
+
+/* The end of the match that begins at `at`; 0: ask PCRE2. */
+static gsize
+scan_ascii(const char *text, gsize n, gsize at, guint digits)
+{
+    Class class = class_of(text[at]);
+    Class next = at + 1 < n ? class_of(text[at + 1]) : CLASS_OTHER;
+    gsize end = text[at] == '\'' ? contraction(text + at, n - at) : 0;
+    if (class == CLASS_WIDE || (next == CLASS_WIDE && class != CLASS_DIGIT))
+        return 0;
+    if (end)
+        return at + end;
+    if (class == CLASS_LETTER)
+        return run_end(text, n, at, CLASS_LETTER, n);
+    if (class == CLASS_DIGIT)
+        return run_end(text, n, at, CLASS_DIGIT, digits);
+    if (next == CLASS_LETTER && !is_line_end(text[at]))
+        return run_end(text, n, at + 1, CLASS_LETTER, n);
+    gboolean blank = text[at] == ' ' && at + 1 < n && next == CLASS_OTHER;
+    if (class == CLASS_SPACE && !blank)
+        return scan_space(text, n, at);
+    end = run_end(text, n, at + blank, CLASS_OTHER, n);
+    while (end && end < n && is_line_end(text[end]))
+        end++;
+    return end;
+}
+
+/* --- stages ------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     const PdPretokenizer *pre;
@@ -219,7 +335,12 @@ split_stage(Split *s, int stage, const char *text, gsize n)
     gsize open = 0; /* start of what has not been given on yet */
     gsize at = 0;
     gsize begin, end;
-    while (at < n && next_match(s, stage, text, n, at, &begin, &end)) {
+    while (at < n) {
+        guint digits = s->pre->stages[stage].digits;
+        begin = at;
+        end = digits ? scan_ascii(text, n, at, digits) : 0;
+        if (!end && !next_match(s, stage, text, n, at, &begin, &end))
+            break;
         if (behaviour == PD_SPLIT_MERGED_WITH_PREVIOUS) {
             emit(s, stage, text, open, end);
             open = end;

@@ -25,6 +25,7 @@ pd_tokenizer_alloc(PdTokenizerKind kind)
     tok->ref_count = 1;
     tok->kind = kind;
     tok->bos = tok->eos = -1;
+    tok->encoders = pd_encoder_pool_new();
     pd_vocab_init(&tok->vocab);
     memset(tok->byte_ids, 0xff, sizeof tok->byte_ids);
     tok->specials = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -43,6 +44,7 @@ pd_tokenizer_unref(PdTokenizer *tok)
 {
     if (tok == NULL || !g_atomic_int_dec_and_test(&tok->ref_count))
         return;
+    pd_encoder_pool_free(tok->encoders);
     pd_vocab_clear(&tok->vocab);
     pd_pairs_clear(&tok->pairs);
     pd_pretokenizer_free(tok->pre);
@@ -154,6 +156,9 @@ index_user_tokens(PdTokenizer *tok)
         const UserToken *user = &g_array_index(found, UserToken, i);
         tok->user_tokens[i] = user->id;
         tok->user_first[(guint8)user->text[0] + 1] = i + 1;
+        tok->user_bytes_max = MAX(tok->user_bytes_max, user->n);
+        tok->user_byte =
+            i == 0 || tok->user_byte == (guint8)user->text[0] ? (guint8)user->text[0] : -1;
     }
     for (int b = 0; b < 256; b++)
         tok->user_first[b + 1] = MAX(tok->user_first[b + 1], tok->user_first[b]);

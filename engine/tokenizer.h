@@ -29,6 +29,25 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdTokenizer, pd_tokenizer_unref)
 void pd_tokenizer_encode(const PdTokenizer *tok, const char *bytes, gsize n, GArray *ids,
                          GArray *offsets);
 
+/* A place in an encoding across which no two tokens join. */
+typedef struct {
+    guint32 token; /* index in ids of the first token behind it */
+    guint32 start; /* its byte */
+} PdPieceStart;
+
+/* The same, and where its pieces begin: appends PdPieceStart to `pieces`. */
+void pd_tokenizer_encode_pieces(const PdTokenizer *tok, const char *bytes, gsize n, GArray *ids,
+                                GArray *offsets, GArray *pieces);
+/*
+ * How much of an encoding does not depend on what follows the text?  `text`: n bytes; pieces
+ * [first, end): as they were encoded, `start` in bytes of the text.  Returns the index of the last
+ * piece before which every text that begins with these n bytes has the same tokens, and behind
+ * which its tokens are those of the rest alone; `first` if there is none but that one (or with a
+ * pre-tokenizer whose patterns are not known here).
+ */
+guint pd_tokenizer_settled(const PdTokenizer *tok, const char *text, gsize n, const GArray *pieces,
+                           guint first, guint end);
+
 /* Appends the bytes of one token to `out`.  Control tokens give their text only if `special`. */
 void pd_tokenizer_decode(const PdTokenizer *tok, guint32 id, gboolean special, GString *out);
 

@@ -6,72 +6,157 @@
  *
  * Control tokens are never looked for, so no text can produce one.  An invalid byte is its byte
  * token and a boundary on both sides, since no pattern is defined on it.  Pieces repeat a lot in
- * text (Zipf), so each call keeps those it has merged.
+ * text (Zipf), so those that were merged are kept, also from one call to the next: an encoder with
+ * its cache belongs to one call at a time and waits in the tokenizer's pool between them.
  */
 #include <string.h>
 
 #include "engine/tokenizer_private.h"
 
-#define CACHED_BYTES_MAX 64
-#define CACHE_SLOTS_MAX 16384u
-#define CACHE_TOKENS_MAX (1u << 20)
+#define CACHED_BYTES_MAX 32
+#define CACHED_TOKENS_MAX 6
+#define CACHE_SLOTS 16384u /* a power of two */
+#define IDLE_MAX 8
 
+/* A piece and its tokens, in one line of the processor's cache. */
 typedef struct {
-    const char *text; /* within the input; NULL: empty */
-    guint32 n;
-    guint32 first; /* in cache_ids and cache_starts */
-    guint32 count;
+    char text[CACHED_BYTES_MAX];
+    guint8 n; /* 0: empty */
+    guint8 count;
+    guint8 starts[CACHED_TOKENS_MAX]; /* in the piece */
+    guint32 ids[CACHED_TOKENS_MAX];
 } CacheEntry;
+G_STATIC_ASSERT(sizeof(CacheEntry) == 64);
 
 typedef struct {
     const PdTokenizer *tok;
     PdMerger *merger;
+    CacheEntry *cache; /* CACHE_SLOTS */
+    GArray *piece_ids; /* scratch: of the piece being merged */
+    GArray *piece_starts;
+    /* of one call */
     GArray *ids;
     GArray *offsets; /* NULL: not wanted */
-    GArray *starts;  /* scratch of the merger */
+    GArray *pieces;  /* NULL: not wanted */
     /* The run being encoded: its text, where it lies in the input, and where its characters were
      * moved from (NULL: not moved). */
     const char *run;
     guint32 run_offset;
     const guint32 *moved;
-    CacheEntry *cache;
-    guint32 cache_mask;
-    GArray *cache_ids;
-    GArray *cache_starts;
 } Encoder;
 
-static void
-put_offset(Encoder *e, gsize at_in_run)
+struct PdEncoderPool {
+    GMutex lock;
+    Encoder *idle[IDLE_MAX];
+    guint n_idle;
+};
+
+/* --- encoders ----------------------------------------------------------------------------------
+ */
+
+static Encoder *
+encoder_new(const PdTokenizer *tok)
 {
+    Encoder *e = g_new0(Encoder, 1);
+    e->tok = tok;
+    e->merger = pd_merger_new(tok);
+    e->cache = g_new0(CacheEntry, CACHE_SLOTS);
+    e->piece_ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+    e->piece_starts = g_array_new(FALSE, FALSE, sizeof(guint32));
+    return e;
+}
+
+static void
+encoder_free(Encoder *e)
+{
+    pd_merger_free(e->merger);
+    g_array_unref(e->piece_ids);
+    g_array_unref(e->piece_starts);
+    g_free(e->cache);
+    g_free(e);
+}
+
+PdEncoderPool *
+pd_encoder_pool_new(void)
+{
+    PdEncoderPool *pool = g_new0(PdEncoderPool, 1);
+    g_mutex_init(&pool->lock);
+    return pool;
+}
+
+void
+pd_encoder_pool_free(PdEncoderPool *pool)
+{
+    for (guint i = 0; i < pool->n_idle; i++)
+        encoder_free(pool->idle[i]);
+    g_mutex_clear(&pool->lock);
+    g_free(pool);
+}
+
+static Encoder *
+encoder_take(const PdTokenizer *tok)
+{
+    PdEncoderPool *pool = tok->encoders;
+    g_mutex_lock(&pool->lock);
+    Encoder *e = pool->n_idle ? pool->idle[--pool->n_idle] : NULL;
+    g_mutex_unlock(&pool->lock);
+    return e ? e : encoder_new(tok);
+}
+
+static void
+encoder_give_back(Encoder *e)
+{
+    PdEncoderPool *pool = e->tok->encoders;
+    g_mutex_lock(&pool->lock);
+    gboolean kept = pool->n_idle < IDLE_MAX;
+    if (kept)
+        pool->idle[pool->n_idle++] = e;
+    g_mutex_unlock(&pool->lock);
+    if (!kept)
+        encoder_free(e);
+}
+
+/* --- pieces ------------------------------------------------------------------------------------
+ */
+
+static guint32
+place_of(const Encoder *e, gsize at_in_run)
+{
+    return e->run_offset + (guint32)(e->moved != NULL ? e->moved[at_in_run] : at_in_run);
+}
+
+static void
+begin_piece(Encoder *e, gsize at_in_run)
+{
+    if (e->pieces == NULL)
+        return;
+    PdPieceStart piece = {e->ids->len, place_of(e, at_in_run)};
+    g_array_append_val(e->pieces, piece);
+}
+
+static void
+put_token(Encoder *e, guint32 id, gsize at_in_run)
+{
+    g_array_append_val(e->ids, id);
     if (e->offsets == NULL)
         return;
-    guint32 offset = e->run_offset + (e->moved != NULL ? e->moved[at_in_run] : at_in_run);
+    guint32 offset = place_of(e, at_in_run);
     g_array_append_val(e->offsets, offset);
 }
 
-static CacheEntry *
-cache_slot(Encoder *e, const char *text, gsize n)
-{
-    if (e->cache == NULL || n > CACHED_BYTES_MAX || e->moved != NULL)
-        return NULL;
-    return &e->cache[pd_hash_bytes(text, n) & e->cache_mask];
-}
-
 static void
-cache_store(Encoder *e, CacheEntry *slot, const char *text, gsize n, guint first_id)
+cache_store(const Encoder *e, CacheEntry *slot, const char *text, gsize n)
 {
-    guint count = e->ids->len - first_id;
-    if (e->cache_ids->len + count > CACHE_TOKENS_MAX) {
-        memset(e->cache, 0, (e->cache_mask + 1) * sizeof *e->cache);
-        g_array_set_size(e->cache_ids, 0);
-        g_array_set_size(e->cache_starts, 0);
+    guint count = e->piece_ids->len;
+    if (count > CACHED_TOKENS_MAX)
+        return;
+    memcpy(slot->text, text, n);
+    slot->n = (guint8)n;
+    slot->count = (guint8)count;
+    for (guint i = 0; i < count; i++) {
+        slot->ids[i] = g_array_index(e->piece_ids, guint32, i);
+        slot->starts[i] = (guint8)g_array_index(e->piece_starts, guint32, i);
     }
-    slot->text = text;
-    slot->n = n;
-    slot->first = e->cache_ids->len;
-    slot->count = count;
-    g_array_append_vals(e->cache_ids, &g_array_index(e->ids, guint32, first_id), count);
-    g_array_append_vals(e->cache_starts, e->starts->data, count);
 }
 
 static void
@@ -79,21 +164,24 @@ encode_piece(const char *text, gsize n, gpointer user_data)
 {
     Encoder *e = user_data;
     gsize at = text - e->run;
-    CacheEntry *slot = cache_slot(e, text, n);
-    if (slot != NULL && slot->text != NULL && slot->n == n && memcmp(slot->text, text, n) == 0) {
-        g_array_append_vals(e->ids, &g_array_index(e->cache_ids, guint32, slot->first),
-                            slot->count);
-        for (guint i = 0; i < slot->count; i++)
-            put_offset(e, at + g_array_index(e->cache_starts, guint32, slot->first + i));
-        return;
+    CacheEntry *slot = NULL;
+    begin_piece(e, at);
+    if (n <= CACHED_BYTES_MAX) {
+        slot = &e->cache[pd_hash_bytes(text, n) & (CACHE_SLOTS - 1)];
+        if (slot->n == n && memcmp(slot->text, text, n) == 0) {
+            for (guint i = 0; i < slot->count; i++)
+                put_token(e, slot->ids[i], at + slot->starts[i]);
+            return;
+        }
     }
-    guint first = e->ids->len;
-    g_array_set_size(e->starts, 0);
-    pd_merger_run(e->merger, text, n, e->ids, e->starts);
-    for (guint i = 0; i < e->starts->len; i++)
-        put_offset(e, at + g_array_index(e->starts, guint32, i));
+    g_array_set_size(e->piece_ids, 0);
+    g_array_set_size(e->piece_starts, 0);
+    pd_merger_run(e->merger, text, n, e->piece_ids, e->piece_starts);
+    for (guint i = 0; i < e->piece_ids->len; i++)
+        put_token(e, g_array_index(e->piece_ids, guint32, i),
+                  at + g_array_index(e->piece_starts, guint32, i));
     if (slot != NULL)
-        cache_store(e, slot, text, n, first);
+        cache_store(e, slot, text, n);
 }
 
 /* SentencePiece knows no words.  Cutting before a space that no token joins to the byte before it
@@ -165,10 +253,9 @@ encode_text(Encoder *e, const char *input, const char *text, gsize n)
             break;
         guint32 id = e->tok->byte_ids[(guint8)*text];
         e->run_offset = text - input;
-        if (id != PD_NO_TOKEN) {
-            g_array_append_val(e->ids, id);
-            put_offset(e, 0);
-        }
+        begin_piece(e, 0);
+        if (id != PD_NO_TOKEN)
+            put_token(e, id, 0);
         text++;
         n--;
     }
@@ -198,6 +285,12 @@ encode_all(Encoder *e, const char *input, gsize n)
     }
     while (at < n) {
         gsize len;
+        if (e->tok->user_byte >= 0) {
+            const char *next = memchr(input + at, e->tok->user_byte, n - at);
+            if (next == NULL)
+                break;
+            at = next - input;
+        }
         guint32 id = match_user(e->tok, input + at, n - at, &len);
         if (id == PD_NO_TOKEN) {
             at++;
@@ -205,8 +298,8 @@ encode_all(Encoder *e, const char *input, gsize n)
         }
         encode_text(e, input, input + open, at - open);
         e->run_offset = at;
-        g_array_append_val(e->ids, id);
-        put_offset(e, 0);
+        begin_piece(e, 0);
+        put_token(e, id, 0);
         at += len;
         open = at;
     }
@@ -214,28 +307,54 @@ encode_all(Encoder *e, const char *input, gsize n)
 }
 
 void
-pd_tokenizer_encode(const PdTokenizer *tok, const char *bytes, gsize n, GArray *ids,
-                    GArray *offsets)
+pd_tokenizer_encode_pieces(const PdTokenizer *tok, const char *bytes, gsize n, GArray *ids,
+                           GArray *offsets, GArray *pieces)
 {
-    Encoder e = {.tok = tok, .ids = ids, .offsets = offsets};
     g_return_if_fail(n < G_MAXUINT32); /* offsets are 32 bits wide */
     if (n == 0)
         return;
-    e.merger = pd_merger_new(tok);
-    e.starts = g_array_new(FALSE, FALSE, sizeof(guint32));
-    e.cache_ids = g_array_new(FALSE, FALSE, sizeof(guint32));
-    e.cache_starts = g_array_new(FALSE, FALSE, sizeof(guint32));
-    if (n >= 256) {
-        guint32 slots = 64;
-        while (slots < CACHE_SLOTS_MAX && slots < n / 8)
-            slots *= 2;
-        e.cache = g_new0(CacheEntry, slots);
-        e.cache_mask = slots - 1;
+    Encoder *e = encoder_take(tok);
+    e->ids = ids;
+    e->offsets = offsets;
+    e->pieces = pieces;
+    encode_all(e, bytes, n);
+    encoder_give_back(e);
+}
+
+void
+pd_tokenizer_encode(const PdTokenizer *tok, const char *bytes, gsize n, GArray *ids,
+                    GArray *offsets)
+{
+    pd_tokenizer_encode_pieces(tok, bytes, n, ids, offsets, NULL);
+}
+
+/* --- what does not depend on what follows ------------------------------------------------------
+ */
+
+/* The first byte of a character that is no white space for certain (UTF-8 writes that of Unicode
+ * with the lead bytes C2, E1, E2 and E3). */
+static gboolean
+is_no_space(guint8 byte)
+{
+    if (byte < 0x80)
+        return !g_ascii_isspace(byte) && byte != '\v';
+    return byte >= 0xc3 && (byte < 0xe1 || byte > 0xe3);
+}
+
+guint
+pd_tokenizer_settled(const PdTokenizer *tok, const char *text, gsize n, const GArray *pieces,
+                     guint first, guint end)
+{
+    /* A user-defined token, or the rest of a character, may reach over the end. */
+    gsize reach = MAX(tok->user_bytes_max, 4);
+    if (tok->kind == PD_TOKENIZER_BYTES && !pd_pretokenizer_is_local(tok->pre))
+        return first;
+    for (guint i = end; i-- > first + 1;) {
+        gsize at = g_array_index(pieces, PdPieceStart, i).start;
+        while (at + reach < n && ((guint8)text[at] < 0x80) && !is_no_space(text[at]))
+            at++;
+        if (at + reach < n && is_no_space(text[at]))
+            return i;
     }
-    encode_all(&e, bytes, n);
-    pd_merger_free(e.merger);
-    g_array_unref(e.starts);
-    g_array_unref(e.cache_ids);
-    g_array_unref(e.cache_starts);
-    g_free(e.cache);
+    return first;
 }

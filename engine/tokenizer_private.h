@@ -3,7 +3,8 @@
  *
  * A token's text is kept as the bytes it stands for (byte-level alphabets and U+2581 are undone at
  * load), so decoding is a copy and merging compares plain bytes.  Everything here is built once by
- * a loader, checked by pd_tokenizer_finish and constant afterwards: encoding needs no lock.
+ * a loader, checked by pd_tokenizer_finish and constant afterwards; only the pool of encoders has a
+ * lock, which is held for an instant.
  */
 #ifndef PD_TOKENIZER_PRIVATE_H
 #define PD_TOKENIZER_PRIVATE_H
@@ -80,10 +81,19 @@ gboolean pd_pretokenizer_add_named(PdPretokenizer *pre, const char *name, GError
 extern const char pd_pattern_gpt2[];
 void pd_pretokenizer_digest(const PdPretokenizer *pre, GChecksum *sum);
 
+/* TRUE: where a piece ends depends on its own bytes, the whitespace behind them and one character
+ * more, and nothing before it. */
+gboolean pd_pretokenizer_is_local(const PdPretokenizer *pre);
+
 typedef void (*PdPieceFunc)(const char *text, gsize n, gpointer user_data);
 /* The pieces of valid UTF-8, in order; together they are the text.  Thread-safe. */
 void pd_pretokenizer_split(const PdPretokenizer *pre, const char *text, gsize n, PdPieceFunc func,
                            gpointer user_data);
+
+/* tokenizer_encode.c: what encoding needs and keeps between calls. */
+typedef struct PdEncoderPool PdEncoderPool;
+PdEncoderPool *pd_encoder_pool_new(void);
+void pd_encoder_pool_free(PdEncoderPool *pool);
 
 typedef enum {
     PD_TOKENIZER_BYTES,  /* byte-level BPE: symbols are bytes, order by rank */
@@ -102,6 +112,8 @@ struct PdTokenizer {
     guint32 byte_ids[256];   /* PD_NO_TOKEN: the vocabulary lacks that byte */
     guint32 *user_tokens;    /* ids by first byte, longest first */
     guint32 user_first[257]; /* where each first byte's ids begin */
+    gsize user_bytes_max;    /* the longest of them; 0: there are none */
+    int user_byte;           /* with which all of them begin; -1: not with the same */
     guint8 joins_space[32];  /* bit b: some token has byte b followed by a space */
     gint64 bos, eos;
     gboolean adds_bos;
@@ -110,6 +122,7 @@ struct PdTokenizer {
     char *variant;        /* "qwen2", "gemma", the file's name for it */
     char *id;
     char *description;
+    PdEncoderPool *encoders;
 };
 
 static inline gboolean

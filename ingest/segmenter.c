@@ -26,7 +26,7 @@ enum {
 };
 
 /* Most texts are small: this many bytes hold a full segment of any ordinary text. */
-#define CHUNK_BYTES_MIN (16u * 1024)
+#define WINDOW_BYTES ((gsize)16 * 1024)
 /* Tokens kept free for those that cutting a text in two adds at the border. */
 #define BORDER_TOKENS 8
 /* Bytes on each side of a border that its hash covers. */
@@ -168,50 +168,188 @@ best_border(const char *text, gsize n_bytes, gsize low, gsize high)
     return best;
 }
 
+/* --- tokens, made once -------------------------------------------------------------------------
+ * The text is encoded a window at a time, from where the tokens so far are settled.  A segment is
+ * encoded alone; but what it shares with that encoding, all but the last piece or two, is copied,
+ * and what stands behind it begins the next segment. */
+
+typedef struct {
+    PdTokenizer *tokenizer;
+    const char *text;
+    gsize n_bytes;
+    gsize start; /* of the segment under way */
+    gsize end;   /* the text is encoded up to here */
+    /* from `start` on, in bytes of the text */
+    GArray *ids;
+    GArray *offsets;
+    GArray
+        *pieces; /* PdPieceStart; `token` counted from `start`.  Empty: nothing is to be shared */
+} Stream;
+
+static void
+stream_clear(Stream *stream)
+{
+    g_array_unref(stream->ids);
+    g_array_unref(stream->offsets);
+    g_array_unref(stream->pieces);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Stream, stream_clear)
+
+static void
+stream_truncate(Stream *stream, guint n_tokens, guint n_pieces)
+{
+    g_array_set_size(stream->ids, n_tokens);
+    g_array_set_size(stream->offsets, n_tokens);
+    g_array_set_size(stream->pieces, n_pieces);
+}
+
+static void
+stream_encode(Stream *stream, gsize end, GArray *pieces)
+{
+    guint first = stream->offsets->len, first_piece = stream->pieces->len;
+    pd_tokenizer_encode_pieces(stream->tokenizer, stream->text + stream->end, end - stream->end,
+                               stream->ids, stream->offsets, pieces);
+    for (guint i = first; i < stream->offsets->len; i++)
+        g_array_index(stream->offsets, guint32, i) += (guint32)stream->end;
+    for (guint i = first_piece; i < stream->pieces->len; i++)
+        g_array_index(stream->pieces, PdPieceStart, i).start += (guint32)stream->end;
+}
+
+/* One window more; FALSE: no end of a piece in it is settled. */
+static gboolean
+stream_read(Stream *stream)
+{
+    guint n_tokens = stream->ids->len, first = stream->pieces->len;
+    gsize end = stream->end + MIN(WINDOW_BYTES, stream->n_bytes - stream->end);
+    stream_encode(stream, end, stream->pieces);
+    if (end == stream->n_bytes) {
+        stream->end = end;
+        return TRUE;
+    }
+    guint settled = pd_tokenizer_settled(stream->tokenizer, stream->text, end, stream->pieces,
+                                         first, stream->pieces->len);
+    if (settled == first) {
+        stream_truncate(stream, n_tokens, first);
+        return FALSE;
+    }
+    const PdPieceStart piece = g_array_index(stream->pieces, PdPieceStart, settled);
+    stream_truncate(stream, piece.token, settled);
+    stream->end = piece.start;
+    return TRUE;
+}
+
+/* Tokens of a whole segment and more, or of all that is left. */
+static void
+stream_fill(Stream *stream)
+{
+    while (stream->ids->len <= PD_SEGMENT_TOKENS_MAX && stream->end < stream->n_bytes) {
+        if (stream_read(stream))
+            continue;
+        /* All of it again and then some, until there is enough. */
+        for (gsize n = WINDOW_BYTES;
+             stream->ids->len <= PD_SEGMENT_TOKENS_MAX && stream->end < stream->n_bytes; n *= 2) {
+            stream_truncate(stream, 0, 0);
+            stream->end = stream->start;
+            gsize end = stream->start + MIN(n, stream->n_bytes - stream->start);
+            stream_encode(stream, end, NULL);
+            stream->end = end;
+        }
+    }
+}
+
+/* The first piece that starts at or behind `at`. */
+static guint
+stream_piece(const Stream *stream, gsize at)
+{
+    guint low = 0, high = stream->pieces->len;
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        if (g_array_index(stream->pieces, PdPieceStart, middle).start < at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The segment under way, if it ends at `end`. */
 static PdSegmentCut *
-encode(PdTokenizer *tokenizer, const char *text, gsize start, gsize end)
+stream_cut(const Stream *stream, gsize end)
 {
     PdSegmentCut *cut = g_new0(PdSegmentCut, 1);
-    cut->start = (guint32)start;
+    guint last = stream_piece(stream, end), shared = 0;
+    gsize from = stream->start;
+    if (last > 0)
+        shared =
+            pd_tokenizer_settled(stream->tokenizer, stream->text, end, stream->pieces, 0, last);
+    cut->start = (guint32)stream->start;
     cut->end = (guint32)end;
     cut->ids = g_array_new(FALSE, FALSE, sizeof(guint32));
     cut->offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
-    pd_tokenizer_encode(tokenizer, text + start, end - start, cut->ids, cut->offsets);
+    if (shared > 0) {
+        const PdPieceStart *piece = &g_array_index(stream->pieces, PdPieceStart, shared);
+        g_array_append_vals(cut->ids, stream->ids->data, piece->token);
+        g_array_append_vals(cut->offsets, stream->offsets->data, piece->token);
+        from = piece->start;
+    }
+    guint first = cut->offsets->len;
+    pd_tokenizer_encode(stream->tokenizer, stream->text + from, end - from, cut->ids, cut->offsets);
+    for (guint i = first; i < cut->offsets->len; i++)
+        g_array_index(cut->offsets, guint32, i) += (guint32)from;
     g_assert(cut->ids->len == cut->offsets->len);
-    for (guint i = 0; i < cut->offsets->len; i++)
-        g_array_index(cut->offsets, guint32, i) += (guint32)start;
     return cut;
 }
 
-/* The segment that begins at `start`. */
-static PdSegmentCut *
-next_segment(PdTokenizer *tokenizer, const char *text, gsize n_bytes, gsize start)
+/* The next segment begins at `start`. */
+static void
+stream_advance(Stream *stream, gsize start)
 {
-    gsize chunk = CHUNK_BYTES_MIN;
-    PdSegmentCut *cut = NULL;
-    for (;;) {
-        chunk = MIN(chunk, n_bytes - start);
-        cut = encode(tokenizer, text, start, start + chunk);
-        if (cut->ids->len > PD_SEGMENT_TOKENS_MAX)
-            break;
-        if (start + chunk == n_bytes)
-            return cut;
-        pd_segment_cut_free(cut);
-        chunk *= 2;
+    guint n_pieces = stream_piece(stream, start);
+    stream->start = start;
+    if (n_pieces >= stream->pieces->len ||
+        g_array_index(stream->pieces, PdPieceStart, n_pieces).start != start) {
+        stream_truncate(stream, 0, 0);
+        stream->end = start;
+        return;
     }
-    gsize low = g_array_index(cut->offsets, guint32, PD_SEGMENT_TOKENS_MIN);
-    gsize high = g_array_index(cut->offsets, guint32, PD_SEGMENT_TOKENS_MAX - BORDER_TOKENS);
-    while (cut->ids->len > PD_SEGMENT_TOKENS_MAX) {
-        gsize end = best_border(text, n_bytes, low, high);
+    guint n_tokens = g_array_index(stream->pieces, PdPieceStart, n_pieces).token;
+    if (n_tokens)
+        g_array_remove_range(stream->ids, 0, n_tokens);
+    if (n_tokens)
+        g_array_remove_range(stream->offsets, 0, n_tokens);
+    if (n_pieces)
+        g_array_remove_range(stream->pieces, 0, n_pieces);
+    for (guint i = 0; i < stream->pieces->len; i++)
+        g_array_index(stream->pieces, PdPieceStart, i).token -= n_tokens;
+}
+
+/* --- segments ------------------------------------------------------------------------------ */
+
+/* The segment that begins at the stream's start. */
+static PdSegmentCut *
+next_segment(Stream *stream)
+{
+    stream_fill(stream);
+    if (stream->ids->len <= PD_SEGMENT_TOKENS_MAX) { /* the last one */
+        PdSegmentCut *rest = g_new0(PdSegmentCut, 1);
+        *rest = (PdSegmentCut){(guint32)stream->start, (guint32)stream->n_bytes,
+                               g_array_copy(stream->ids), g_array_copy(stream->offsets)};
+        return rest;
+    }
+    gsize low = g_array_index(stream->offsets, guint32, PD_SEGMENT_TOKENS_MIN);
+    gsize high = g_array_index(stream->offsets, guint32, PD_SEGMENT_TOKENS_MAX - BORDER_TOKENS);
+    PdSegmentCut *cut = NULL;
+    do {
+        gsize end = best_border(stream->text, stream->n_bytes, low, high);
         /* One token may hold less than a character; the range then shrinks onto bytes. */
         if (end == 0)
-            end = MAX(high, start + 1);
+            end = MAX(high, stream->start + 1);
         pd_segment_cut_free(cut);
-        cut = encode(tokenizer, text, start, end);
+        cut = stream_cut(stream, end);
         high = low + (high - low) / 2;
-        if (high == low && low > start + 1)
-            low -= (low - start) / 2;
-    }
+        if (high == low && low > stream->start + 1)
+            low -= (low - stream->start) / 2;
+    } while (cut->ids->len > PD_SEGMENT_TOKENS_MAX);
     return cut;
 }
 
@@ -221,14 +359,20 @@ pd_segment_text(PdTokenizer *tokenizer, const char *text, gsize n_bytes, GCancel
 {
     g_return_val_if_fail(n_bytes <= G_MAXUINT32, NULL);
     g_autoptr(GPtrArray) cuts = g_ptr_array_new_with_free_func((GDestroyNotify)pd_segment_cut_free);
-    for (gsize start = 0; start < n_bytes;) {
+    g_auto(Stream) stream = {.tokenizer = tokenizer,
+                             .text = text,
+                             .n_bytes = n_bytes,
+                             .ids = g_array_new(FALSE, FALSE, sizeof(guint32)),
+                             .offsets = g_array_new(FALSE, FALSE, sizeof(guint32)),
+                             .pieces = g_array_new(FALSE, FALSE, sizeof(PdPieceStart))};
+    while (stream.start < n_bytes) {
         if (g_cancellable_is_cancelled(cancellable)) {
             g_set_error_literal(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
             return NULL;
         }
-        PdSegmentCut *cut = next_segment(tokenizer, text, n_bytes, start);
+        PdSegmentCut *cut = next_segment(&stream);
         g_ptr_array_add(cuts, cut);
-        start = cut->end;
+        stream_advance(&stream, cut->end);
     }
     return g_steal_pointer(&cuts);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/error.h"
+#include "engine/tokenizer_private.h"
 #include "tests/engine/tokenizer_fixture.h"
 
 static const char *const byte_level_names[] = {"qwen2", "llama-bpe", "smollm", "deepseek-v3"};
@@ -601,6 +602,139 @@ test_real_gemma3(void)
     check_real("gemma-3-270m-q4_k_m.gguf", "gemma3", TRUE);
 }
 
+/* --- pieces -------------------------------------------------------------------------------- */
+
+/* Text in which every rule for pieces has something to decide; `any_bytes`: also what is no UTF-8.
+ */
+static GString *
+tricky_text(GRand *rand, guint n_words, gboolean any_bytes)
+{
+    static const char *const words[] = {" ",
+                                        "  ",
+                                        "    ",
+                                        "\n",
+                                        "\n\n",
+                                        "\r\n",
+                                        "\t",
+                                        "\v",
+                                        "a",
+                                        "Word",
+                                        "'",
+                                        "'s",
+                                        "'LL",
+                                        "'r",
+                                        "'re",
+                                        "'\xc5\xbf",
+                                        "x",
+                                        "1",
+                                        "23",
+                                        "4567",
+                                        ".",
+                                        "...",
+                                        "(",
+                                        ");",
+                                        "\x01",
+                                        "\x7f",
+                                        "\xc3\xa9",
+                                        "\xc2\xa0",
+                                        "\xe3\x80\x80",
+                                        "\xe6\x97\xa5",
+                                        "\xe3\x81\x82",
+                                        "e\xcc\x81",
+                                        "\xf0\x9f\x91\x8d",
+                                        "<|im_start|>",
+                                        "<",
+                                        "\xd9\xa3",
+                                        "the ",
+                                        " of",
+                                        "\xe2\x96\x81",
+                                        "\xff",
+                                        "\xe3\x80"};
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < n_words; i++)
+        g_string_append(
+            text,
+            words[g_rand_int_range(rand, 0, (gint)G_N_ELEMENTS(words) - (any_bytes ? 0 : 2))]);
+    return text;
+}
+
+static void
+append_piece(const char *text, gsize n, gpointer user_data)
+{
+    g_string_append_len(user_data, text, (gssize)n);
+    g_string_append_c(user_data, '\0');
+}
+
+/* The pieces that are found by hand are those that PCRE2 finds: a pattern in a group is not
+ * recognised, so there it does the work. */
+static void
+test_scanned_pieces(void)
+{
+    static const char tail[] =
+        "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|%s| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+        "\\s+(?!\\S)|\\s+)";
+    static const char *const names[][2] = {{"qwen2", "\\p{N}"}, {"llama-bpe", "\\p{N}{1,3}"}};
+    g_autoptr(GRand) rand = g_rand_new_with_seed(11);
+    for (gsize k = 0; k < G_N_ELEMENTS(names); k++) {
+        PdPretokenizer *known = pd_pretokenizer_new(), *plain = pd_pretokenizer_new();
+        g_auto(GStrv) halves = g_strsplit(tail, "%s", 2);
+        g_autofree char *pattern =
+            g_strconcat("(?:(?i:'s|'t|'re|'ve|'m|'ll|'d)", halves[0], names[k][1], halves[1], NULL);
+        g_assert_true(pd_pretokenizer_add_named(known, names[k][0], NULL));
+        g_assert_true(pd_pretokenizer_add(plain, pattern, PD_SPLIT_ISOLATED, NULL));
+        g_assert_true(pd_pretokenizer_is_local(known));
+        g_assert_false(pd_pretokenizer_is_local(plain));
+        for (guint i = 0; i < 3000; i++) {
+            g_autoptr(GString) text = tricky_text(rand, i % 50, FALSE);
+            g_autoptr(GString) a = g_string_new(NULL), b = g_string_new(NULL);
+            pd_pretokenizer_split(known, text->str, text->len, append_piece, a);
+            pd_pretokenizer_split(plain, text->str, text->len, append_piece, b);
+            g_assert_cmpmem(a->str, a->len, b->str, b->len);
+        }
+        pd_pretokenizer_free(known);
+        pd_pretokenizer_free(plain);
+    }
+}
+
+/* What is settled of a text stays when the text is cut, and the rest is encoded as if alone. */
+static void
+check_settled(const PdTokenizer *tok, const GString *text, gsize n)
+{
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) pieces = g_array_new(FALSE, FALSE, sizeof(PdPieceStart));
+    pd_tokenizer_encode_pieces(tok, text->str, text->len, ids, offsets, pieces);
+    guint end = 0;
+    while (end < pieces->len && g_array_index(pieces, PdPieceStart, end).start <= n)
+        end++;
+    if (end == 0)
+        return;
+    guint settled = pd_tokenizer_settled(tok, text->str, n, pieces, 0, end);
+    const PdPieceStart *piece = &g_array_index(pieces, PdPieceStart, settled);
+    g_autoptr(GArray) cut = encode(tok, text->str, n, NULL);
+    g_assert_cmpuint(piece->token, <=, cut->len);
+    g_assert_cmpmem(cut->data, piece->token * sizeof(guint32), ids->data,
+                    piece->token * sizeof(guint32));
+    g_autoptr(GArray) head = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_array_append_vals(head, ids->data, piece->token);
+    pd_tokenizer_encode(tok, text->str + piece->start, n - piece->start, head, NULL);
+    g_assert_cmpmem(head->data, head->len * sizeof(guint32), cut->data, cut->len * sizeof(guint32));
+}
+
+static void
+test_settled(void)
+{
+    static const char *const names[] = {"qwen2", "llama-bpe", "smollm", "deepseek-v3", "gemma"};
+    g_autoptr(GRand) rand = g_rand_new_with_seed(12);
+    for (gsize k = 0; k < G_N_ELEMENTS(names); k++) {
+        g_autoptr(PdTokenizer) tok = open_json(names[k]);
+        for (guint i = 0; i < 600; i++) {
+            g_autoptr(GString) text = tricky_text(rand, 40, TRUE);
+            check_settled(tok, text, (gsize)g_rand_int_range(rand, 0, (gint)text->len));
+        }
+    }
+}
+
 static void
 assert_stream(const char *bytes, gsize n, gsize step, const char *expected)
 {
@@ -663,6 +797,8 @@ main(int argc, char **argv)
     g_test_add_func("/tokenizer/real/smollm2", test_real_smollm2);
     g_test_add_func("/tokenizer/real/gemma3", test_real_gemma3);
     g_test_add_func("/tokenizer/real/deepseek", test_real_deepseek);
+    g_test_add_func("/tokenizer/scanned-pieces", test_scanned_pieces);
+    g_test_add_func("/tokenizer/settled", test_settled);
     g_test_add_func("/tokenizer/utf8-stream", test_utf8_stream);
     return g_test_run();
 }

@@ -13,6 +13,21 @@ segment(const char *text, gsize n)
     return cuts;
 }
 
+/* Its tokens are those that it has alone: equal segments of two texts have equal tokens. */
+static void
+check_alone(PdTokenizer *tokenizer, const char *text, const PdSegmentCut *cut)
+{
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
+    pd_tokenizer_encode(tokenizer, text + cut->start, cut->end - cut->start, ids, offsets);
+    for (guint i = 0; i < offsets->len; i++)
+        g_array_index(offsets, guint32, i) += cut->start;
+    g_assert_cmpmem(cut->ids->data, cut->ids->len * sizeof(guint32), ids->data,
+                    ids->len * sizeof(guint32));
+    g_assert_cmpmem(cut->offsets->data, cut->offsets->len * sizeof(guint32), offsets->data,
+                    offsets->len * sizeof(guint32));
+}
+
 /* Segments tile the text, keep the limits, and their tokens give back the bytes. */
 static void
 check(const char *text, gsize n, GPtrArray *cuts)
@@ -23,6 +38,7 @@ check(const char *text, gsize n, GPtrArray *cuts)
         const PdSegmentCut *cut = g_ptr_array_index(cuts, i);
         g_assert_cmpuint(cut->start, ==, at);
         g_assert_cmpuint(cut->ids->len, <=, PD_SEGMENT_TOKENS_MAX);
+        check_alone(tokenizer, text, cut);
         g_autoptr(GString) bytes = g_string_new(NULL);
         for (guint t = 0; t < cut->ids->len; t++) {
             g_assert_cmpuint(g_array_index(cut->offsets, guint32, t), ==, cut->start + bytes->len);
@@ -112,6 +128,33 @@ test_insertion(void)
     g_assert_cmpuint(n_kept, >=, after->len * 8 / 10);
 }
 
+/* Text with many places where a cut changes what stands before it, by several pre-tokenizers. */
+static void
+test_alone(void)
+{
+    static const char *const names[] = {"qwen2", "llama-bpe", "smollm", "deepseek-v3", "gemma"};
+    static const char *const words[] = {
+        "word ",        "  ",  "\n",        "\n\n",         "    if (x)\n", "'s ",
+        "1234567 ",     "...", "\r\n",      "caf\xc3\xa9 ", "\xe6\x97\xa5", "\xe3\x80\x80",
+        "<|im_start|>", "\t",  "# Title\n", "\xff"};
+    g_autoptr(GRand) rand = g_rand_new_with_seed(5);
+    for (gsize k = 0; k < G_N_ELEMENTS(names); k++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *path =
+            g_strdup_printf(PD_SOURCE_ROOT "/tests/golden/tokenizer/%s.json", names[k]);
+        g_autoptr(PdTokenizer) tokenizer = pd_tokenizer_new_from_json(path, &error);
+        g_autoptr(GString) text = g_string_new(NULL);
+        g_assert_no_error(error);
+        while (text->len < 150000)
+            g_string_append(text, words[g_rand_int_range(rand, 0, G_N_ELEMENTS(words))]);
+        g_autoptr(GPtrArray) cuts = pd_segment_text(tokenizer, text->str, text->len, NULL, &error);
+        g_assert_no_error(error);
+        g_assert_cmpuint(cuts->len, >, 10);
+        for (guint i = 0; i < cuts->len; i++)
+            check_alone(tokenizer, text->str, g_ptr_array_index(cuts, i));
+    }
+}
+
 static int
 border_at(const char *text, const char *before)
 {
@@ -158,6 +201,7 @@ main(int argc, char **argv)
     g_test_add_func("/segmenter/natural", test_natural);
     g_test_add_func("/segmenter/no-borders", test_no_borders);
     g_test_add_func("/segmenter/insertion", test_insertion);
+    g_test_add_func("/segmenter/alone", test_alone);
     g_test_add_func("/segmenter/strength", test_strength);
     g_test_add_func("/segmenter/cancelled", test_cancelled);
     return g_test_run();

@@ -243,6 +243,17 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u32(frame, limits->unpack_ratio_max);
     pd_frame_put_u32(frame, limits->archive_entries_max);
     pd_frame_put_u32(frame, limits->ocr_pages_max);
+    pd_frame_put_u32(frame, limits->ink_seconds_max);
+    pd_frame_put_u32(frame, limits->header_bytes_max);
+    pd_frame_put_u32(frame, limits->folder_depth_max);
+    pd_frame_put_u32(frame, limits->restarts_max);
+    pd_frame_put_u32(frame, limits->git_depth_max);
+    pd_frame_put_u32(frame, limits->git_files_max);
+    pd_frame_put_u32(frame, limits->git_commits_max);
+    pd_frame_put_u32(frame, limits->git_range_commits_max);
+    pd_frame_put_u32(frame, limits->git_file_commits_max);
+    pd_frame_put_u32(frame, limits->git_searched_commits_max);
+    pd_frame_put_u32(frame, limits->git_tags_max);
     pd_frame_put_u32(frame, request->known ? g_hash_table_size(request->known) : 0);
     if (request->known) {
         GHashTableIter iter;
@@ -298,6 +309,17 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->unpack_ratio_max = pd_frame_get_u32(&cursor);
     limits->archive_entries_max = pd_frame_get_u32(&cursor);
     limits->ocr_pages_max = pd_frame_get_u32(&cursor);
+    limits->ink_seconds_max = pd_frame_get_u32(&cursor);
+    limits->header_bytes_max = pd_frame_get_u32(&cursor);
+    limits->folder_depth_max = pd_frame_get_u32(&cursor);
+    limits->restarts_max = pd_frame_get_u32(&cursor);
+    limits->git_depth_max = pd_frame_get_u32(&cursor);
+    limits->git_files_max = pd_frame_get_u32(&cursor);
+    limits->git_commits_max = pd_frame_get_u32(&cursor);
+    limits->git_range_commits_max = pd_frame_get_u32(&cursor);
+    limits->git_file_commits_max = pd_frame_get_u32(&cursor);
+    limits->git_searched_commits_max = pd_frame_get_u32(&cursor);
+    limits->git_tags_max = pd_frame_get_u32(&cursor);
     request->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint32 left = pd_frame_get_u32(&cursor); left && !cursor.bad; left--) {
         char *id = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);

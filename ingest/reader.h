@@ -64,6 +64,18 @@ typedef struct {
     guint unpack_ratio_max;     /* 100: bytes out for a byte in, after the first MiB */
     guint archive_entries_max;  /* 100,000 files in one archive, however deep */
     guint ocr_pages_max;        /* 2,000 pages of a document: they take seconds each */
+    guint ink_seconds_max;      /* 20: for looking a document's pages through for hidden text */
+    guint header_bytes_max;     /* 16 KiB: one field of a mail's header */
+    guint folder_depth_max;     /* 100: folders inside folders */
+    guint restarts_max;         /* 50: readers that one file kills, before its rest is given up */
+    /* Of a repository. */
+    guint git_depth_max;            /* 200: folders inside folders of a tree */
+    guint git_files_max;            /* 2,000,000 */
+    guint git_commits_max;          /* 500: the newest, of the history */
+    guint git_range_commits_max;    /* 2,000 in a range (--diff) */
+    guint git_file_commits_max;     /* 100: the newest, of a file */
+    guint git_searched_commits_max; /* 20,000: the newest, looked through for those */
+    guint git_tags_max;             /* 2,000: the newest */
 } PdReadLimits;
 extern const PdReadLimits pd_read_limits_default;
 

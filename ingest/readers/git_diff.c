@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#define COMMITS_MAX 2000
-
 /* "BASE..COMMIT"; free with g_free. */
 static char *
 range_label(const PdGit *git)
@@ -27,7 +25,7 @@ append_commits(PdGit *git, GString *out, const char *key, GError **error)
 {
     git_revwalk *walk = NULL;
     git_oid oid;
-    guint n = 0;
+    guint n = 0, max = git->request->limits.git_range_commits_max;
     int rc = git_revwalk_new(&walk, git->repository);
     if (rc == 0)
         rc = git_revwalk_sorting(walk, GIT_SORT_TOPOLOGICAL | GIT_SORT_TIME);
@@ -35,7 +33,7 @@ append_commits(PdGit *git, GString *out, const char *key, GError **error)
         rc = git_revwalk_push(walk, git_commit_id(git->commit));
     if (rc == 0)
         rc = git_revwalk_hide(walk, git_commit_id(git->base));
-    while (rc == 0 && n < COMMITS_MAX && (rc = git_revwalk_next(&oid, walk)) == 0) {
+    while (rc == 0 && n < max && (rc = git_revwalk_next(&oid, walk)) == 0) {
         git_commit *commit = NULL;
         if (git_commit_lookup(&commit, git->repository, &oid) != 0)
             continue;
@@ -48,8 +46,8 @@ append_commits(PdGit *git, GString *out, const char *key, GError **error)
         return pd_emit_ledger(git->emitter, "partial", key, -1, error,
                               "missing or damaged commit objects: not all commits of the range are "
                               "listed");
-    return n < COMMITS_MAX || pd_emit_ledger(git->emitter, "partial", key, -1, error,
-                                             "the last %u commits of a longer range", n);
+    return n < max || pd_emit_ledger(git->emitter, "partial", key, -1, error,
+                                     "the last %u commits of a longer range", n);
 }
 
 static gboolean

@@ -15,8 +15,6 @@
 
 #include "ingest/readers/sniff.h"
 
-#define TREE_DEPTH_MAX 200
-#define ENTRIES_MAX 2000000
 #define NUL_TEST_BYTES 8000 /* as git's buffer_is_binary */
 #define LFS_MARK "version https://git-lfs.github.com/spec/"
 
@@ -44,15 +42,28 @@ say_folder(PdGit *git, const char *level, const char *path, const char *reason, 
            pd_emit_ledger(git->emitter, level, key, -1, error, "%s", reason);
 }
 
+/* The rest of a folder, or of the index, is not listed. */
+static gboolean
+say_limit(PdGit *git, const char *path, GError **error)
+{
+    const PdReadLimits *limits = &git->request->limits;
+    g_autofree char *reason = g_strdup_printf("limit: more than %u levels or %u files",
+                                              limits->git_depth_max, limits->git_files_max);
+    return say_folder(git, "skipped", path, reason, error);
+}
+
+static gboolean
+is_full(const PdGit *git)
+{
+    return git->entries->len >= git->request->limits.git_files_max;
+}
+
 static gboolean
 collect_tree(PdGit *git, const git_oid *tree_oid, const char *prefix, guint depth, GError **error)
 {
     git_tree *tree = NULL;
-    if (depth > TREE_DEPTH_MAX || git->entries->len >= ENTRIES_MAX)
-        return say_folder(git, "skipped", prefix,
-                          "limit: more than " G_STRINGIFY(TREE_DEPTH_MAX) " levels or " G_STRINGIFY(
-                              ENTRIES_MAX) " files",
-                          error);
+    if (depth > git->request->limits.git_depth_max)
+        return say_limit(git, prefix, error);
     if (git_tree_lookup(&tree, git->repository, tree_oid) != 0) {
         char id[PD_GIT_ID_CHARS];
         git_oid_tostr(id, sizeof id, tree_oid);
@@ -66,6 +77,10 @@ collect_tree(PdGit *git, const git_oid *tree_oid, const char *prefix, guint dept
         const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
         const char *name = git_tree_entry_name(entry);
         g_autofree char *path = g_strconcat(prefix, *prefix ? "/" : "", name, NULL);
+        if (is_full(git)) {
+            ok = say_limit(git, prefix, error);
+            break;
+        }
         if (git_tree_entry_filemode_raw(entry) == GIT_FILEMODE_TREE) {
             ok = collect_tree(git, git_tree_entry_id(entry), path, depth + 1, error);
         } else {
@@ -83,14 +98,18 @@ collect_index(PdGit *git, GError **error)
     git_index *index = NULL;
     if (git_repository_index(&index, git->repository) != 0)
         return pd_git_fail(error, PD_INGEST_ERROR_FORMAT, git->request->name);
-    size_t n = MIN(git_index_entrycount(index), ENTRIES_MAX);
-    for (size_t i = 0; i < n; i++) {
+    gboolean ok = TRUE;
+    for (size_t i = 0; i < git_index_entrycount(index); i++) {
+        if (is_full(git)) {
+            ok = say_limit(git, "", error);
+            break;
+        }
         const git_index_entry *entry = git_index_get_byindex(index, i);
         if (git_index_entry_stage(entry) == 0)
             add_entry(git, g_strdup(entry->path), &entry->id, entry->mode);
     }
     git_index_free(index);
-    return TRUE;
+    return ok;
 }
 
 gboolean

@@ -9,11 +9,7 @@
 
 #include <string.h>
 
-#define COMMITS_MAX 500
 #define PATHS_SHOWN_MAX 20
-/* Of one file; and looked at for all of them. */
-#define LOG_COMMITS_MAX 100
-#define LOOKED_AT_MAX 20000
 /* A commit that touches more (an import) is not compared in full. */
 #define DELTAS_MAX 20000
 
@@ -244,7 +240,8 @@ pd_git_emit_history(PdGit *git, GError **error)
     walk_start(&walk, git_commit_id(git->commit));
     git_commit *commit;
     guint n = 0;
-    while (n < COMMITS_MAX && text->len < git->request->limits.text_bytes_max / 2 &&
+    while (n < git->request->limits.git_commits_max &&
+           text->len < git->request->limits.text_bytes_max / 2 &&
            (commit = walk_next(&walk)) != NULL) {
         pd_git_append_commit(text, git->repository, commit, names, TRUE);
         git_commit_free(commit);
@@ -276,14 +273,15 @@ file_log_free(gpointer data)
 }
 
 static void
-note_commit(GHashTable *logs, git_repository *repository, const git_commit *commit)
+note_commit(PdGit *git, GHashTable *logs, const git_commit *commit)
 {
     /* What a merge brings, the merged commits say. */
-    git_diff *diff = git_commit_parentcount(commit) < 2 ? diff_of_commit(repository, commit) : NULL;
+    git_diff *diff =
+        git_commit_parentcount(commit) < 2 ? diff_of_commit(git->repository, commit) : NULL;
     gsize n = diff ? git_diff_num_deltas(diff) : 0;
     for (gsize i = 0; i < n; i++) {
         FileLog *log = g_hash_table_lookup(logs, delta_path(git_diff_get_delta(diff, i)));
-        if (log && log->commits->len < LOG_COMMITS_MAX)
+        if (log && log->commits->len < git->request->limits.git_file_commits_max)
             g_array_append_val(log->commits, *git_commit_id(commit));
         else if (log)
             log->n_more++;
@@ -306,8 +304,10 @@ collect_logs(PdGit *git, gboolean *cut, GError **error)
         g_hash_table_insert(logs, g_array_index(git->entries, PdGitEntry, i).path, log);
     }
     walk_start(&walk, git_commit_id(git->commit));
-    for (guint n = 0; ok && n < LOOKED_AT_MAX && (commit = walk_next(&walk)) != NULL; n++) {
-        note_commit(logs, git->repository, commit);
+    for (guint n = 0; ok && n < git->request->limits.git_searched_commits_max &&
+                      (commit = walk_next(&walk)) != NULL;
+         n++) {
+        note_commit(git, logs, commit);
         git_commit_free(commit);
         /* The parent waits for a sign of life. */
         ok = n % 256 || pd_emit_progress(git->emitter, git->n_items, git->n_items + 1, error);
@@ -341,7 +341,8 @@ emit_log(PdGit *git, const char *path, const FileLog *log, gboolean cut, GError 
          !pd_emit_ledger(git->emitter, "note", key, -1, error, "the last %u of %u commits",
                          log->commits->len, log->commits->len + log->n_more)) ||
         (cut && !pd_emit_ledger(git->emitter, "note", key, -1, error,
-                                "of the last %u commits of the repository", LOOKED_AT_MAX)))
+                                "of the last %u commits of the repository",
+                                git->request->limits.git_searched_commits_max)))
         return FALSE;
     return pd_git_emit_document(git, document, error);
 }

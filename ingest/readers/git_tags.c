@@ -8,8 +8,6 @@
 
 #include "ingest/natural.h"
 
-#define TAGS_MAX 2000
-
 typedef struct {
     char *name;
     git_commit *commit;
@@ -106,7 +104,7 @@ pd_git_emit_tags(PdGit *git, GError **error)
     if (!wanted)
         return TRUE;
     g_ptr_array_sort(tags, newest_first);
-    guint n = MIN(tags->len, TAGS_MAX);
+    guint n = MIN(tags->len, git->request->limits.git_tags_max);
     for (guint i = 0; i < n && text->len < git->request->limits.text_bytes_max / 2; i++)
         append_tag(text, g_ptr_array_index(tags, i));
     return (tags->len == n || pd_emit_ledger(git->emitter, "note", key, -1, error,

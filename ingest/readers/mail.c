@@ -15,7 +15,6 @@
 #include "ingest/error.h"
 #include "ingest/readers/sniff.h"
 
-#define HEADER_BYTES_MAX (16u << 10)
 /* A plain text with less than this share of the HTML's letters only says "see the HTML part". */
 #define STUB_SHARE 4
 
@@ -67,7 +66,8 @@ clean_header(Mail *mail, const char *name, const char *value, GError **error)
     PdCharsetInfo info;
     g_autoptr(GString) text = g_string_new(NULL);
     pd_charset_decode((const guint8 *)value, strlen(value), NULL, text, &info);
-    gboolean cut = pd_text_truncate(text, HEADER_BYTES_MAX);
+    guint max = mail->emitter->limits->header_bytes_max;
+    gboolean cut = pd_text_truncate(text, max);
     GString *line = g_string_sized_new(text->len);
     gboolean blank = FALSE;
     for (gsize i = 0; i < text->len; i++) {
@@ -80,9 +80,9 @@ clean_header(Mail *mail, const char *name, const char *value, GError **error)
         blank = FALSE;
         g_string_append_c(line, text->str[i]);
     }
-    if (cut && !pd_emit_ledger(mail->emitter, "partial", mail->document->key, (gint64)strlen(value),
-                               error, "the header %s is too long: cut at the limit of %u bytes",
-                               name, HEADER_BYTES_MAX)) {
+    if (cut &&
+        !pd_emit_ledger(mail->emitter, "partial", mail->document->key, (gint64)strlen(value), error,
+                        "the header %s is too long: cut at the limit of %u bytes", name, max)) {
         g_string_free(line, TRUE);
         return NULL;
     }

@@ -12,7 +12,6 @@
 #include "ingest/readers/mbox.h"
 #include "ingest/readers/sniff.h"
 
-#define FOLDER_DEPTH_MAX 64
 /* One message is held raw, unquoted and decoded at the same time. */
 #define MEMORY_SHARE 10
 
@@ -153,9 +152,9 @@ compare_paths(gconstpointer a, gconstpointer b)
 /* Files below `folder`; deliveries under way (tmp) and files of indexes (.name) left out.  Folders
  * that cannot be listed are among them: opening them will say why. */
 static void
-list_files(const char *folder, guint depth, GPtrArray *paths)
+list_files(const char *folder, guint depth, guint depth_max, GPtrArray *paths)
 {
-    DIR *dir = depth <= FOLDER_DEPTH_MAX ? opendir(folder) : NULL;
+    DIR *dir = depth <= depth_max ? opendir(folder) : NULL;
     struct dirent *entry;
     if (!dir && depth > 0)
         g_ptr_array_add(paths, g_strdup(folder));
@@ -169,7 +168,7 @@ list_files(const char *folder, guint depth, GPtrArray *paths)
             continue;
         if (S_ISDIR(status.st_mode)) {
             if (strcmp(name, "tmp") != 0)
-                list_files(path, depth + 1, paths);
+                list_files(path, depth + 1, depth_max, paths);
         } else if (name[0] != '.')
             g_ptr_array_add(paths, g_steal_pointer(&path));
     }
@@ -218,7 +217,7 @@ read_maildir(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
         return FALSE;
     }
     closedir(top);
-    list_files(request->path, 0, paths);
+    list_files(request->path, 0, request->limits.folder_depth_max, paths);
     g_ptr_array_sort(paths, compare_paths);
     for (guint i = (guint)MIN(request->resume_item, paths->len); i < paths->len; i++) {
         const char *path = g_ptr_array_index(paths, i);

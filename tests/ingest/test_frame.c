@@ -305,7 +305,8 @@ test_request(void)
     g_assert_cmpstr(second->kind, ==, "html");
     g_assert_cmpstr(second->key, ==, "b/c.html");
     g_assert_cmpuint(second->n_bytes, ==, 1ull << 40);
-    g_assert_cmpuint(got->limits.text_bytes_max, ==, pd_read_limits_default.text_bytes_max);
+    g_assert_cmpmem(&got->limits, sizeof got->limits, &pd_read_limits_default,
+                    sizeof pd_read_limits_default);
     for (guint n = 0; n < frame->len; n++) {
         g_autoptr(GError) short_error = NULL;
         g_assert_null(pd_worker_request_decode(frame->data, n, &short_error));

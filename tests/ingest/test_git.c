@@ -93,6 +93,32 @@ text_of(const Collected *collected, const char *key)
     return ((PdPart *)g_ptr_array_index(document->parts, 0))->text->str;
 }
 
+/* What a limit leaves out is told. */
+static void
+test_limits(void)
+{
+    PdReadLimits limits = pd_read_limits_default;
+    if (!have_git())
+        return;
+    g_autofree char *folder = make_repository();
+    limits.git_files_max = 3;
+    limits.git_commits_max = 1;
+    g_autoptr(Collected) few = collect(folder, NULL, &limits);
+    g_assert_no_error(few->error);
+    g_assert_true(collected_says(few, "skipped", "limit: more than 200 levels or 3 files"));
+    g_assert_true(collected_says(few, "(history)", "the last 1 commits of a longer history"));
+    const PdReadRequest as_it_lies = {.work_tree = TRUE, .ocr = PD_OCR_OFF};
+    g_autoptr(Collected) lying = collect(folder, &as_it_lies, &limits);
+    g_assert_true(collected_says(lying, "skipped", "limit: more than 200 levels or 3 files"));
+    limits = pd_read_limits_default;
+    limits.git_depth_max = 0;
+    g_autoptr(Collected) flat = collect(folder, NULL, &limits);
+    g_assert_true(collected_says(flat, "skipped src", "limit: more than 0 levels"));
+    g_assert_nonnull(collected_find(flat, "a.txt"));
+    g_assert_null(collected_find(flat, "src/b.c"));
+    remove_folder(folder);
+}
+
 static void
 test_commit_files(void)
 {
@@ -704,6 +730,7 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/git/limits", test_limits);
     g_test_add_func("/git/commit-files", test_commit_files);
     g_test_add_func("/git/revision-and-history", test_revision_and_history);
     g_test_add_func("/git/forms", test_forms);

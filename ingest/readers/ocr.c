@@ -91,22 +91,34 @@ load_library(PdOcr *ocr)
     return ocr->library != NULL;
 }
 
-PdOcr *
-pd_ocr_load(GPtrArray *read_paths, GError **error)
+void
+pd_ocr_grant(GPtrArray *read_paths)
 {
-    static const char *const folders[] = {"/usr/share/tesseract-ocr", "/usr/share/tessdata",
-                                          "/usr/local/share/tessdata"};
+    static const char *const paths[] = {"/usr/share/tesseract-ocr",
+                                        "/usr/share/tessdata",
+                                        "/usr/local/share/tessdata",
+                                        "/etc/ld.so.cache",
+                                        "/lib",
+                                        "/lib64",
+                                        "/usr/lib",
+                                        "/usr/lib64",
+                                        "/usr/local/lib"};
     const char *own = g_getenv("TESSDATA_PREFIX");
+    for (gsize i = 0; i < G_N_ELEMENTS(paths); i++)
+        g_ptr_array_add(read_paths, g_strdup(paths[i]));
+    if (own && *own)
+        g_ptr_array_add(read_paths, g_strdup(own));
+}
+
+PdOcr *
+pd_ocr_load(GError **error)
+{
     g_autoptr(PdOcr) ocr = g_new0(PdOcr, 1);
     if (!load_library(ocr)) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED,
                     "tesseract is not installed (Debian: apt-get install tesseract-ocr)");
         return NULL;
     }
-    for (gsize i = 0; i < G_N_ELEMENTS(folders); i++)
-        g_ptr_array_add(read_paths, g_strdup(folders[i]));
-    if (own && *own)
-        g_ptr_array_add(read_paths, g_strdup(own));
     return g_steal_pointer(&ocr);
 }
 

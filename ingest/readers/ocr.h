@@ -2,8 +2,9 @@
  * Reading pictures of text, with tesseract where that is installed.
  *
  * The library is looked for at run time and used through its C interface (tesseract/capi.h, the
- * same in versions 4 and 5), so that nothing has to be built for it.  It is loaded before the
- * sandbox is entered; inside it reads its own data and pixels that we drew.
+ * same in versions 4 and 5), so that nothing has to be built for it.  It is loaded when the first
+ * page needs it, inside the sandbox, since loading it takes longer than reading a short PDF; there
+ * it reads libraries, its own data and pixels that we drew.
  */
 #ifndef PD_OCR_H
 #define PD_OCR_H
@@ -12,9 +13,10 @@
 
 typedef struct PdOcr PdOcr;
 
-/* NULL: tesseract is not installed (UNSUPPORTED; the error says how to get it).  Before the
- * sandbox; the folders where it may have its data are added to read_paths (char *). */
-PdOcr *pd_ocr_load(GPtrArray *read_paths, GError **error);
+/* What loading and running it reads: added to read_paths (char *) before the sandbox. */
+void pd_ocr_grant(GPtrArray *read_paths);
+/* NULL: tesseract is not installed (UNSUPPORTED; the error says how to get it). */
+PdOcr *pd_ocr_load(GError **error);
 /* languages: "eng", "nor+eng".  UNSUPPORTED: there is no data for one of them. */
 gboolean pd_ocr_start(PdOcr *ocr, const char *languages, GError **error);
 void pd_ocr_free(PdOcr *ocr);

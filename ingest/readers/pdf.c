@@ -17,8 +17,15 @@
 /* Letters on a page that is otherwise one picture: a stamp, not a text layer. */
 #define STAMP_LETTERS_MAX 100
 #define PICTURE_SHARE 0.6
-#define CHECK_SECONDS_MAX 20
 #define HIDDEN_SHARE_MAX 0.8
+/* Pages that wait in memory for the ink test; the text of others is made once more. */
+#define KEPT_BYTES_MAX (64u << 20)
+
+/* A page that went out as a part. */
+typedef struct {
+    guint number; /* from 1; 0: read as a picture, and not looked at for hidden text */
+    PdPart *part; /* in `kept`; NULL: it is not */
+} SentPage;
 
 typedef struct {
     const PdWorkerRequest *request;
@@ -31,13 +38,16 @@ typedef struct {
     guint n_pages;
     gsize n_text_bytes;
     gboolean head_sent;
-    PdOcr *ocr; /* loaded; NULL: no page is read as a picture */
+    PdOcr *ocr; /* NULL: not needed yet, or not there */
+    gboolean ocr_missing;
     gboolean ocr_started;
     guint ocr_over;        /* the first page over the limit; 0: none */
     char *ocr_problem;     /* why it could not be */
     double ocr_confidence; /* sum over the words */
     guint n_ocr_words;
-    GArray *sent; /* page numbers, from 1: those of the parts; 0: read as a picture */
+    GArray *sent;     /* SentPage, a part each */
+    PdDocument *kept; /* holds parts until they are looked at */
+    gsize n_kept_bytes;
     GArray *by_ocr;
     GArray *no_text;
     GArray *stamped; /* pictures with a few letters */
@@ -167,6 +177,10 @@ start_ocr(Job *job, guint number)
 {
     const char *languages = job->request->ocr_languages ? job->request->ocr_languages : "eng";
     g_autoptr(GError) problem = NULL;
+    if (!job->ocr && !job->ocr_missing)
+        job->ocr_missing = !(job->ocr = pd_ocr_load(NULL));
+    if (!job->ocr)
+        return FALSE;
     if (!job->ocr_over && job->by_ocr->len >= job->request->limits.ocr_pages_max)
         job->ocr_over = number;
     if (job->ocr_problem || job->ocr_over)
@@ -183,7 +197,8 @@ static PdPart *
 read_picture(Job *job, PopplerPage *page, guint number, guint n_letters, gboolean picture)
 {
     gboolean force = job->request->ocr == PD_OCR_FORCE;
-    if (!job->ocr || (!force && !picture && n_letters) || !start_ocr(job, number))
+    if (job->request->ocr == PD_OCR_OFF || (!force && !picture && n_letters) ||
+        !start_ocr(job, number))
         return NULL;
     gint64 start_us = g_get_monotonic_time();
     PdOcrResult result = {0};
@@ -195,6 +210,22 @@ read_picture(Job *job, PopplerPage *page, guint number, guint n_letters, gboolea
     job->n_ocr_words += result.n_words;
     job->ocr_confidence += result.confidence * result.n_words;
     return part;
+}
+
+/* It is out.  Letters that are pixels can be seen; other pages wait for the ink test. */
+static void
+note_sent(Job *job, PdPart *part, guint number, gboolean by_ocr)
+{
+    SentPage sent = {.number = by_ocr ? 0 : number};
+    gsize n_bytes = part->text->len + (part->boxes ? part->boxes->len * sizeof(PdBox) : 0);
+    guint at;
+    if (!by_ocr && job->n_kept_bytes + n_bytes <= KEPT_BYTES_MAX &&
+        g_ptr_array_find(job->document->parts, part, &at)) {
+        sent.part = g_ptr_array_steal_index(job->document->parts, at);
+        g_ptr_array_add(job->kept->parts, sent.part);
+        job->n_kept_bytes += n_bytes;
+    }
+    g_array_append_val(job->sent, sent);
 }
 
 /* One page out; *stop after the limit of text. */
@@ -227,9 +258,10 @@ send_page(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **er
     if (!job->head_sent && !pd_emit_document_head(job->emitter, job->document, error))
         return FALSE;
     job->head_sent = TRUE;
-    guint checked = by_ocr ? 0 : number; /* letters that are pixels can be seen */
-    g_array_append_val(job->sent, checked);
-    return pd_emit_part(job->emitter, part, error);
+    if (!pd_emit_part(job->emitter, part, error))
+        return FALSE;
+    note_sent(job, part, number, by_ocr != NULL);
+    return TRUE;
 }
 
 static gboolean
@@ -315,10 +347,11 @@ send_hidden(Job *job, PopplerPage *page, guint part, GError **error)
 {
     g_autoptr(GString) words = g_string_new(NULL);
     g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(PdTextRange));
+    const SentPage *sent = &g_array_index(job->sent, SentPage, part);
     gboolean paired;
     guint n_words;
-    PdPart *again = pd_pdf_read_page(job->document, page, &paired);
-    guint n_hidden = pd_pdf_hidden_words(page, again, words, ranges, &n_words);
+    const PdPart *read = sent->part ? sent->part : pd_pdf_read_page(job->document, page, &paired);
+    guint n_hidden = pd_pdf_hidden_words(page, read, words, ranges, &n_words);
     gboolean left_out = n_hidden <= n_words * HIDDEN_SHARE_MAX;
     g_ptr_array_set_size(job->document->parts, 0);
     if (!n_hidden)
@@ -326,7 +359,7 @@ send_hidden(Job *job, PopplerPage *page, guint part, GError **error)
     return pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
                           "hidden text on page %u: %u of %u words cannot be seen on the page "
                           "(white, covered, invisible or tiny); %s: %s",
-                          g_array_index(job->sent, guint, part), n_hidden, n_words,
+                          sent->number, n_hidden, n_words,
                           left_out ? "no model reads them"
                                    : "so many that they are read all the same",
                           words->str) &&
@@ -337,12 +370,15 @@ send_hidden(Job *job, PopplerPage *page, guint part, GError **error)
 static gboolean
 check_ink(Job *job, GError **error)
 {
-    gint64 deadline_us = g_get_monotonic_time() + (gint64)CHECK_SECONDS_MAX * G_USEC_PER_SEC;
+    gint64 deadline_us =
+        g_get_monotonic_time() + (gint64)job->request->limits.ink_seconds_max * G_USEC_PER_SEC;
     for (guint i = 0; i < job->sent->len; i++) {
-        guint number = g_array_index(job->sent, guint, i);
+        guint number = g_array_index(job->sent, SentPage, i).number;
         if (g_get_monotonic_time() > deadline_us)
-            return pd_emit_ledger(job->emitter, "note", "", job->raw_bytes, error,
-                                  "from page %u on not checked for hidden text (time)", number);
+            return pd_emit_ledger(
+                job->emitter, "note", "", job->raw_bytes, error,
+                "from page %u on not checked for hidden text: the time limit of %u s was reached",
+                number, job->request->limits.ink_seconds_max);
         PopplerPage *page = number ? poppler_document_get_page(job->pdf, (int)number - 1) : NULL;
         gboolean ok = !page || send_hidden(job, page, i, error);
         g_clear_object(&page);
@@ -367,7 +403,7 @@ run_job(Job *job, GError **error)
                                pd_emit_document_end(job->emitter, error));
 }
 
-/* Loaded before the sandbox; NULL: not installed, or not wanted. */
+/* Loaded before the sandbox, where every page will need it; else NULL. */
 static PdOcr *loaded_ocr;
 
 static gboolean
@@ -380,17 +416,20 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
     Job job = {.request = request, .emitter = emitter, .ocr = loaded_ocr};
     job.deadline_us = g_get_monotonic_time() + (gint64)seconds * 3 / 4 * G_USEC_PER_SEC;
     job.document = pd_document_new(PD_KIND_PDF, "");
-    GArray **lists[] = {&job.sent,    &job.by_ocr, &job.no_text,
-                        &job.stamped, &job.broken, &job.unpaired};
+    job.kept = pd_document_new(PD_KIND_PDF, "");
+    job.sent = g_array_new(FALSE, FALSE, sizeof(SentPage));
+    GArray **lists[] = {&job.by_ocr, &job.no_text, &job.stamped, &job.broken, &job.unpaired};
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++)
         *lists[i] = g_array_new(FALSE, FALSE, sizeof(guint));
     gboolean ok = run_job(&job, error);
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++)
         g_array_unref(*lists[i]);
+    g_array_unref(job.sent);
+    pd_document_free(job.kept);
     pd_document_free(job.document);
     g_clear_object(&job.pdf);
     g_free(job.ocr_problem);
-    g_clear_pointer(&loaded_ocr, pd_ocr_free);
+    g_clear_pointer(&job.ocr, pd_ocr_free);
     return ok;
 }
 
@@ -405,13 +444,12 @@ prepare(const PdWorkerRequest *request, PdSandboxNeeds *needs, GError **error)
         g_ptr_array_add(needs->read_paths, g_strdup(paths[i]));
     if (request->ocr == PD_OCR_OFF)
         return TRUE;
-    g_autoptr(GError) problem = NULL;
-    loaded_ocr = pd_ocr_load(needs->read_paths, &problem);
-    needs->one_document = !loaded_ocr; /* a page takes seconds; the parent watches over each */
-    if (loaded_ocr || request->ocr != PD_OCR_FORCE)
+    pd_ocr_grant(needs->read_paths);
+    needs->one_document = FALSE; /* a page takes seconds; the parent watches over each */
+    if (request->ocr != PD_OCR_FORCE)
         return TRUE;
-    g_propagate_error(error, g_steal_pointer(&problem));
-    return FALSE;
+    loaded_ocr = pd_ocr_load(error);
+    return loaded_ocr != NULL;
 }
 
 int

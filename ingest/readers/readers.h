@@ -17,7 +17,7 @@
 
 /* What a reader must still be able to do inside the sandbox. */
 typedef struct {
-    GPtrArray *read_paths;  /* folders (char *) that may be read; NULL: none */
+    GPtrArray *read_paths;  /* folders and files (char *) that may be read; NULL: none */
     const char *write_path; /* a folder that may be written to; NULL: none */
     guint64 write_bytes_max;
     gboolean one_document; /* limit processor time to that of one document */

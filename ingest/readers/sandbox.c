@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -88,8 +89,11 @@ static void
 allow_path(int ruleset, const char *path, guint64 access)
 {
     int fd = open(path, O_PATH | O_CLOEXEC);
+    struct stat status;
     if (fd < 0)
         return; /* what is not there cannot be read */
+    if (fstat(fd, &status) == 0 && !S_ISDIR(status.st_mode))
+        access &= LANDLOCK_ACCESS_FS_READ_FILE; /* a rule with rights of folders would be refused */
     struct landlock_path_beneath_attr rule = {.allowed_access = access, .parent_fd = fd};
     syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
     close(fd);

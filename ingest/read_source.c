@@ -2,6 +2,7 @@
  * Reading one source: starts readers, walks folders, hands attachments to the reader of their kind.
  * Small text files of a folder or archive go to one reader process together (starting one takes
  * longer than reading them); one that kills it costs itself alone, the rest is read by another.
+ * Other files of a folder have a reader each, which is started while the one before is at work.
  *
  * Keys are made here, so that they are unique within the source: "folder/file", "folder/box!/id",
  * "id!/attachment", "archive!/folder/file"; what a compressed file holds has the key of the file.
@@ -24,13 +25,17 @@
 #include "ingest/readers/sniff.h"
 #include "ingest/spool.h"
 
-#define FOLDER_DEPTH_MAX 100
-/* A stream that kills its reader over and over is given up. */
-#define RESTARTS_MAX 50
 /* Text files of at most so many bytes wait for each other, up to so many. */
 #define SMALL_FILE_BYTES (64u << 10)
 #define BATCH_FILES 32
 #define BATCH_BYTES (1u << 20)
+
+/* Small files of a folder or archive that wait to be read together. */
+typedef struct {
+    GPtrArray *files;  /* PdWorkerFile */
+    GByteArray *bytes; /* of all of them */
+    char *parent_key;  /* of all of them; NULL: none */
+} Batch;
 
 typedef struct {
     const PdReadRequest *request;
@@ -47,10 +52,8 @@ typedef struct {
     gboolean in_packed;
     guint64 n_unpacked_bytes;
     guint n_unpacked_files;
-    /* small files of a folder or archive that wait to be read together */
-    GPtrArray *files;       /* PdWorkerFile */
-    GByteArray *bytes;      /* of all of them */
-    char *files_parent_key; /* of all of them; NULL: none */
+    Batch batch;
+    struct Ahead *ahead; /* comes before the batch; NULL: none */
 } Reading;
 
 /* One run of one reader. */
@@ -69,6 +72,18 @@ typedef struct {
     gboolean began; /* something, in this process */
 } Run;
 
+/* A file of a folder whose reader was started while the one before it was still at work: with two
+ * processors the next document is read while this one is tokenized. */
+typedef struct Ahead {
+    Run run;
+    PdWorkerRequest *request;
+    PdWorker *worker; /* NULL: `problem` */
+    GError *problem;
+    char *key;
+    int fd;
+} Ahead;
+
+static gboolean finish_ahead(Reading *reading, GError **error);
 static gboolean read_batch(Reading *reading, GError **error);
 static gboolean add_to_batch(Reading *reading, const char *kind, const char *key,
                              const char *parent_key, int fd, gboolean *waits, GError **error);
@@ -89,7 +104,8 @@ say(Reading *reading, const char *level, const char *key, const char *reason, gi
     GError **error)
 {
     const PdLedgerLine line = {level, key, reason, n_bytes};
-    return pd_ledger_say(reading->sink, &reading->stop, &line, error);
+    return finish_ahead(reading, error) &&
+           pd_ledger_say(reading->sink, &reading->stop, &line, error);
 }
 
 /* Is this a problem of what is read, and not of the sink or the user's wish? */
@@ -373,8 +389,9 @@ after_error(Run *run, GError *problem, GError **error)
     return FALSE;
 }
 
+/* `worker`: the reader, if it has been started already; taken. */
 static gboolean
-run_reader(Run *run, PdWorkerRequest *request, int fd, GError **error)
+run_reader(Run *run, PdWorkerRequest *request, PdWorker *worker, int fd, GError **error)
 {
     const PdAssemblerSink sink = {on_begin,    on_document,   on_ledger,
                                   on_progress, on_attachment, run};
@@ -386,8 +403,11 @@ run_reader(Run *run, PdWorkerRequest *request, int fd, GError **error)
         GError *problem = NULL;
         PdReaderUsage usage;
         run->began = FALSE;
-        gboolean ok = pd_worker_run(request, fd, &sink, &crashed, &unfinished, &usage,
-                                    run->reading->cancellable, &problem);
+        if (!worker && !(worker = pd_worker_start(request, fd, &problem)))
+            return after_error(run, problem, error);
+        gboolean ok = pd_worker_finish(worker, request, &sink, &crashed, &unfinished, &usage,
+                                       run->reading->cancellable, &problem);
+        g_clear_pointer(&worker, pd_worker_free);
         if (read_sink->usage)
             read_sink->usage(&usage, read_sink->user_data);
         if (ok)
@@ -400,7 +420,7 @@ run_reader(Run *run, PdWorkerRequest *request, int fd, GError **error)
             return FALSE;
         if (!again)
             return end_run(run, NULL, error);
-        if (n_restarts >= RESTARTS_MAX)
+        if (n_restarts >= run->reading->limits->restarts_max)
             return end_run(run, NULL, error) &&
                    say(run->reading, "failed", run->prefix,
                        "the reader process died too often: the rest was not read", -1, error);
@@ -423,19 +443,36 @@ ask_of_git(PdWorkerRequest *request, const PdReadRequest *asked, const char *pre
     request->exclude = g_strdupv((char **)asked->exclude);
 }
 
-/* Read one file (`fd`) or repository or Maildir (`path`). */
-static gboolean
-read_one(Reading *reading, const char *kind, const char *name, const char *prefix,
-         const char *parent_key, const char *path, int fd, guint depth, GError **error)
+static Batch
+batch_new(void)
+{
+    return (Batch){g_ptr_array_new_with_free_func((GDestroyNotify)pd_worker_file_free),
+                   g_byte_array_new(), NULL};
+}
+
+static void
+batch_clear(Batch *batch)
+{
+    g_ptr_array_unref(batch->files);
+    g_byte_array_unref(batch->bytes);
+    g_free(batch->parent_key);
+}
+
+/* The request has been answered, or never will be. */
+static void
+request_done(PdWorkerRequest *request)
+{
+    if (request && request->temp_dir)
+        pd_remove_tree(request->temp_dir);
+    pd_worker_request_free(request);
+}
+
+/* A request to read one file (`path` NULL) or repository or Maildir. */
+static PdWorkerRequest *
+make_request(const Reading *reading, const char *kind, const char *name, const char *prefix,
+             const char *path, GError **error)
 {
     g_autoptr(PdWorkerRequest) request = g_new0(PdWorkerRequest, 1);
-    Run run = {.reading = reading,
-               .kind = kind,
-               .name = name,
-               .prefix = prefix,
-               .parent_key = parent_key,
-               .depth = depth};
-    pd_item_init(&run.item, reading->sink, &reading->stop, prefix);
     gboolean is_git = strcmp(kind, "git") == 0;
     request->kind = g_strdup(kind);
     request->name = g_utf8_make_valid(name, -1);
@@ -448,28 +485,116 @@ read_one(Reading *reading, const char *kind, const char *name, const char *prefi
     request->limits = *reading->limits;
     if (is_git && reading->request->known)
         request->known = g_hash_table_ref(reading->request->known);
-    if (is_git && !path) {
-        request->temp_dir = g_dir_make_tmp("pandect-bundle-XXXXXX", error);
-        if (!request->temp_dir) {
-            pd_item_clear(&run.item);
-            return FALSE;
-        }
-    }
-    gboolean outermost = pd_is_packed(kind) && !reading->in_packed;
+    if (is_git && !path && !(request->temp_dir = g_dir_make_tmp("pandect-bundle-XXXXXX", error)))
+        return NULL;
+    return g_steal_pointer(&request);
+}
+
+/* `worker`: as run_reader. */
+static gboolean
+read_request(Run *run, PdWorkerRequest *request, PdWorker *worker, int fd, GError **error)
+{
+    Reading *reading = run->reading;
+    gboolean outermost = pd_is_packed(run->kind) && !reading->in_packed;
     if (outermost) {
         reading->in_packed = TRUE;
         reading->n_unpacked_bytes = 0;
         reading->n_unpacked_files = 0;
     }
-    gboolean ok = run_reader(&run, request, fd, error);
-    if (pd_is_archive(kind) && !reading->stop && !read_batch(reading, ok ? error : NULL))
+    gboolean ok = run_reader(run, request, worker, fd, error);
+    if (pd_is_archive(run->kind) && !reading->stop && !read_batch(reading, ok ? error : NULL))
         ok = FALSE;
     if (outermost)
         reading->in_packed = FALSE;
-    if (request->temp_dir)
-        pd_remove_tree(request->temp_dir);
+    return ok;
+}
+
+/* Read one file (`fd`) or repository or Maildir (`path`). */
+static gboolean
+read_one(Reading *reading, const char *kind, const char *name, const char *prefix,
+         const char *parent_key, const char *path, int fd, guint depth, GError **error)
+{
+    PdWorkerRequest *request = make_request(reading, kind, name, prefix, path, error);
+    Run run = {.reading = reading,
+               .kind = kind,
+               .name = name,
+               .prefix = prefix,
+               .parent_key = parent_key,
+               .depth = depth};
+    if (!request)
+        return FALSE;
+    pd_item_init(&run.item, reading->sink, &reading->stop, prefix);
+    gboolean ok = read_request(&run, request, NULL, fd, error);
+    request_done(request);
     pd_item_clear(&run.item);
     return ok;
+}
+
+/* --- reading ahead ---------------------------------------------------------------------------- */
+
+static void
+ahead_free(Ahead *ahead)
+{
+    if (!ahead)
+        return;
+    pd_worker_free(ahead->worker);
+    request_done(ahead->request);
+    pd_item_clear(&ahead->run.item);
+    g_clear_error(&ahead->problem);
+    g_free(ahead->key);
+    close(ahead->fd);
+    g_free(ahead);
+}
+
+/* `fd`: taken. */
+static Ahead *
+ahead_new(Reading *reading, const char *kind, const char *key, int fd)
+{
+    Ahead *ahead = g_new0(Ahead, 1);
+    ahead->key = g_strdup(key);
+    ahead->fd = fd;
+    ahead->run = (Run){.reading = reading, .kind = kind, .name = ahead->key, .prefix = ahead->key};
+    pd_item_init(&ahead->run.item, reading->sink, &reading->stop, key);
+    ahead->request = make_request(reading, kind, key, key, NULL, &ahead->problem);
+    if (ahead->request)
+        ahead->worker = pd_worker_start(ahead->request, fd, &ahead->problem);
+    return ahead;
+}
+
+/* What the reader that was started before says.  The files that wait come after it; an archive in
+ * it has a batch of its own. */
+static gboolean
+finish_ahead(Reading *reading, GError **error)
+{
+    Ahead *ahead = g_steal_pointer(&reading->ahead);
+    gboolean ok = TRUE;
+    if (!ahead)
+        return TRUE;
+    Batch waiting = reading->batch;
+    reading->batch = batch_new();
+    GError *problem = g_steal_pointer(&ahead->problem);
+    if (ahead->worker)
+        read_request(&ahead->run, ahead->request, g_steal_pointer(&ahead->worker), ahead->fd,
+                     &problem);
+    if (problem)
+        ok = catch_error(reading, ahead->key, problem, error);
+    ahead_free(ahead);
+    batch_clear(&reading->batch);
+    reading->batch = waiting;
+    return ok;
+}
+
+/* Start the reader of a file (`fd`, taken), and take in all that comes before it meanwhile. */
+static gboolean
+read_ahead(Reading *reading, const char *kind, const char *key, int fd, GError **error)
+{
+    Ahead *next = ahead_new(reading, kind, key, fd);
+    if (!read_batch(reading, error)) {
+        ahead_free(next);
+        return FALSE;
+    }
+    reading->ahead = next;
+    return TRUE;
 }
 
 /* --- folders ---------------------------------------------------------------------------------- */
@@ -488,16 +613,16 @@ static gboolean
 read_rest_alone(Reading *reading, guint first, GError **error)
 {
     gsize offset = 0;
-    for (guint i = 0; i < reading->files->len; i++) {
-        const PdWorkerFile *file = g_ptr_array_index(reading->files, i);
-        const guint8 *bytes = reading->bytes->data + offset;
+    for (guint i = 0; i < reading->batch.files->len; i++) {
+        const PdWorkerFile *file = g_ptr_array_index(reading->batch.files, i);
+        const guint8 *bytes = reading->batch.bytes->data + offset;
         g_auto(PdSpool) spool = PD_SPOOL_INIT;
         GError *problem = NULL;
         offset += file->n_bytes;
         if (i < first)
             continue;
         if (pd_spool_append(&spool, bytes, file->n_bytes, &problem))
-            read_one(reading, file->kind, file->key, file->key, reading->files_parent_key, NULL,
+            read_one(reading, file->kind, file->key, file->key, reading->batch.parent_key, NULL,
                      spool.fd, 0, &problem);
         if (problem && !catch_error(reading, file->key, problem, error))
             return FALSE;
@@ -505,7 +630,7 @@ read_rest_alone(Reading *reading, guint first, GError **error)
     return TRUE;
 }
 
-/* Read the waiting files by one reader. */
+/* Read the waiting files by one reader, after what comes before them. */
 static gboolean
 read_batch(Reading *reading, GError **error)
 {
@@ -514,19 +639,22 @@ read_batch(Reading *reading, GError **error)
     Run run = {.reading = reading,
                .kind = "text",
                .prefix = "",
-               .parent_key = reading->files_parent_key,
-               .n_files = reading->files->len};
-    if (reading->files->len == 0)
+               .parent_key = reading->batch.parent_key,
+               .n_files = reading->batch.files->len};
+    if (!finish_ahead(reading, error))
+        return FALSE;
+    if (reading->batch.files->len == 0)
         return TRUE;
     pd_item_init(&run.item, reading->sink, &reading->stop, NULL);
     request->kind = g_strdup("text");
     request->name = g_strdup("");
     request->insecure = reading->request->insecure;
     request->limits = *reading->limits;
-    request->files = g_ptr_array_ref(reading->files);
+    request->files = g_ptr_array_ref(reading->batch.files);
     g_auto(PdSpool) spool = PD_SPOOL_INIT;
-    gboolean ok = pd_spool_append(&spool, reading->bytes->data, reading->bytes->len, &problem) &&
-                  run_reader(&run, request, spool.fd, &problem);
+    gboolean ok =
+        pd_spool_append(&spool, reading->batch.bytes->data, reading->batch.bytes->len, &problem) &&
+        run_reader(&run, request, NULL, spool.fd, &problem);
     pd_item_clear(&run.item);
     if (!ok && !may_go_on(reading, problem)) {
         reading->stop = TRUE;
@@ -535,8 +663,8 @@ read_batch(Reading *reading, GError **error)
     }
     /* No reader could be started, say: each file gets its own account of it. */
     ok = read_rest_alone(reading, run.n_begun, error);
-    g_ptr_array_set_size(reading->files, 0);
-    g_byte_array_set_size(reading->bytes, 0);
+    g_ptr_array_set_size(reading->batch.files, 0);
+    g_byte_array_set_size(reading->batch.bytes, 0);
     return ok;
 }
 
@@ -548,22 +676,22 @@ add_to_batch(Reading *reading, const char *kind, const char *key, const char *pa
     *waits = FALSE;
     if (strcmp(kind, "text") != 0 && strcmp(kind, "markdown") != 0 && strcmp(kind, "html") != 0)
         return TRUE;
-    if (g_strcmp0(parent_key, reading->files_parent_key) != 0) {
+    if (g_strcmp0(parent_key, reading->batch.parent_key) != 0) {
         if (!read_batch(reading, error))
             return FALSE;
-        g_free(reading->files_parent_key);
-        reading->files_parent_key = g_strdup(parent_key);
+        g_free(reading->batch.parent_key);
+        reading->batch.parent_key = g_strdup(parent_key);
     }
-    guint before = reading->bytes->len;
-    g_byte_array_set_size(reading->bytes, before + SMALL_FILE_BYTES + 1);
-    ssize_t n = pread(fd, reading->bytes->data + before, SMALL_FILE_BYTES + 1, 0);
+    guint before = reading->batch.bytes->len;
+    g_byte_array_set_size(reading->batch.bytes, before + SMALL_FILE_BYTES + 1);
+    ssize_t n = pread(fd, reading->batch.bytes->data + before, SMALL_FILE_BYTES + 1, 0);
     *waits =
         n > 0 && n <= (ssize_t)SMALL_FILE_BYTES && (guint64)n <= reading->limits->file_bytes_max;
-    g_byte_array_set_size(reading->bytes, before + (*waits ? (guint)n : 0));
+    g_byte_array_set_size(reading->batch.bytes, before + (*waits ? (guint)n : 0));
     if (!*waits)
         return TRUE;
-    g_ptr_array_add(reading->files, pd_worker_file_new(kind, key, (guint64)n));
-    return (reading->files->len < BATCH_FILES && reading->bytes->len < BATCH_BYTES) ||
+    g_ptr_array_add(reading->batch.files, pd_worker_file_new(kind, key, (guint64)n));
+    return (reading->batch.files->len < BATCH_FILES && reading->batch.bytes->len < BATCH_BYTES) ||
            read_batch(reading, error);
 }
 
@@ -582,10 +710,9 @@ read_folder_file(Reading *reading, const char *path, const char *key, GError **e
     }
     const char *kind = pd_detect_fd(fd, key, &problem);
     /* In order: keys that clash are numbered as they come. */
-    gboolean ok = !kind || (add_to_batch(reading, kind, key, NULL, fd, &waits, error) &&
-                            (waits || read_batch(reading, error)));
+    gboolean ok = !kind || add_to_batch(reading, kind, key, NULL, fd, &waits, error);
     if (ok && kind && !waits)
-        read_one(reading, kind, key, key, NULL, NULL, fd, 0, &problem);
+        return read_ahead(reading, kind, key, fd, error);
     close(fd);
     return ok && (!problem || catch_error(reading, key, problem, error));
 }
@@ -629,7 +756,8 @@ walk_folder(Reading *reading, const char *path, const char *prefix, guint depth,
 {
     g_autoptr(GError) problem = NULL;
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GDir) dir = depth <= FOLDER_DEPTH_MAX ? g_dir_open(path, 0, &problem) : NULL;
+    g_autoptr(GDir) dir =
+        depth <= reading->limits->folder_depth_max ? g_dir_open(path, 0, &problem) : NULL;
     const char *name;
     if (!dir)
         return say(reading, "skipped", prefix,
@@ -698,9 +826,6 @@ pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimit
 {
     g_return_val_if_fail(kind && request && request->path && sink, FALSE);
     g_autoptr(GHashTable) keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_bytes);
-    g_autoptr(GPtrArray) files =
-        g_ptr_array_new_with_free_func((GDestroyNotify)pd_worker_file_free);
-    g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_autoptr(PdPathspec) pathspec = pd_pathspec_new(request->include, request->exclude, error);
     if (!pathspec)
         return FALSE;
@@ -711,11 +836,11 @@ pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimit
         .sink = sink,
         .cancellable = cancellable,
         .keys = keys,
-        .files = files,
-        .bytes = bytes,
+        .batch = batch_new(),
     };
     gboolean ok = strcmp(kind, "folder") == 0 ? read_folder_source(&reading, error)
                                               : read_file_source(&reading, kind, error);
-    g_free(reading.files_parent_key);
+    ahead_free(reading.ahead); /* something else has failed */
+    batch_clear(&reading.batch);
     return ok;
 }

@@ -17,6 +17,15 @@
 
 #include "ingest/error.h"
 
+/* So much of what a reader says waits in the pipe: a short document and a half. */
+#define PIPE_BYTES (1 << 20)
+
+struct PdWorker {
+    GSubprocess *process;
+    int output_fd;
+    gint64 start_us; /* what starting it took */
+};
+
 static char *reader_dir; /* set once, before threads */
 
 void
@@ -122,6 +131,7 @@ start(const PdWorkerRequest *request, int input_fd, int *output_fd, GError **err
         close(request_fd);
         return NULL;
     }
+    fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES); /* refused: it waits a little more */
     g_subprocess_launcher_set_environ(launcher, (char **)environment);
     g_subprocess_launcher_take_stdin_fd(launcher, request_fd);
     g_subprocess_launcher_take_stdout_fd(launcher, ends[1]);
@@ -136,6 +146,44 @@ start(const PdWorkerRequest *request, int input_fd, int *output_fd, GError **err
     }
     *output_fd = ends[0];
     return process;
+}
+
+PdWorker *
+pd_worker_start(const PdWorkerRequest *request, int input_fd, GError **error)
+{
+    gint64 start_us = g_get_monotonic_time();
+    int output_fd;
+    GSubprocess *process = start(request, input_fd, &output_fd, error);
+    if (!process)
+        return NULL;
+    PdWorker *worker = g_new0(PdWorker, 1);
+    worker->process = process;
+    worker->output_fd = output_fd;
+    worker->start_us = g_get_monotonic_time() - start_us;
+    return worker;
+}
+
+/* After this it has ended. */
+static void
+stop(PdWorker *worker, gboolean force)
+{
+    if (worker->output_fd < 0)
+        return;
+    if (force)
+        g_subprocess_force_exit(worker->process);
+    close(worker->output_fd);
+    worker->output_fd = -1;
+    g_subprocess_wait(worker->process, NULL, NULL);
+}
+
+void
+pd_worker_free(PdWorker *worker)
+{
+    if (!worker)
+        return;
+    stop(worker, TRUE);
+    g_object_unref(worker->process);
+    g_free(worker);
 }
 
 typedef enum { PUMP_END, PUMP_STOPPED, PUMP_SILENT, PUMP_CANCELLED } PumpOutcome;
@@ -207,28 +255,19 @@ describe_death(GSubprocess *process, const PdReadLimits *limits, GError **error)
 }
 
 gboolean
-pd_worker_run(const PdWorkerRequest *request, int input_fd, const PdAssemblerSink *sink,
-              gboolean *crashed, PdDocument **unfinished, PdReaderUsage *usage,
-              GCancellable *cancellable, GError **error)
+pd_worker_finish(PdWorker *worker, const PdWorkerRequest *request, const PdAssemblerSink *sink,
+                 gboolean *crashed, PdDocument **unfinished, PdReaderUsage *usage,
+                 GCancellable *cancellable, GError **error)
 {
     g_autoptr(PdAssembler) assembler = pd_assembler_new(&request->limits, sink);
     g_autoptr(GError) stopped = NULL;
-    int output_fd = -1;
     *crashed = FALSE;
     *unfinished = NULL;
-    *usage = (PdReaderUsage){0};
-    gint64 start_us = g_get_monotonic_time();
-    g_autoptr(GSubprocess) process = start(request, input_fd, &output_fd, error);
-    usage->wait_us = g_get_monotonic_time() - start_us;
-    if (!process)
-        return FALSE;
-    PumpOutcome outcome = pump(output_fd, assembler, request->limits.document_seconds_max,
+    *usage = (PdReaderUsage){.wait_us = worker->start_us};
+    PumpOutcome outcome = pump(worker->output_fd, assembler, request->limits.document_seconds_max,
                                &usage->wait_us, cancellable, &stopped);
-    if (outcome != PUMP_END)
-        g_subprocess_force_exit(process);
-    close(output_fd);
     gint64 end_us = g_get_monotonic_time();
-    g_subprocess_wait(process, NULL, NULL);
+    stop(worker, outcome != PUMP_END);
     usage->wait_us += g_get_monotonic_time() - end_us;
 
     GError *reported = NULL;
@@ -251,7 +290,7 @@ pd_worker_run(const PdWorkerRequest *request, int input_fd, const PdAssemblerSin
                     "the reader process was stuck for %u s and was stopped",
                     request->limits.document_seconds_max);
     } else {
-        describe_death(process, &request->limits, error);
+        describe_death(worker->process, &request->limits, error);
     }
     return FALSE;
 }

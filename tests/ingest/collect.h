@@ -26,5 +26,7 @@ char *shared_data(const char *name);
 /* Run a program in `folder`; its standard output, or NULL if it failed. */
 char *run_program(const char *folder, const char *const *argv, gsize *n);
 void remove_folder(const char *path);
+/* Appends a member to a tar: a head of POSIX ustar and the content, in blocks of 512. */
+void add_tar_member(GByteArray *tar, const char *name, const char *content);
 
 #endif

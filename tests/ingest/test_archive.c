@@ -137,33 +137,6 @@ collect_bytes(const char *name, const GByteArray *bytes, const PdReadLimits *lim
     return c;
 }
 
-/* A head of POSIX ustar and the content, in blocks of 512. */
-static void
-add_tar_member(GByteArray *tar, const char *name, const char *content)
-{
-    guint8 head[512] = {0};
-    guint sum = 0;
-    gsize n = strlen(content);
-    g_strlcpy((char *)head, name, 100);
-    memcpy(head + 100, "0000644", 8);
-    memcpy(head + 108, "0000000", 8);
-    memcpy(head + 116, "0000000", 8);
-    g_snprintf((char *)head + 124, 12, "%011o", (guint)n);
-    memcpy(head + 136, "00000000000", 12);
-    memset(head + 148, ' ', 8);
-    head[156] = '0';
-    memcpy(head + 257, "ustar", 6);
-    memcpy(head + 263, "00", 2);
-    for (int i = 0; i < 512; i++)
-        sum += head[i];
-    g_snprintf((char *)head + 148, 8, "%06o", sum);
-    g_byte_array_append(tar, head, 512);
-    g_byte_array_append(tar, (const guint8 *)content, (guint)n);
-    guint filled = tar->len;
-    g_byte_array_set_size(tar, (filled + 511) / 512 * 512);
-    memset(tar->data + filled, 0, tar->len - filled);
-}
-
 static GByteArray *
 tar_of_notes(guint n)
 {

@@ -70,6 +70,68 @@ test_folder(void)
     g_free(dir);
 }
 
+/* Inside an archive too, where a large file has a reader of its own. */
+static void
+test_archive(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("pandect-crash-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "case.tar", NULL);
+    g_autofree char *large = g_strnfill(100u << 10, 'x');
+    g_autoptr(GByteArray) tar = g_byte_array_new();
+    memcpy(large, "die", 3);
+    add_tar_member(tar, "a.txt", "one");
+    add_tar_member(tar, "b.txt", "die here");
+    add_tar_member(tar, "c.txt", "three");
+    add_tar_member(tar, "d.txt", large);
+    add_tar_member(tar, "e.txt", "five");
+    g_assert_true(g_file_set_contents(path, (const char *)tar->data, (gssize)tar->len, NULL));
+    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->n_found, ==, 5);
+    g_assert_cmpuint(c->documents->len, ==, 3);
+    g_assert_nonnull(collected_find(c, "a.txt"));
+    g_assert_nonnull(collected_find(c, "c.txt"));
+    g_assert_nonnull(collected_find(c, "e.txt"));
+    g_assert_true(collected_says(c, "failed b.txt", "the reader process"));
+    g_assert_true(collected_says(c, "failed d.txt", "the reader process"));
+    remove_folder(dir);
+}
+
+/* Readers are started ahead of their turn; what comes of them is in the folder's order, whatever
+ * becomes of the one before. */
+static void
+test_order(void)
+{
+    static const char *const keys[] = {"a.mbox!/m0", "a.mbox!/m2",   "a.mbox!/m3", "a.mbox!/m4",
+                                       "b.txt",      "c.mbox!/m0",   "c.mbox!/m2", "c.mbox!/m3",
+                                       "c.mbox!/m4", "d.tar!/x.txt", "e.txt",      "f.mbox!/m0"};
+    g_autofree char *dir = g_dir_make_tmp("pandect-crash-XXXXXX", NULL);
+    g_autoptr(GByteArray) tar = g_byte_array_new();
+    g_autofree char *mbox = NULL;
+    gsize n;
+    add_tar_member(tar, "x.txt", "in the archive");
+    g_assert_true(
+        g_file_get_contents(PD_SOURCE_ROOT "/tests/golden/mail/sample.mbox", &mbox, &n, NULL));
+    const struct {
+        const char *name;
+        const char *bytes;
+        gsize n;
+    } files[] = {{"a.mbox", mbox, n}, {"b.txt", "b", 1},
+                 {"c.mbox", mbox, n}, {"d.tar", (const char *)tar->data, tar->len},
+                 {"e.txt", "e", 1},   {"f.mbox", mbox, n}};
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = g_build_filename(dir, files[i].name, NULL);
+        g_assert_true(g_file_set_contents(path, files[i].bytes, (gssize)files[i].n, NULL));
+    }
+    g_autoptr(Collected) c = collect(dir, NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, ==, G_N_ELEMENTS(keys) + 3);
+    for (gsize i = 0; i < G_N_ELEMENTS(keys); i++)
+        g_assert_cmpstr(((PdDocument *)g_ptr_array_index(c->documents, i))->key, ==, keys[i]);
+    g_assert_true(collected_says(c, "failed c.mbox!/m1", "the reader process"));
+    remove_folder(dir);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -80,5 +142,7 @@ main(int argc, char **argv)
     pd_reader_set_dir(fake);
     g_test_add_func("/crash/restart", test_restart);
     g_test_add_func("/crash/folder", test_folder);
+    g_test_add_func("/crash/archive", test_archive);
+    g_test_add_func("/crash/order", test_order);
     return g_test_run();
 }

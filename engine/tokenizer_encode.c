@@ -38,6 +38,10 @@ typedef struct {
     GArray *ids;
     GArray *offsets; /* NULL: not wanted */
     GArray *pieces;  /* NULL: not wanted */
+    guint n_ids;     /* in `ids` and in `offsets` before the call; both are longer than what they */
+    guint n_offsets; /* hold while it lasts */
+    guint n_put;
+    guint room; /* for so many in all */
     /* The run being encoded: its text, where it lies in the input, and where its characters were
      * moved from (NULL: not moved). */
     const char *run;
@@ -130,18 +134,28 @@ begin_piece(Encoder *e, gsize at_in_run)
 {
     if (e->pieces == NULL)
         return;
-    PdPieceStart piece = {e->ids->len, place_of(e, at_in_run)};
+    PdPieceStart piece = {e->n_ids + e->n_put, place_of(e, at_in_run)};
     g_array_append_val(e->pieces, piece);
 }
 
 static void
+set_room(Encoder *e, guint room)
+{
+    e->room = room;
+    g_array_set_size(e->ids, e->n_ids + room);
+    if (e->offsets != NULL)
+        g_array_set_size(e->offsets, e->n_offsets + room);
+}
+
+static inline void
 put_token(Encoder *e, guint32 id, gsize at_in_run)
 {
-    g_array_append_val(e->ids, id);
-    if (e->offsets == NULL)
-        return;
-    guint32 offset = place_of(e, at_in_run);
-    g_array_append_val(e->offsets, offset);
+    if (e->n_put == e->room)
+        set_room(e, e->room + e->room / 2 + 1024);
+    g_array_index(e->ids, guint32, e->n_ids + e->n_put) = id;
+    if (e->offsets != NULL)
+        g_array_index(e->offsets, guint32, e->n_offsets + e->n_put) = place_of(e, at_in_run);
+    e->n_put++;
 }
 
 static void
@@ -317,7 +331,12 @@ pd_tokenizer_encode_pieces(const PdTokenizer *tok, const char *bytes, gsize n, G
     e->ids = ids;
     e->offsets = offsets;
     e->pieces = pieces;
+    e->n_ids = ids->len;
+    e->n_offsets = offsets != NULL ? offsets->len : 0;
+    e->n_put = 0;
+    set_room(e, (guint)(n / 4 + 64));
     encode_all(e, bytes, n);
+    set_room(e, e->n_put);
     encoder_give_back(e);
 }
 

@@ -28,18 +28,33 @@ pd_sha256(const void *data, gsize n_bytes, guint8 digest[PD_SHA256_BYTES])
     g_assert(n == PD_SHA256_BYTES);
 }
 
+/* Of each thread: making one takes longer than compressing a segment. */
+static void
+free_compressor(gpointer data)
+{
+    ZSTD_freeCCtx(data);
+}
+static GPrivate compressor = G_PRIVATE_INIT(free_compressor);
+
 GBytes *
 pd_pack(const void *data, gsize n_bytes, GError **error)
 {
     gsize bound = ZSTD_compressBound(n_bytes);
     g_autofree guint8 *out = g_try_malloc(bound);
-    if (!out) {
+    ZSTD_CCtx *context = g_private_get(&compressor);
+    if (!context && (context = ZSTD_createCCtx()))
+        g_private_set(&compressor, context);
+    if (!out || !context) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
                     "out of memory: %" G_GSIZE_FORMAT " bytes to store a text", bound);
         return NULL;
     }
-    gsize n = ZSTD_compress(out, bound, data, n_bytes, ZSTD_LEVEL);
-    g_assert(!ZSTD_isError(n)); /* the bound was kept */
+    gsize n = ZSTD_compressCCtx(context, out, bound, data, n_bytes, ZSTD_LEVEL);
+    if (ZSTD_isError(n)) { /* the bound was kept */
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
+                    "out of memory: a text cannot be stored (%s)", ZSTD_getErrorName(n));
+        return NULL;
+    }
     /* The bound is larger than the source: keep only what is used. */
     return g_bytes_new_take(g_realloc(g_steal_pointer(&out), n), n);
 }

@@ -43,6 +43,7 @@ program_of_kind(const char *kind)
         {"html", "pandect-read-text"},     {"git", "pandect-read-git"},
         {"pdf", "pandect-read-pdf"},       {"mbox", "pandect-read-mail"},
         {"eml", "pandect-read-mail"},      {"maildir", "pandect-read-mail"},
+        {"msg", "pandect-read-mail"},      {"tnef", "pandect-read-mail"},
         {"gzip", "pandect-read-packed"},   {"xz", "pandect-read-packed"},
         {"zstd", "pandect-read-packed"},   {"bzip2", "pandect-read-packed"},
         {"zip", "pandect-read-archive"},   {"tar", "pandect-read-archive"},

@@ -262,13 +262,8 @@ read_headers(Mail *mail, GMimeMessage *message, GError **error)
 
 /* A file name without its folders; NULL if there is none. */
 static char *
-part_name(GMimeObject *part)
+file_name(const char *name)
 {
-    const char *name = GMIME_IS_PART(part) ? g_mime_part_get_filename(GMIME_PART(part)) : NULL;
-    if (!name)
-        name = g_mime_object_get_content_type_parameter(part, "name");
-    if (!name || !*name)
-        return NULL;
     g_autofree char *valid = g_utf8_make_valid(name, -1);
     for (char *c = valid; *c; c++) {
         if ((guchar)*c < 0x20 || *c == 0x7f)
@@ -279,6 +274,15 @@ part_name(GMimeObject *part)
     const char *slash = strrchr(valid, '/');
     const char *base = slash ? slash + 1 : valid;
     return *base ? g_strdup(base) : NULL;
+}
+
+static char *
+part_name(GMimeObject *part)
+{
+    const char *name = GMIME_IS_PART(part) ? g_mime_part_get_filename(GMIME_PART(part)) : NULL;
+    if (!name)
+        name = g_mime_object_get_content_type_parameter(part, "name");
+    return name ? file_name(name) : NULL;
 }
 
 static GByteArray *
@@ -371,6 +375,66 @@ why_not_read(const char *type, gsize n_bytes, const PdReadLimits *limits)
     return n_bytes > limits->file_bytes_max ? "too large, over the limit" : NULL;
 }
 
+static gsize
+count_letters(const PdDocument *document, guint from, guint to)
+{
+    gsize n = 0;
+    for (guint i = from; i < to; i++) {
+        const GString *text = ((PdPart *)g_ptr_array_index(document->parts, i))->text;
+        for (gsize k = 0; k < text->len; k++)
+            n += (guchar)text->str[k] > 0x20;
+    }
+    return n;
+}
+
+PdMapiLimits
+pd_mail_mapi_limits(const PdReadLimits *limits)
+{
+    return (PdMapiLimits){limits->depth_max, limits->mime_parts_max,
+                          MIN(limits->file_bytes_max, G_MAXINT32)};
+}
+
+/* winmail.dat: what it holds hangs on this mail.  Its text is mostly that of the mail once more, in
+ * another form: it is read if the mail has none. */
+static gboolean
+read_tnef(Mail *mail, const GByteArray *bytes, const char *path, const char *name, GError **error)
+{
+    const PdMapiLimits limits = pd_mail_mapi_limits(mail->emitter->limits);
+    g_autoptr(PdMapiMessage) mapi = pd_mapi_message_new();
+    g_autofree char *above = g_strconcat(name ? name : "winmail.dat", "!", NULL);
+    pd_tnef_read(bytes->data, bytes->len, &limits, mapi);
+    for (guint i = 0; i < mapi->remarks->len; i++)
+        if (!pd_emit_ledger(mail->emitter, "partial", mail->document->key, bytes->len, error,
+                            "attachment %s: %s", name ? name : path,
+                            (const char *)g_ptr_array_index(mapi->remarks, i)))
+            return FALSE;
+    for (guint i = 0; i < mapi->attachments->len; i++) {
+        const PdMapiAttachment *inner = g_ptr_array_index(mapi->attachments, i);
+        g_autoptr(GByteArray) message = inner->message ? pd_mapi_to_mime(inner->message) : NULL;
+        g_autofree char *own = inner->name ? file_name(inner->name) : NULL;
+        g_autofree char *number = g_strdup_printf("%u", i + 1);
+        g_autofree char *full = g_strconcat(above, "/", own ? own : number, NULL);
+        const char *type = message       ? "message/rfc822"
+                           : inner->type ? inner->type
+                                         : "application/octet-stream";
+        GByteArray *content = message ? message : inner->bytes;
+        const char *why =
+            content ? why_not_read(type, content->len, mail->emitter->limits) : "empty";
+        if (why)
+            skip_part(mail, path, full, type, content ? content->len : 0, why);
+        else
+            add_attachment(mail, path, full, type, content);
+    }
+    gboolean has_text = count_letters(mail->document, 1, mail->document->parts->len) > 0;
+    if (!has_text && pd_mapi_has_body(mapi)) {
+        g_ptr_array_set_size(mapi->attachments, 0);
+        g_autoptr(GByteArray) message = pd_mapi_to_mime(mapi);
+        g_autofree char *full = g_strconcat(above, "/text", NULL);
+        add_attachment(mail, path, full, "message/rfc822", message);
+    }
+    return TRUE;
+}
+
 /* Neither declared as text nor a container: what do its bytes say? */
 static gboolean
 read_other(Mail *mail, GMimePart *part, const char *path, const char *name, const char *type,
@@ -390,6 +454,8 @@ read_other(Mail *mail, GMimePart *part, const char *path, const char *name, cons
     }
     if (strcmp(kind, "text") == 0 || strcmp(kind, "markdown") == 0 || strcmp(kind, "html") == 0)
         return add_text(mail, bytes, strcmp(kind, "html") == 0, NULL, path, name, error);
+    if (strcmp(kind, "tnef") == 0)
+        return read_tnef(mail, bytes, path, name, error);
     add_attachment(mail, path, name, type, bytes);
     return TRUE;
 }
@@ -418,18 +484,6 @@ static char *
 child_of(const char *path, int i)
 {
     return *path ? g_strdup_printf("%s.%d", path, i + 1) : g_strdup_printf("%d", i + 1);
-}
-
-static gsize
-count_letters(const PdDocument *document, guint from, guint to)
-{
-    gsize n = 0;
-    for (guint i = from; i < to; i++) {
-        const GString *text = ((PdPart *)g_ptr_array_index(document->parts, i))->text;
-        for (gsize k = 0; k < text->len; k++)
-            n += (guchar)text->str[k] > 0x20;
-    }
-    return n;
 }
 
 /* The same content several times over: the plain form is read, unless it is a stub. */

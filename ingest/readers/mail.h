@@ -2,6 +2,7 @@
 #ifndef PD_MAIL_H
 #define PD_MAIL_H
 
+#include "ingest/readers/mapi.h"
 #include "ingest/readers/readers.h"
 
 /* Once a process. */
@@ -16,6 +17,9 @@ typedef struct {
     const char *name; /* key of a message that is a file of its own (""), or NULL: by Message-ID */
     const char *item_key; /* as it was begun: for what is said of a message that is none */
 } PdMailInput;
+
+/* What of a reader's limits holds for a message of Outlook's. */
+PdMapiLimits pd_mail_mapi_limits(const PdReadLimits *limits);
 
 /* Parse a message and send it: document, ledger lines, attachments. */
 gboolean pd_mail_emit(const PdMailInput *input, PdEmitter *emitter, GError **error);

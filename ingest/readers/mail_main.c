@@ -1,4 +1,4 @@
-/* pandect-read-mail: mbox files, Maildir folders and single messages. */
+/* pandect-read-mail: mbox files, Maildir folders and single messages, also those of Outlook. */
 #include "ingest/readers/mail.h"
 
 #include <dirent.h>
@@ -18,7 +18,8 @@
 static gboolean
 prepare(const PdWorkerRequest *request, PdSandboxNeeds *needs, GError **error)
 {
-    needs->one_document = strcmp(request->kind, "eml") == 0;
+    needs->one_document =
+        strcmp(request->kind, "mbox") != 0 && strcmp(request->kind, "maildir") != 0;
     if (request->path)
         g_ptr_array_add(needs->read_paths, g_strdup(request->path));
     return TRUE;
@@ -231,6 +232,37 @@ read_maildir(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
     return TRUE;
 }
 
+/* A message as Outlook keeps or sends it: made one of RFC 5322 first. */
+static gboolean
+emit_mapi(const PdWorkerRequest *request, const GByteArray *bytes, PdEmitter *emitter,
+          GError **error)
+{
+    const PdMapiLimits limits = pd_mail_mapi_limits(emitter->limits);
+    g_autoptr(PdMapiMessage) mapi = pd_mapi_message_new();
+    gboolean ok = strcmp(request->kind, "msg") == 0
+                      ? pd_msg_read(bytes->data, bytes->len, &limits, mapi)
+                      : pd_tnef_read(bytes->data, bytes->len, &limits, mapi);
+    if (!ok) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT,
+                    "%s is no message that can be read: damaged, or of another kind of program",
+                    request->name);
+        return FALSE;
+    }
+    for (guint i = 0; i < mapi->remarks->len; i++)
+        if (!pd_emit_ledger(emitter, "partial", "", bytes->len, error, "%s",
+                            (const char *)g_ptr_array_index(mapi->remarks, i)))
+            return FALSE;
+    g_autoptr(GByteArray) message = pd_mapi_to_mime(mapi);
+    const PdMailInput input = {.raw = bytes->data,
+                               .n_raw = bytes->len,
+                               .raw_offset = -1,
+                               .raw_bytes = bytes->len,
+                               .message = message,
+                               .name = "",
+                               .item_key = ""};
+    return pd_mail_emit(&input, emitter, error);
+}
+
 static gboolean
 run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 {
@@ -241,13 +273,16 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
         return read_maildir(request, emitter, error);
     g_autoptr(GByteArray) bytes =
         pd_read_input(PD_READER_INPUT_FD, message_bytes_max(request), request->name, error);
-    return bytes && emit_bytes(bytes, "", "", emitter, error);
+    if (!bytes)
+        return FALSE;
+    return strcmp(request->kind, "eml") == 0 ? emit_bytes(bytes, "", "", emitter, error)
+                                             : emit_mapi(request, bytes, emitter, error);
 }
 
 int
 main(void)
 {
-    static const char *const kinds[] = {"mbox", "maildir", "eml", NULL};
+    static const char *const kinds[] = {"mbox", "maildir", "eml", "msg", "tnef", NULL};
     const PdReaderProgram program = {kinds, prepare, run};
     return pd_reader_main(&program);
 }

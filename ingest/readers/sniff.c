@@ -320,6 +320,19 @@ looks_like_notebook(const char *at, const char *end, gboolean named_so)
                          holds(start, end, "\"worksheets\"")));
 }
 
+/* [MS-CFB] with the names of [MS-OXMSG] in its directory, which is mostly near the start; where it
+ * is not, the file's name must say it. */
+static gboolean
+looks_like_msg(const guint8 *bytes, gsize n, gboolean named_so)
+{
+    static const char folder[] = "_\0_\0s\0u\0b\0s\0t\0g\0001\0.\0000\0_";
+    static const char stream[] = "_\0_\0p\0r\0o\0p\0e\0r\0t\0i\0e\0s\0_";
+    if (n < 512 || memcmp(bytes, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 8) != 0)
+        return FALSE;
+    return named_so || memmem(bytes, n, folder, sizeof folder - 1) ||
+           memmem(bytes, n, stream, sizeof stream - 1);
+}
+
 const char *
 pd_sniff(const guint8 *bytes, gsize n, const char *name)
 {
@@ -327,6 +340,7 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
     static const char *const markdown[] = {"md", "markdown", "mdown", "mkd", NULL};
     static const char *const mail[] = {"eml", NULL};
     static const char *const notebook[] = {"ipynb", NULL};
+    static const char *const outlook[] = {"msg", NULL};
     const char *at = (const char *)bytes;
     const char *end = at + n;
     if (!n)
@@ -344,6 +358,10 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
         return archive;
     if (n > 6 && memcmp(at, "{\\rtf", 5) == 0)
         return "rtf";
+    if (looks_like_msg(bytes, n, has_suffix(name, outlook)))
+        return "msg";
+    if (n > 8 && memcmp(bytes, "\x78\x9f\x3e\x22", 4) == 0) /* [MS-OXTNEF] 2.1.1 */
+        return "tnef";
     if (looks_like_mbox(at, end))
         return "mbox";
     if (looks_like_mail(at, end, has_suffix(name, mail)))

@@ -1,0 +1,510 @@
+/* Properties and MIME: see mapi.h. */
+#include "ingest/readers/mapi.h"
+
+#include <string.h>
+
+#include "ingest/readers/charset.h"
+
+/* Property ids, [MS-OXPROPS]. */
+enum {
+    ID_SUBJECT = 0x0037,
+    ID_SUBMIT_TIME = 0x0039,
+    ID_SENT_FOR_NAME = 0x0042,
+    ID_SENT_FOR_ADDRESS = 0x0065,
+    ID_TRANSPORT_HEADERS = 0x007D,
+    ID_SENDER_NAME = 0x0C1A,
+    ID_SENDER_ADDRESS = 0x0C1F,
+    ID_DISPLAY_CC = 0x0E03,
+    ID_DISPLAY_TO = 0x0E04,
+    ID_DELIVERY_TIME = 0x0E06,
+    ID_BODY = 0x1000,
+    ID_RTF_COMPRESSED = 0x1009,
+    ID_HTML = 0x1013,
+    ID_MESSAGE_ID = 0x1035,
+    ID_REFERENCES = 0x1039,
+    ID_IN_REPLY_TO = 0x1042,
+    ID_DISPLAY_NAME = 0x3001,
+    ID_ATTACH_DATA = 0x3701,
+    ID_ATTACH_FILENAME = 0x3704,
+    ID_ATTACH_LONG_FILENAME = 0x3707,
+    ID_ATTACH_MIME_TAG = 0x370E,
+    ID_INTERNET_CODEPAGE = 0x3FDE,
+    ID_MESSAGE_CODEPAGE = 0x3FFD,
+    ID_SENDER_SMTP = 0x5D01,
+    ID_SENT_FOR_SMTP = 0x5D02,
+};
+
+#define RTF_BYTES_MAX (64u << 20)
+
+static void
+attachment_free(gpointer data)
+{
+    PdMapiAttachment *attachment = data;
+    g_free(attachment->name);
+    g_free(attachment->type);
+    g_clear_pointer(&attachment->bytes, g_byte_array_unref);
+    pd_mapi_message_free(attachment->message);
+    g_free(attachment);
+}
+
+PdMapiMessage *
+pd_mapi_message_new(void)
+{
+    PdMapiMessage *message = g_new0(PdMapiMessage, 1);
+    message->strings = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
+    message->attachments = g_ptr_array_new_with_free_func(attachment_free);
+    message->remarks = g_ptr_array_new_with_free_func(g_free);
+    for (int i = 0; i < 2; i++)
+        message->recipients[i] = g_string_new(NULL);
+    return message;
+}
+
+void
+pd_mapi_message_free(PdMapiMessage *message)
+{
+    if (!message)
+        return;
+    g_hash_table_unref(message->strings);
+    g_clear_pointer(&message->html, g_byte_array_unref);
+    g_clear_pointer(&message->rtf, g_byte_array_unref);
+    for (int i = 0; i < 2; i++)
+        g_string_free(message->recipients[i], TRUE);
+    g_ptr_array_unref(message->attachments);
+    g_ptr_array_unref(message->remarks);
+    g_free(message);
+}
+
+PdMapiAttachment *
+pd_mapi_add_attachment(PdMapiMessage *message)
+{
+    PdMapiAttachment *attachment = g_new0(PdMapiAttachment, 1);
+    g_ptr_array_add(message->attachments, attachment);
+    return attachment;
+}
+
+/* --- values -------------------------------------------------------------------------------- */
+
+static guint32
+get_u32(const guint8 *at)
+{
+    return (guint32)at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
+}
+
+/* The name of a Windows code page; NULL: the bytes must say. */
+static char *
+codepage_name(guint codepage)
+{
+    static const struct {
+        guint codepage;
+        const char *name;
+    } names[] = {{65001, "utf-8"},       {20127, "us-ascii"}, {932, "shift_jis"}, {936, "gbk"},
+                 {949, "euc-kr"},        {950, "big5"},       {20866, "koi8-r"},  {21866, "koi8-u"},
+                 {50220, "iso-2022-jp"}, {51932, "euc-jp"},   {54936, "gb18030"}};
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (names[i].codepage == codepage)
+            return g_strdup(names[i].name);
+    if (codepage >= 1250 && codepage <= 1258)
+        return g_strdup_printf("windows-%u", codepage);
+    if (codepage >= 28591 && codepage <= 28605)
+        return g_strdup_printf("iso-8859-%u", codepage - 28590);
+    return NULL;
+}
+
+char *
+pd_mapi_string(const PdMapiMessage *message, guint16 type, const guint8 *value, gsize n)
+{
+    PdCharsetInfo info;
+    g_autofree char *label = NULL;
+    g_autoptr(GString) text = g_string_new(NULL);
+    if (type == PD_MAPI_UNICODE) {
+        while (n >= 2 && !value[n - 1] && !value[n - 2])
+            n -= 2;
+        n -= n % 2;
+        label = g_strdup("utf-16le");
+    } else if (type == PD_MAPI_STRING8) {
+        while (n > 0 && !value[n - 1])
+            n--;
+        label = codepage_name(message->codepage);
+    } else {
+        return NULL;
+    }
+    pd_charset_decode(value, n, label, text, &info);
+    /* A NUL ends a string, but not the text behind it. */
+    for (gsize i = 0; i < text->len; i++)
+        if (!text->str[i])
+            text->str[i] = ' ';
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+static gboolean
+is_string_of_interest(guint16 id)
+{
+    static const guint16 ids[] = {ID_SUBJECT,           ID_SENT_FOR_NAME,  ID_SENT_FOR_ADDRESS,
+                                  ID_TRANSPORT_HEADERS, ID_SENDER_NAME,    ID_DISPLAY_CC,
+                                  ID_DISPLAY_TO,        ID_SENDER_ADDRESS, ID_BODY,
+                                  ID_MESSAGE_ID,        ID_REFERENCES,     ID_IN_REPLY_TO,
+                                  ID_SENDER_SMTP,       ID_SENT_FOR_SMTP};
+    for (gsize i = 0; i < G_N_ELEMENTS(ids); i++)
+        if (ids[i] == id)
+            return TRUE;
+    return FALSE;
+}
+
+static void
+set_bytes(GByteArray **kept, const guint8 *value, gsize n)
+{
+    g_clear_pointer(kept, g_byte_array_unref);
+    *kept = g_byte_array_append(g_byte_array_new(), value, (guint)n);
+}
+
+void
+pd_mapi_set(PdMapiMessage *message, guint16 id, guint16 type, const guint8 *value, gsize n)
+{
+    if (type == PD_MAPI_I4 && n >= 4 && id == ID_MESSAGE_CODEPAGE && !message->codepage)
+        message->codepage = get_u32(value);
+    else if (type == PD_MAPI_I4 && n >= 4 && id == ID_INTERNET_CODEPAGE)
+        message->html_codepage = get_u32(value);
+    else if (type == PD_MAPI_TIME && n >= 8 &&
+             (id == ID_SUBMIT_TIME || (id == ID_DELIVERY_TIME && !message->sent)))
+        message->sent = get_u32(value) | (guint64)get_u32(value + 4) << 32;
+    else if (id == ID_HTML && type == PD_MAPI_BINARY)
+        set_bytes(&message->html, value, n);
+    else if (id == ID_RTF_COMPRESSED && type == PD_MAPI_BINARY) {
+        g_clear_pointer(&message->rtf, g_byte_array_unref);
+        message->rtf = pd_mapi_unpack_rtf(value, n, RTF_BYTES_MAX);
+        if (!message->rtf)
+            g_ptr_array_add(message->remarks,
+                            g_strdup("its formatted text is damaged and was not read"));
+    } else if (id == ID_HTML || is_string_of_interest(id)) {
+        g_autofree char *text = pd_mapi_string(message, type, value, n);
+        if (text && id == ID_HTML) {
+            message->html_codepage = 65001;
+            set_bytes(&message->html, (const guint8 *)text, strlen(text));
+        } else if (text)
+            g_hash_table_insert(message->strings, GUINT_TO_POINTER(id), g_steal_pointer(&text));
+    }
+}
+
+void
+pd_mapi_set_attachment(PdMapiMessage *message, PdMapiAttachment *attachment, guint16 id,
+                       guint16 type, const guint8 *value, gsize n)
+{
+    if (id == ID_ATTACH_DATA && type == PD_MAPI_BINARY) {
+        set_bytes(&attachment->bytes, value, n);
+        return;
+    }
+    gboolean name = id == ID_ATTACH_LONG_FILENAME ||
+                    ((id == ID_ATTACH_FILENAME || id == ID_DISPLAY_NAME) && !attachment->name);
+    if (!name && id != ID_ATTACH_MIME_TAG)
+        return;
+    g_autofree char *text = pd_mapi_string(message, type, value, n);
+    char **kept = name ? &attachment->name : &attachment->type;
+    if (text && *text) {
+        g_free(*kept);
+        *kept = g_steal_pointer(&text);
+    }
+}
+
+static const char *
+string_of(const PdMapiMessage *message, guint id)
+{
+    const char *text = g_hash_table_lookup(message->strings, GUINT_TO_POINTER(id));
+    return text && *text ? text : NULL;
+}
+
+gboolean
+pd_mapi_has_body(const PdMapiMessage *message)
+{
+    return string_of(message, ID_BODY) || message->html || message->rtf;
+}
+
+/* --- compressed RTF ------------------------------------------------------------------------ */
+
+#define RTF_WINDOW 4096
+
+/* What the window begins with, [MS-OXRTFCP] 2.1.2.1. */
+static const char rtf_start[] =
+    "{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern "
+    "\\fscript \\fdecor MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0"
+    "\\blue0\r\n\\par \\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx";
+G_STATIC_ASSERT(sizeof rtf_start - 1 == 207);
+
+/* A reference: 12 bits of place in the window, 4 of length; FALSE: the end. */
+static gboolean
+copy_reference(GByteArray *out, guint8 *window, guint *at, guint reference, gsize max)
+{
+    guint from = reference >> 4, n = (reference & 15) + 2;
+    if (from == *at)
+        return FALSE;
+    for (guint i = 0; i < n && out->len < max; i++) {
+        guint8 byte = window[(from + i) % RTF_WINDOW];
+        g_byte_array_append(out, &byte, 1);
+        window[*at] = byte;
+        *at = (*at + 1) % RTF_WINDOW;
+    }
+    return TRUE;
+}
+
+GByteArray *
+pd_mapi_unpack_rtf(const guint8 *bytes, gsize n, gsize max)
+{
+    enum { HEAD_BYTES = 16, PACKED = 0x75465a4c, PLAIN = 0x414c454d };
+    if (n < HEAD_BYTES || get_u32(bytes) < HEAD_BYTES - 4 || get_u32(bytes + 4) > max)
+        return NULL;
+    gsize end = MIN(n, (gsize)get_u32(bytes) + 4);
+    max = get_u32(bytes + 4);
+    if (get_u32(bytes + 8) == PLAIN)
+        return g_byte_array_append(g_byte_array_new(), bytes + HEAD_BYTES,
+                                   (guint)MIN(end - HEAD_BYTES, max));
+    if (get_u32(bytes + 8) != PACKED)
+        return NULL;
+    guint8 window[RTF_WINDOW] = {0};
+    guint at = sizeof rtf_start - 1;
+    memcpy(window, rtf_start, at);
+    GByteArray *out = g_byte_array_new();
+    gboolean more = TRUE;
+    for (gsize i = HEAD_BYTES; more && i < end && out->len < max;) {
+        guint flags = bytes[i++];
+        for (int bit = 0; more && bit < 8 && i < end && out->len < max; bit++) {
+            if (!(flags & 1u << bit)) {
+                g_byte_array_append(out, bytes + i, 1);
+                window[at] = bytes[i++];
+                at = (at + 1) % RTF_WINDOW;
+                continue;
+            }
+            more = i + 1 < end &&
+                   copy_reference(out, window, &at, (guint)bytes[i] << 8 | bytes[i + 1], max);
+            i += 2;
+        }
+    }
+    return out;
+}
+
+/* --- to MIME ------------------------------------------------------------------------------- */
+
+static void
+put(GByteArray *out, const char *text)
+{
+    g_byte_array_append(out, (const guint8 *)text, (guint)strlen(text));
+}
+
+/* A header line, UTF-8 as it is (RFC 6532): the reader of mails takes that. */
+static void
+put_header(GByteArray *out, const char *field, const char *value)
+{
+    g_autofree char *line = g_strdup_printf("%s: %s", field, value ? value : "");
+    for (char *c = line; *c; c++)
+        if ((guchar)*c < 0x20)
+            *c = ' ';
+    if (value && *value) {
+        put(out, line);
+        put(out, "\n");
+    }
+}
+
+char *
+pd_mapi_mailbox(const char *name, const char *address)
+{
+    if (!address || !strchr(address, '@')) /* an X.500 name says nothing to people */
+        return g_strdup(name ? name : address ? address : "");
+    if (!name)
+        return g_strdup(address);
+    if (strstr(name, address)) /* "Kay Smith <kay@example.org>" */
+        return g_strdup(name);
+    GString *text = g_string_new("\"");
+    for (; *name; name++) {
+        if (*name == '"' || *name == '\\')
+            g_string_append_c(text, '\\');
+        g_string_append_c(text, *name);
+    }
+    g_string_append_printf(text, "\" <%s>", address);
+    return g_string_free(text, FALSE);
+}
+
+static char *
+sender_of(const PdMapiMessage *message)
+{
+    const char *name = string_of(message, ID_SENT_FOR_NAME);
+    const char *address = string_of(message, ID_SENT_FOR_SMTP);
+    if (!name)
+        name = string_of(message, ID_SENDER_NAME);
+    if (!address)
+        address = string_of(message, ID_SENDER_SMTP);
+    if (!address || !strchr(address, '@'))
+        address = string_of(message, ID_SENT_FOR_ADDRESS);
+    if (!address || !strchr(address, '@'))
+        address = string_of(message, ID_SENDER_ADDRESS);
+    return pd_mapi_mailbox(name, address);
+}
+
+/* A header of the block that came with the message over the network; NULL: it is not there. */
+static char *
+transport_header(const PdMapiMessage *message, const char *field)
+{
+    const char *block = string_of(message, ID_TRANSPORT_HEADERS);
+    g_auto(GStrv) lines = g_strsplit(block ? block : "", "\n", -1);
+    gsize n = strlen(field);
+    for (guint i = 0; lines[i]; i++) {
+        if (g_ascii_strncasecmp(lines[i], field, n) != 0 || lines[i][n] != ':')
+            continue;
+        GString *value = g_string_new(lines[i] + n + 1);
+        while (lines[i + 1] && (lines[i + 1][0] == ' ' || lines[i + 1][0] == '\t'))
+            g_string_append(value, lines[++i]);
+        return g_strstrip(g_string_free(value, FALSE));
+    }
+    return NULL;
+}
+
+static void
+put_field(GByteArray *out, const PdMapiMessage *message, const char *field, guint id)
+{
+    g_autofree char *carried = transport_header(message, field);
+    put_header(out, field, carried && *carried ? carried : string_of(message, id));
+}
+
+static void
+put_date(GByteArray *out, const PdMapiMessage *message)
+{
+    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    enum { TICKS = 10000000 };
+    const gint64 unix_epoch = 11644473600; /* seconds from 1601 on */
+    g_autofree char *carried = transport_header(message, "Date");
+    g_autoptr(GDateTime) when =
+        message->sent ? g_date_time_new_from_unix_utc((gint64)(message->sent / TICKS) - unix_epoch)
+                      : NULL;
+    if (carried && *carried) {
+        put_header(out, "Date", carried);
+    } else if (when) {
+        g_autofree char *date = g_strdup_printf(
+            "%d %s %04d %02d:%02d:%02d +0000", g_date_time_get_day_of_month(when),
+            months[g_date_time_get_month(when) - 1], g_date_time_get_year(when),
+            g_date_time_get_hour(when), g_date_time_get_minute(when), g_date_time_get_second(when));
+        put_header(out, "Date", date);
+    }
+}
+
+/* In lines of 76 letters: GMime reads longer ones, but others look at what we made too. */
+static void
+put_base64(GByteArray *out, const guint8 *bytes, gsize n)
+{
+    enum { LINE_BYTES = 57 };
+    put(out, "Content-Transfer-Encoding: base64\n\n");
+    for (gsize i = 0; i < n; i += LINE_BYTES) {
+        g_autofree char *line = g_base64_encode(bytes + i, MIN(n - i, LINE_BYTES));
+        put(out, line);
+        put(out, "\n");
+    }
+}
+
+static void
+put_name(GByteArray *out, const char *name)
+{
+    g_autofree char *clean = g_strdup(name ? name : "");
+    g_strdelimit(clean, "\"\\\r\n", '_');
+    if (*clean) {
+        g_autofree char *value = g_strdup_printf("attachment; filename=\"%s\"", clean);
+        put_header(out, "Content-Disposition", value);
+    }
+}
+
+static void
+put_attachment(GByteArray *out, const PdMapiAttachment *attachment, const char *boundary)
+{
+    put(out, "\n--");
+    put(out, boundary);
+    put(out, "\n");
+    if (attachment->message) {
+        g_autoptr(GByteArray) inner = pd_mapi_to_mime(attachment->message);
+        put(out, "Content-Type: message/rfc822\n\n");
+        g_byte_array_append(out, inner->data, inner->len);
+        return;
+    }
+    const char *type = attachment->type;
+    gboolean usable = type && strchr(type, '/') && !strpbrk(type, " \t\r\n;") &&
+                      !g_str_has_prefix(type, "multipart/") && !g_str_has_prefix(type, "message/");
+    put_header(out, "Content-Type", usable ? type : "application/octet-stream");
+    put_name(out, attachment->name);
+    put_base64(out, attachment->bytes ? attachment->bytes->data : NULL,
+               attachment->bytes ? attachment->bytes->len : 0);
+}
+
+/* The text in its best forms: mail.c chooses among alternatives. */
+static void
+put_body(GByteArray *out, const PdMapiMessage *message, const char *boundary)
+{
+    const char *plain = string_of(message, ID_BODY);
+    g_autofree char *inner = g_strconcat("=_text", boundary + strlen("=_part"), NULL);
+    g_autofree char *head = g_strdup_printf("\n--%s\nContent-Type: multipart/alternative;"
+                                            " boundary=\"%s\"\n",
+                                            boundary, inner);
+    put(out, head);
+    if (plain) {
+        g_autofree char *part =
+            g_strdup_printf("\n--%s\nContent-Type: text/plain; charset=utf-8\n", inner);
+        put(out, part);
+        put_base64(out, (const guint8 *)plain, strlen(plain));
+    }
+    if (message->html) {
+        g_autofree char *charset = codepage_name(message->html_codepage);
+        g_autofree char *part =
+            g_strdup_printf("\n--%s\nContent-Type: text/html%s%s\n", inner,
+                            charset ? "; charset=" : "", charset ? charset : "");
+        put(out, part);
+        put_base64(out, message->html->data, message->html->len);
+    }
+    g_autofree char *end = g_strdup_printf("\n--%s--\n", inner);
+    put(out, end);
+}
+
+static void
+put_recipients(GByteArray *out, const PdMapiMessage *message, const char *field, int i, guint id)
+{
+    put_header(out, field,
+               message->recipients[i]->len ? message->recipients[i]->str : string_of(message, id));
+}
+
+/* How deep messages are in it. */
+static guint
+depth_of(const PdMapiMessage *message)
+{
+    guint depth = 0;
+    for (guint i = 0; i < message->attachments->len; i++) {
+        const PdMapiAttachment *attachment = g_ptr_array_index(message->attachments, i);
+        if (attachment->message)
+            depth = MAX(depth, 1 + depth_of(attachment->message));
+    }
+    return depth;
+}
+
+GByteArray *
+pd_mapi_to_mime(const PdMapiMessage *message)
+{
+    GByteArray *out = g_byte_array_new();
+    g_autofree char *from = sender_of(message);
+    /* In none of the parts: they are in base64, and messages in it are less deep. */
+    g_autofree char *boundary = g_strdup_printf("=_part_%03u", depth_of(message));
+    put_header(out, "From", from);
+    put_recipients(out, message, "To", 0, ID_DISPLAY_TO);
+    put_recipients(out, message, "Cc", 1, ID_DISPLAY_CC);
+    put_date(out, message);
+    put_header(out, "Subject", string_of(message, ID_SUBJECT));
+    put_field(out, message, "Message-ID", ID_MESSAGE_ID);
+    put_field(out, message, "In-Reply-To", ID_IN_REPLY_TO);
+    put_field(out, message, "References", ID_REFERENCES);
+    put(out, "MIME-Version: 1.0\n");
+    g_autofree char *type = g_strdup_printf("multipart/mixed; boundary=\"%s\"", boundary);
+    put_header(out, "Content-Type", type);
+    if (string_of(message, ID_BODY) || message->html)
+        put_body(out, message, boundary);
+    if (message->rtf && !string_of(message, ID_BODY) && !message->html) {
+        PdMapiAttachment body = {
+            .name = (char *)"body.rtf", .type = (char *)"application/rtf", .bytes = message->rtf};
+        put_attachment(out, &body, boundary);
+    }
+    for (guint i = 0; i < message->attachments->len; i++)
+        put_attachment(out, g_ptr_array_index(message->attachments, i), boundary);
+    g_autofree char *end = g_strdup_printf("\n--%s--\n", boundary);
+    put(out, end);
+    return out;
+}

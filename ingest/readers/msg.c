@@ -1,0 +1,239 @@
+/*
+ * .msg files: see mapi.h.
+ *
+ * A compound file is a tree of folders and streams.  A message is a folder: a stream with the
+ * properties of fixed length, a stream for each of the others ("__substg1.0_" and, in hex, its id
+ * and type), and a folder for each recipient and attachment; a message in the message is a folder
+ * of its attachment.
+ */
+#include "ingest/readers/mapi.h"
+
+#include <gsf/gsf-infile-msole.h>
+#include <gsf/gsf-input-memory.h>
+#include <string.h>
+
+#define PROPERTIES "__properties_version1.0"
+#define VALUE "__substg1.0_"
+#define RECIPIENT "__recip_version1.0_"
+#define ATTACHMENT "__attach_version1.0_"
+
+enum {
+    TOP_HEAD_BYTES = 32, /* of the properties of a message that is the file */
+    INNER_HEAD_BYTES = 24,
+    PART_HEAD_BYTES = 8, /* of a recipient or attachment */
+    ENTRY_BYTES = 16,
+    PROPERTY_DATA = 0x3701,
+    PROPERTY_RECIPIENT_TYPE = 0x0C15,
+    PROPERTY_NAME = 0x3001,
+    PROPERTY_ADDRESS = 0x3003,
+    PROPERTY_SMTP = 0x39FE,
+};
+
+typedef struct {
+    PdMapiMessage *message;
+    const PdMapiLimits *limits;
+    gsize *n_bytes; /* of the whole file's values, taken so far */
+} Reading;
+
+typedef struct {
+    guint type; /* 1 To, 2 Cc; others are not shown */
+    char *name;
+    char *address;
+} Recipient;
+
+/* Of a folder, what to do with a value; `folder`: it is one. */
+typedef void (*SetValue)(Reading *reading, gpointer into, guint16 id, guint16 type,
+                         const guint8 *value, gsize n, GsfInfile *folder);
+
+static void
+remark(Reading *reading, const char *text)
+{
+    g_ptr_array_add(reading->message->remarks, g_strdup(text));
+}
+
+/* All bytes of a stream; NULL: it cannot be read, or is too long. */
+static GByteArray *
+read_stream(Reading *reading, GsfInput *stream)
+{
+    gsf_off_t size = gsf_input_size(stream);
+    if (size < 0 || (guint64)size > reading->limits->bytes_max - *reading->n_bytes) {
+        remark(reading, "more in it than the limit: a part was not read");
+        return NULL;
+    }
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    g_byte_array_set_size(bytes, (guint)size);
+    gsf_input_seek(stream, 0, G_SEEK_SET);
+    if (size > 0 && !gsf_input_read(stream, (size_t)size, bytes->data)) {
+        remark(reading, "a part is damaged and was not read");
+        return NULL;
+    }
+    *reading->n_bytes += (gsize)size;
+    return g_steal_pointer(&bytes);
+}
+
+static guint32
+get_u32(const guint8 *at)
+{
+    return (guint32)at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
+}
+
+/* The properties of fixed length: type, id, flags and 8 bytes of value each. */
+static void
+read_fixed(Reading *reading, GsfInfile *folder, gsize n_head, SetValue set, gpointer into)
+{
+    GsfInput *stream = gsf_infile_child_by_name(folder, PROPERTIES);
+    g_autoptr(GByteArray) bytes = stream ? read_stream(reading, stream) : NULL;
+    for (gsize at = n_head; bytes && at + ENTRY_BYTES <= bytes->len; at += ENTRY_BYTES) {
+        guint32 tag = get_u32(bytes->data + at);
+        guint16 type = (guint16)tag;
+        if (type == PD_MAPI_I4 || type == PD_MAPI_TIME)
+            set(reading, into, (guint16)(tag >> 16), type, bytes->data + at + 8, 8, NULL);
+    }
+    if (stream)
+        g_object_unref(stream);
+}
+
+/* The others: a stream, or folder, each. */
+static void
+read_values(Reading *reading, GsfInfile *folder, SetValue set, gpointer into)
+{
+    int n = gsf_infile_num_children(folder);
+    for (int i = 0; i < n; i++) {
+        const char *name = gsf_infile_name_by_index(folder, i);
+        if (!name || !g_str_has_prefix(name, VALUE) || strlen(name) != strlen(VALUE) + 8)
+            continue;
+        guint64 tag = g_ascii_strtoull(name + strlen(VALUE), NULL, 16);
+        GsfInput *child = gsf_infile_child_by_index(folder, i);
+        gboolean is_folder =
+            child && GSF_IS_INFILE(child) && gsf_infile_num_children(GSF_INFILE(child)) >= 0;
+        g_autoptr(GByteArray) bytes = child && !is_folder ? read_stream(reading, child) : NULL;
+        if (bytes || is_folder)
+            set(reading, into, (guint16)(tag >> 16), (guint16)tag, bytes ? bytes->data : NULL,
+                bytes ? bytes->len : 0, is_folder ? GSF_INFILE(child) : NULL);
+        if (child)
+            g_object_unref(child);
+    }
+}
+
+/* --- recipients and attachments ------------------------------------------------------------ */
+
+static void
+set_recipient(Reading *reading, gpointer into, guint16 id, guint16 type, const guint8 *value,
+              gsize n, GsfInfile *folder)
+{
+    Recipient *recipient = into;
+    if (id == PROPERTY_RECIPIENT_TYPE && type == PD_MAPI_I4 && n >= 4)
+        recipient->type = get_u32(value);
+    gboolean address = id == PROPERTY_SMTP || (id == PROPERTY_ADDRESS && !recipient->address);
+    if (folder || (!address && id != PROPERTY_NAME))
+        return;
+    char *text = pd_mapi_string(reading->message, type, value, n);
+    char **kept = address ? &recipient->address : &recipient->name;
+    g_free(*kept);
+    *kept = text;
+}
+
+static void
+read_recipient(Reading *reading, GsfInfile *folder)
+{
+    Recipient recipient = {0};
+    read_fixed(reading, folder, PART_HEAD_BYTES, set_recipient, &recipient);
+    read_values(reading, folder, set_recipient, &recipient);
+    if (recipient.type == 1 || recipient.type == 2) {
+        GString *list = reading->message->recipients[recipient.type - 1];
+        g_autofree char *shown = pd_mapi_mailbox(recipient.name, recipient.address);
+        g_string_append_printf(list, "%s%s", list->len ? ", " : "", shown);
+    }
+    g_free(recipient.name);
+    g_free(recipient.address);
+}
+
+static gboolean read_message(Reading *reading, GsfInfile *folder, gsize n_head);
+
+static void
+read_inner(Reading *reading, PdMapiAttachment *attachment, GsfInfile *folder)
+{
+    g_autoptr(PdMapiMessage) inner = pd_mapi_message_new();
+    PdMapiLimits limits = *reading->limits;
+    Reading below = {inner, &limits, reading->n_bytes};
+    if (limits.depth_max == 0) {
+        remark(reading, "messages nested too deep in it were not read");
+        return;
+    }
+    limits.depth_max--;
+    if (!read_message(&below, folder, INNER_HEAD_BYTES))
+        return;
+    for (guint i = 0; i < inner->remarks->len; i++)
+        remark(reading, g_ptr_array_index(inner->remarks, i));
+    g_ptr_array_set_size(inner->remarks, 0);
+    attachment->message = g_steal_pointer(&inner);
+}
+
+static void
+set_attachment(Reading *reading, gpointer into, guint16 id, guint16 type, const guint8 *value,
+               gsize n, GsfInfile *folder)
+{
+    if (!folder)
+        pd_mapi_set_attachment(reading->message, into, id, type, value, n);
+    else if (id == PROPERTY_DATA && !((PdMapiAttachment *)into)->message)
+        read_inner(reading, into, folder);
+}
+
+static void
+set_message(Reading *reading, gpointer into, guint16 id, guint16 type, const guint8 *value, gsize n,
+            GsfInfile *folder)
+{
+    if (!folder)
+        pd_mapi_set(reading->message, id, type, value, n);
+}
+
+/* FALSE: it is none. */
+static gboolean
+read_message(Reading *reading, GsfInfile *folder, gsize n_head)
+{
+    GsfInput *properties = gsf_infile_child_by_name(folder, PROPERTIES);
+    if (!properties)
+        return FALSE;
+    g_object_unref(properties);
+    read_fixed(reading, folder, n_head, set_message, NULL);
+    read_values(reading, folder, set_message, NULL);
+    int n = gsf_infile_num_children(folder);
+    for (int i = 0; i < n; i++) {
+        const char *name = gsf_infile_name_by_index(folder, i);
+        gboolean recipient = name && g_str_has_prefix(name, RECIPIENT);
+        gboolean attached = name && g_str_has_prefix(name, ATTACHMENT);
+        if (attached && reading->message->attachments->len >= reading->limits->attachments_max) {
+            remark(reading, "more attachments than the limit: the rest was not read");
+            break;
+        }
+        GsfInput *child = recipient || attached ? gsf_infile_child_by_index(folder, i) : NULL;
+        if (child && GSF_IS_INFILE(child) && recipient) {
+            read_recipient(reading, GSF_INFILE(child));
+        } else if (child && GSF_IS_INFILE(child)) {
+            PdMapiAttachment *attachment = pd_mapi_add_attachment(reading->message);
+            read_fixed(reading, GSF_INFILE(child), PART_HEAD_BYTES, set_attachment, attachment);
+            read_values(reading, GSF_INFILE(child), set_attachment, attachment);
+        }
+        if (child)
+            g_object_unref(child);
+    }
+    return TRUE;
+}
+
+gboolean
+pd_msg_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits, PdMapiMessage *message)
+{
+    gsize n_taken = 0;
+    /* Streams that share blocks could come to more than the file. */
+    const PdMapiLimits own = {limits->depth_max, limits->attachments_max,
+                              MIN(limits->bytes_max, n)};
+    Reading reading = {message, &own, &n_taken};
+    GsfInput *input = gsf_input_memory_new(bytes, (gsf_off_t)n, FALSE);
+    GsfInfile *root = input ? gsf_infile_msole_new(input, NULL) : NULL;
+    gboolean ok = root && read_message(&reading, root, TOP_HEAD_BYTES);
+    if (root)
+        g_object_unref(root);
+    if (input)
+        g_object_unref(input);
+    return ok;
+}

@@ -4,7 +4,7 @@
  *
  * Pages go out one by one, so that a page that brings the process down costs the pages from there
  * on and not the ones before.  Pages without a text layer are named.  When all pages are out, they
- * are looked at (the ink test, pdf_page.c); if that fails, only the check is lost.
+ * are looked at (the ink test, pdf_ink.c); if that fails, only the check is lost.
  */
 #include "ingest/readers/pdf.h"
 
@@ -339,31 +339,44 @@ report(Job *job, GError **error)
                      ": characters and their places do not agree", error);
 }
 
+static gboolean
+say_hidden(Job *job, guint number, const PdPdfInk *ink, gboolean left_out, GError **error)
+{
+    const char *kept = left_out ? "no model reads them" : "so many that they are read all the same";
+    if (ink->n_unseen &&
+        !pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
+                        "hidden text on page %u: %u of %u words cannot be seen on the page (white, "
+                        "covered, invisible or tiny); %s: %s",
+                        number, ink->n_unseen, ink->n_words, kept, ink->unseen->str))
+        return FALSE;
+    if (ink->n_lying &&
+        !pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
+                        "false character map on page %u: the page shows other letters in %u of %u "
+                        "words than the PDF says; no model reads them: %s",
+                        number, ink->n_lying, ink->n_words, ink->lying->str))
+        return FALSE;
+    return !ink->n_outside ||
+           pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
+                          "text off page %u: %u words lie beyond its edge; they are in no text: %s",
+                          number, ink->n_outside, ink->outside->str);
+}
+
 /* Tell what cannot be seen of a page, and keep it from the model.  Not where most of a page cannot
  * be seen: then it is more likely that its font cannot be drawn here than that someone hides a
  * page. */
 static gboolean
 send_hidden(Job *job, PopplerPage *page, guint part, GError **error)
 {
-    g_autoptr(GString) words = g_string_new(NULL);
-    g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(PdTextRange));
     const SentPage *sent = &g_array_index(job->sent, SentPage, part);
     gboolean paired;
-    guint n_words;
     const PdPart *read = sent->part ? sent->part : pd_pdf_read_page(job->document, page, &paired);
-    guint n_hidden = pd_pdf_hidden_words(page, read, words, ranges, &n_words);
-    gboolean left_out = n_hidden <= n_words * HIDDEN_SHARE_MAX;
+    g_autoptr(PdPdfInk) ink = pd_pdf_ink_look(page, read);
+    gboolean left_out = ink->n_unseen <= ink->n_words * HIDDEN_SHARE_MAX;
+    g_autoptr(GArray) ranges =
+        pd_pdf_ink_ranges(ink, read, PD_PDF_LYING | (left_out ? PD_PDF_UNSEEN : 0));
     g_ptr_array_set_size(job->document->parts, 0);
-    if (!n_hidden)
-        return TRUE;
-    return pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
-                          "hidden text on page %u: %u of %u words cannot be seen on the page "
-                          "(white, covered, invisible or tiny); %s: %s",
-                          sent->number, n_hidden, n_words,
-                          left_out ? "no model reads them"
-                                   : "so many that they are read all the same",
-                          words->str) &&
-           (!left_out || pd_emit_hidden(job->emitter, part, ranges, error));
+    return say_hidden(job, sent->number, ink, left_out, error) &&
+           (!ranges->len || pd_emit_hidden(job->emitter, part, ranges, error));
 }
 
 /* Look at the pages for text that a reader of the paper would not see. */

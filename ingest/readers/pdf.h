@@ -5,6 +5,7 @@
 #include <poppler.h>
 
 #include "ingest/readers/ocr.h"
+#include "ingest/readers/pdf_glyphs.h"
 #include "ingest/readers/readers.h"
 
 /* The page's text in reading order as a part "page/N", a box a word.  *paired: FALSE if characters
@@ -18,10 +19,29 @@ PdPart *pd_pdf_ocr_page(PdDocument *document, PopplerPage *page, PdOcr *ocr, PdO
 /* Put a page on which no prose runs in columns into rows: cells of a table beside each other. */
 void pd_pdf_sort_rows(PdPart *part);
 
-/* Words of a page that a reader of the printed page cannot see: no contrast where they stand, or
- * too small.  Appends them to `words`, and where they stand to `ranges` (PdTextRange, neighbours
- * together); returns their number, and in *n_words that of all words. */
-guint pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words, GArray *ranges,
-                          guint *n_words);
+/* The page as pixels, from its top left corner.  *scale: pixels in a point, at most what it was
+ * before and so that no side is longer than side_max.  *glyphs (may be NULL): what was drawn. NULL:
+ * the page has no size. */
+cairo_surface_t *pd_pdf_render(PopplerPage *page, double side_max, PdPdfGlyphs **glyphs,
+                               double *scale);
+
+/* What stands on a page and cannot be read on paper (pdf_ink.c). */
+typedef struct {
+    guint n_words;    /* of the page */
+    guint n_unseen;   /* of them: no contrast where they stand, or too small */
+    guint n_lying;    /* of them, visible: the page shows other letters than the PDF says */
+    GString *unseen;  /* the first of these words */
+    GString *lying;   /* likewise, with what is shown instead: "SBK (PAY)" */
+    GString *outside; /* words beyond the page's edge, which are in no text */
+    guint n_outside;
+    guint8 *marks; /* PD_PDF_UNSEEN or PD_PDF_LYING for each box of the part, or 0 */
+} PdPdfInk;
+enum { PD_PDF_UNSEEN = 1, PD_PDF_LYING = 2 };
+PdPdfInk *pd_pdf_ink_look(PopplerPage *page, const PdPart *part);
+void pd_pdf_ink_free(PdPdfInk *ink);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdPdfInk, pd_pdf_ink_free)
+
+/* Where the words with one of these marks stand, neighbours together (PdTextRange). */
+GArray *pd_pdf_ink_ranges(const PdPdfInk *ink, const PdPart *part, guint marks);
 
 #endif

@@ -1,11 +1,9 @@
 /*
- * One page: text, boxes, and the ink test.
+ * One page: text, boxes, and its picture.
  *
  * poppler gives the text in reading order and a rectangle a character (origin top left, points);
  * both agree one to one except for bidirectional controls, which have no rectangle.  From the
- * rectangles come the gaps that its text lacks: between cells, and between paragraphs.  The ink
- * test renders the page and looks where each word stands: white text, text under a black bar and
- * invisible text leave no contrast there.
+ * rectangles come the gaps that its text lacks: between cells, and between paragraphs.
  */
 #include "ingest/readers/pdf.h"
 
@@ -19,15 +17,9 @@
 #define LINE_SHIFT 0.75
 #define ROW_SHIFT 0.3
 
-#define RENDER_SCALE 2.0 /* 144 dpi */
-#define RENDER_SIDE_MAX 3000
 #define OCR_SCALE (300 / 72.0) /* what tesseract was trained for */
 #define OCR_SIDE_MAX 6000
 #define OCR_INK_MAX 200 /* of 255: the palest grey that counts as ink */
-#define TINY_POINTS 2.5
-/* Of 255; the faintest grey print is far above, noise of rendering below. */
-#define CONTRAST_MIN 24
-#define WORDS_SHOWN_BYTES 400
 
 static gboolean
 has_no_rectangle(gunichar c)
@@ -211,11 +203,10 @@ pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired)
     return part;
 }
 
-/* --- the ink test ----------------------------------------------------------------------------- */
+/* --- drawing ---------------------------------------------------------------------------------- */
 
-/* *scale: pixels in a point, at most what it was before; NULL: the page has no size. */
-static cairo_surface_t *
-render(PopplerPage *page, double side_max, double *scale)
+cairo_surface_t *
+pd_pdf_render(PopplerPage *page, double side_max, PdPdfGlyphs **glyphs, double *scale)
 {
     double width;
     double height;
@@ -230,98 +221,17 @@ render(PopplerPage *page, double side_max, double *scale)
     cairo_set_source_rgb(cairo, 1, 1, 1);
     cairo_paint(cairo);
     cairo_scale(cairo, *scale, *scale);
+    if (glyphs)
+        *glyphs = pd_pdf_glyphs_new(width * *scale, height * *scale);
+    pd_pdf_glyphs_watch(glyphs ? *glyphs : NULL);
     poppler_page_render(page, cairo);
+    pd_pdf_glyphs_watch(NULL);
     cairo_destroy(cairo);
     cairo_surface_flush(surface);
     if (cairo_surface_status(surface) == CAIRO_STATUS_SUCCESS)
         return surface;
     cairo_surface_destroy(surface);
     return NULL;
-}
-
-/* Largest difference of brightness, of any colour channel, under a box. */
-static int
-contrast(cairo_surface_t *surface, const PdBox *box, double scale)
-{
-    const unsigned char *pixels = cairo_image_surface_get_data(surface);
-    int stride = cairo_image_surface_get_stride(surface);
-    int x0 = CLAMP((int)floor(box->x0 * scale), 0, cairo_image_surface_get_width(surface));
-    int y0 = CLAMP((int)floor(box->y0 * scale), 0, cairo_image_surface_get_height(surface));
-    int x1 = CLAMP((int)ceil(box->x1 * scale), 0, cairo_image_surface_get_width(surface));
-    int y1 = CLAMP((int)ceil(box->y1 * scale), 0, cairo_image_surface_get_height(surface));
-    int low[3] = {255, 255, 255};
-    int high[3] = {0, 0, 0};
-    for (int y = y0; y < y1; y++) {
-        for (int x = x0; x < x1; x++) {
-            guint32 pixel;
-            memcpy(&pixel, pixels + (gsize)y * (gsize)stride + (gsize)x * 4, sizeof pixel);
-            for (int c = 0; c < 3; c++) {
-                int value = (pixel >> (8 * c)) & 0xFF;
-                low[c] = MIN(low[c], value);
-                high[c] = MAX(high[c], value);
-            }
-        }
-    }
-    return MAX(MAX(high[0] - low[0], high[1] - low[1]), high[2] - low[2]);
-}
-
-/* Letters and digits; rules and leaders ("____", "....") draw little or nothing. */
-static gboolean
-is_word(const char *at, gsize n)
-{
-    for (const char *end = at + n; at < end; at = g_utf8_next_char(at)) {
-        if (g_unichar_isalnum(g_utf8_get_char(at)))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-/* The box as a range, or behind the last one if that ends with the word before. */
-static void
-add_range(GArray *ranges, const PdPart *part, guint box)
-{
-    const PdBox *boxes = (const PdBox *)(gpointer)part->boxes->data;
-    PdTextRange range = {boxes[box].start, boxes[box].end};
-    PdTextRange *last = ranges->len ? &g_array_index(ranges, PdTextRange, ranges->len - 1) : NULL;
-    if (last && box > 0 && (last->end == boxes[box - 1].end || last->end == range.start))
-        last->end = range.end;
-    else
-        g_array_append_val(ranges, range);
-}
-
-guint
-pd_pdf_hidden_words(PopplerPage *page, const PdPart *part, GString *words, GArray *ranges,
-                    guint *n_words)
-{
-    double scale = RENDER_SCALE;
-    guint n_hidden = 0;
-    gboolean last_hidden = FALSE;
-    *n_words = 0;
-    cairo_surface_t *surface = part->boxes ? render(page, RENDER_SIDE_MAX, &scale) : NULL;
-    /* On a page so large that words shrink below a pixel nothing can be told. */
-    if (surface && scale < RENDER_SCALE / 8)
-        g_clear_pointer(&surface, cairo_surface_destroy);
-    for (guint i = 0; surface && i < part->boxes->len; i++) {
-        const PdBox *box = &g_array_index(part->boxes, PdBox, i);
-        const char *word = part->text->str + box->start;
-        gsize n = box->end - box->start;
-        gboolean tiny = box->y1 - box->y0 < TINY_POINTS && box->x1 - box->x0 < TINY_POINTS * n;
-        gboolean has_letters = is_word(word, n);
-        *n_words += has_letters;
-        /* A dash tells nothing by itself; behind a hidden word it goes with it. */
-        last_hidden =
-            (has_letters || last_hidden) && (tiny || contrast(surface, box, scale) < CONTRAST_MIN);
-        if (last_hidden)
-            add_range(ranges, part, i);
-        if (!last_hidden || !has_letters)
-            continue;
-        n_hidden++;
-        if (words->len + n < WORDS_SHOWN_BYTES)
-            g_string_append_printf(words, "%s%.*s", words->len ? " " : "", (int)n, word);
-    }
-    if (surface)
-        cairo_surface_destroy(surface);
-    return n_hidden;
 }
 
 /* --- pictures of text ------------------------------------------------------------------------- */
@@ -353,7 +263,7 @@ PdPart *
 pd_pdf_ocr_page(PdDocument *document, PopplerPage *page, PdOcr *ocr, PdOcrResult *result)
 {
     double scale = OCR_SCALE;
-    cairo_surface_t *surface = render(page, OCR_SIDE_MAX, &scale);
+    cairo_surface_t *surface = pd_pdf_render(page, OCR_SIDE_MAX, NULL, &scale);
     if (!surface)
         return NULL;
     int width = cairo_image_surface_get_width(surface);

@@ -241,6 +241,141 @@ test_hidden_pages(void)
                                  "so many that they are read all the same"));
 }
 
+/* Under a bar, but for an edge of it: nobody can read that.  Under a line, or half out: anybody
+ * can. */
+static void
+test_bar_edges(void)
+{
+    static const struct {
+        const char *word,
+            *bar; /* of a word that stands on 100, y: x0 y0 width height, from there */
+        gboolean hidden;
+    } cases[] = {
+        {"Alfa", "-3 -4 %g 17", TRUE},      /* all of it */
+        {"Bravo", "-3 -4 %g 17", TRUE},     /* less a point at the right */
+        {"Charlie", "1 -4 %g 17", TRUE},    /* less a point at the left */
+        {"Delta", "-3 -4 %g 12.4", TRUE},   /* less the tip of the D */
+        {"Foxtrot", "-3 -1.5 %g 20", TRUE}, /* less the line's bottom */
+        {"Golf", "-3 3.5 %g 1", FALSE},     /* struck out */
+        {"Hotel", "-3 -2 %g 1", FALSE},     /* underlined */
+        {"Indigo", "18 -4 %g 17", FALSE},   /* its second half */
+        {"Juliett", "-3 -4 %g 7", FALSE},   /* its lower half */
+        {"Kilo", "60 -4 %g 17", FALSE},     /* beside it */
+    };
+    /* Widths of the words in Helvetica of 12 points, by its AFM. */
+    static const double widths[] = {22, 30, 39, 27, 39, 23.3, 30, 33.4, 36, 21.3};
+    g_autoptr(GString) page = g_string_new(NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        int y = 740 - 40 * (int)i;
+        double x0, y0, height;
+        char width[8] = "";
+        g_assert_cmpint(sscanf(cases[i].bar, "%lf %lf %7s %lf", &x0, &y0, width, &height), ==, 4);
+        double end = strcmp(cases[i].word, "Bravo") == 0 ? widths[i] - 1 : widths[i] + 3;
+        show(page, 100, y, 12, cases[i].word);
+        g_string_append_printf(page, "%g %g %g %g re f\n", 100 + x0, y + y0, end - x0, height);
+    }
+    const char *pages[] = {page->str};
+    g_autoptr(Collected) c = read_pages(pages, 1, "", NULL);
+    const PdPart *part = part_of(c, 0);
+    g_autoptr(GString) hidden = g_string_new(NULL);
+    for (guint i = 0; part->hidden && i < part->hidden->len; i++) {
+        const PdTextRange *range = &g_array_index(part->hidden, PdTextRange, i);
+        g_string_append_len(hidden, part->text->str + range->start,
+                            (gssize)(range->end - range->start));
+        g_string_append_c(hidden, '\n');
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("%s", cases[i].word);
+        g_assert_cmpint(strstr(hidden->str, cases[i].word) != NULL, ==, cases[i].hidden);
+    }
+}
+
+static void
+test_off_page(void)
+{
+    g_autoptr(GString) page = g_string_new(NULL);
+    show(page, 100, 700, 12, "On the page.");
+    show(page, 2000, 700, 12, "Far right.");
+    show(page, 100, 900, 12, "Above");
+    show(page, -300, -700, 12, "Far below 7.");
+    show(page, 570, 600, 12, "Cut at its edge, not beyond it");
+    const char *pages[] = {page->str};
+    g_autoptr(Collected) c = read_pages(pages, 1, "", NULL);
+    const PdPart *part = part_of(c, 0);
+    g_assert_nonnull(strstr(part->text->str, "On the page."));
+    g_assert_null(strstr(part->text->str, "Above"));
+    g_assert_true(collected_says(c, "hidden : text off page 1:", "Far right. Above Far below 7."));
+    g_assert_null(part->hidden);
+    const char *inside[] = {
+        "BT /F 12 Tf 0 0 Td (In a corner) Tj ET\nBT /F 12 Tf 590 795 Td (x) Tj ET"};
+    g_autoptr(Collected) none = read_pages(inside, 1, "", NULL);
+    g_assert_cmpuint(none->lines->len, ==, 0);
+}
+
+/* A page of two fonts, Helvetica both; /M has a character map (ISO 32000-1, 9.10.3). */
+static Collected *
+read_mapped(const char *content, const char *map)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "t.pdf", NULL);
+    g_autofree char *cmap = g_strdup_printf(
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def "
+        "/CMapType 2 def 1 begincodespacerange <00> <FF> endcodespacerange\n%s"
+        "endcmap end end\n",
+        map);
+    g_autofree char *pdf = g_strdup_printf(
+        "%%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R"
+        "/Resources<</Font<</F 5 0 R/M 6 0 R>>>>>>endobj\n"
+        "4 0 obj<</Length %u>>stream\n%s\nendstream endobj\n"
+        "5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>endobj\n"
+        "6 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding"
+        "/ToUnicode 7 0 R>>endobj\n"
+        "7 0 obj<</Length %u>>stream\n%s\nendstream endobj\ntrailer<</Root 1 0 R>>\n",
+        (guint)strlen(content), content, (guint)strlen(cmap), cmap);
+    g_assert_true(g_file_set_contents(path, pdf, -1, NULL));
+    Collected *collected = collect(path, NULL, NULL);
+    remove_folder(folder);
+    return collected;
+}
+
+static void
+test_false_map(void)
+{
+    static const char content[] = "BT /F 12 Tf 100 700 Td (The rent is) Tj ET\n"
+                                  "BT /M 12 Tf 100 660 Td (410 crowns) Tj ET\n"
+                                  "BT /F 12 Tf 100 620 Td (a year.) Tj ET\n";
+    /* 4 and c become 9 and b; the rest of "crowns" stays: fewer than half of its letters. */
+    static const char few[] = "4 beginbfchar\n<34> <0039>\n<31> <0038>\n<63> <0062>\n<20> <0020>\n"
+                              "endbfchar\n1 beginbfrange\n<6e> <77> <006e>\nendbfrange\n"
+                              "1 beginbfchar\n<30> <0030>\nendbfchar\n";
+    g_autoptr(Collected) c = read_mapped(content, few);
+    const PdPart *part = part_of(c, 0);
+    g_assert_nonnull(strstr(part->text->str, "980 browns"));
+    g_assert_true(
+        collected_says(c, "hidden : false character map on page 1:",
+                       "in 1 of 7 words than the PDF says; no model reads them: 980 (41)"));
+    g_assert_cmpuint(part->hidden->len, ==, 1);
+    const PdTextRange *range = &g_array_index(part->hidden, PdTextRange, 0);
+    g_assert_cmpmem(part->text->str + range->start, range->end - range->start, "980", 3);
+    /* Maps that say it in other ways, and one that says nothing of a letter. */
+    static const char *const honest[] = {
+        "1 beginbfrange\n<20> <7e> <0020>\nendbfrange\n",
+        "1 beginbfrange\n<61> <7a> <0041>\nendbfrange\n1 beginbfrange\n<20> <39> "
+        "<0020>\nendbfrange\n",
+        "3 beginbfchar\n<63> <00E7>\n<6f> <00F6>\n<6e> <FF4E>\nendbfchar\n",
+        "2 beginbfchar\n<63> <2022>\n<6f> <E123>\nendbfchar\n",
+        "1 beginbfchar\n<63> <00630068>\nendbfchar\n",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(honest); i++) {
+        g_autoptr(Collected) other = read_mapped(content, honest[i]);
+        g_test_message("%s: %s", honest[i], part_of(other, 0)->text->str);
+        g_assert_cmpuint(other->lines->len, ==, 0);
+        g_assert_null(part_of(other, 0)->hidden);
+    }
+}
+
 /* Words with the quotes and dashes that the other program straightened. */
 static char **
 words_of(const char *text)
@@ -508,6 +643,9 @@ main(int argc, char **argv)
     g_test_add_func("/pdf/labels-and-limits", test_labels_and_limits);
     g_test_add_func("/pdf/hidden", test_hidden);
     g_test_add_func("/pdf/hidden-pages", test_hidden_pages);
+    g_test_add_func("/pdf/bar-edges", test_bar_edges);
+    g_test_add_func("/pdf/off-page", test_off_page);
+    g_test_add_func("/pdf/false-map", test_false_map);
     g_test_add_func("/pdf/ocr", test_ocr);
     g_test_add_func("/pdf/contracts", test_contracts);
     g_test_add_func("/pdf/scans", test_scans);

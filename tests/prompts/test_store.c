@@ -156,6 +156,97 @@ test_read_only(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(warm(&world).n_tokens_reused, ==, total);
 }
 
+/* Run git in `folder`; it must succeed. */
+static void
+run_git(const char *folder, const char *const *arguments)
+{
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_NONE);
+    g_autoptr(GError) error = NULL;
+
+    g_ptr_array_add(argv, (gpointer) "git");
+    for (; *arguments; arguments++)
+        g_ptr_array_add(argv, (gpointer)*arguments);
+    g_ptr_array_add(argv, NULL);
+    g_subprocess_launcher_set_cwd(launcher, folder);
+    g_subprocess_launcher_setenv(launcher, "GIT_AUTHOR_NAME", "Ann Reed", TRUE);
+    g_subprocess_launcher_setenv(launcher, "GIT_AUTHOR_EMAIL", "ann@example.org", TRUE);
+    g_subprocess_launcher_setenv(launcher, "GIT_COMMITTER_NAME", "Ann Reed", TRUE);
+    g_subprocess_launcher_setenv(launcher, "GIT_COMMITTER_EMAIL", "ann@example.org", TRUE);
+    g_autoptr(GSubprocess) process =
+        g_subprocess_launcher_spawnv(launcher, (const char *const *)argv->pdata, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_subprocess_wait_check(process, NULL, NULL));
+}
+
+static void
+commit_file(const char *folder, const char *name, guint32 seed)
+{
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    g_autofree char *text = fixture_text(500, seed);
+
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+    run_git(folder, (const char *[]){"add", "-A", NULL});
+    run_git(folder, (const char *[]){"commit", "-q", "-m", name, NULL});
+}
+
+/* Bring the repository into the corpus and warm it. */
+static PdWarmReport
+add_and_warm(Fixture *f, const char *folder, PdAddReport *added)
+{
+    g_autoptr(GError) error = NULL;
+
+    {
+        g_autoptr(PdCorpus) corpus = pd_corpus_open(f->dir, PD_CORPUS_CREATE, &error);
+        g_assert_no_error(error);
+        pd_corpus_add(corpus, folder, pd_model_tokenizer(f->model), NULL, added, NULL, &error);
+        g_assert_no_error(error);
+    }
+    return open_and_warm(f);
+}
+
+/* A new commit costs what it changed, not what it holds. */
+static void
+test_new_commit(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *git = g_find_program_in_path("git");
+    char *folder = fixture_folder();
+    PdAddReport added;
+    PdWarmReport first, second;
+    guint64 n_unchanged = 0;
+
+    if (!git) {
+        g_test_skip("the program git is not installed");
+        fixture_remove(folder);
+        return;
+    }
+    run_git(folder, (const char *[]){"init", "-q", "-b", "main", ".", NULL});
+    for (guint i = 0; i < 6; i++) {
+        g_autofree char *name = g_strdup_printf("f%u.c", i);
+        commit_file(folder, name, i);
+    }
+    first = add_and_warm(f, folder, &added);
+    g_assert_cmpuint(added.n_new, ==, 8); /* the files, tree and history */
+    commit_file(folder, "f3.c", 1000);
+    second = add_and_warm(f, folder, &added);
+    g_assert_cmpuint(added.n_unchanged, ==, 6); /* five files and the tree */
+    g_assert_cmpuint(added.n_changed, ==, 2);
+    g_auto(World) world = {0};
+    world_open(&world, f->dir, f->model, PD_CORPUS_READ, PD_READ_SWEPT);
+    for (guint i = 0; i < world.context->segments->len; i++) {
+        const PdContextSegment *segment =
+            &g_array_index(world.context->segments, PdContextSegment, i);
+        const char *key = segment->document->key;
+        if (!g_str_equal(key, "f3.c") && !g_str_equal(key, "(history)"))
+            n_unchanged += segment->row->n_tokens + segment->header_ids->len;
+    }
+    g_assert_cmpuint(first.n_tokens_reused, ==, 0);
+    g_assert_cmpuint(second.n_tokens_reused, ==, n_unchanged);
+    g_assert_cmpuint(second.n_tokens_encoded, ==, world.context->n_tokens - n_unchanged);
+    g_assert_cmpuint(n_unchanged, >, 2500);
+    fixture_remove(folder);
+}
+
 /* Equal segments are read once, also when they come close together. */
 static void
 test_equal(Fixture *f, gconstpointer unused)
@@ -437,6 +528,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("/store/cancelled", test_cancelled);
     ADD("/store/read-only", test_read_only);
+    ADD("/store/new-commit", test_new_commit);
     ADD("/store/equal", test_equal);
     ADD("/store/each-page", test_each_page);
     ADD("/store/wrong-packs", test_wrong_packs);

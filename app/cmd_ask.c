@@ -40,6 +40,7 @@ typedef struct {
     char *reader;
     char *batch;
     gboolean reread;
+    gboolean once;
     int fresh;
 } AskFlags;
 
@@ -174,6 +175,8 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
         print_attention(answer);
         return;
     }
+    if (answer->n_readings > 1)
+        printf(", the last of %u readings", answer->n_readings);
     printf("; best blocks of %u:\n", answer->blocks->len);
     printf("  rank  score  found by    tokens      document\n");
     for (guint i = 0; i < MIN(answer->blocks->len, (guint)MAX(top, 1)); i++) {
@@ -214,6 +217,7 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     options->sampler.seed = (guint64)flags->seed;
     options->fresh_tokens = flags->fresh;
     options->reread = flags->reread;
+    options->once = flags->once;
     if (!pd_parse_cite_method(flags->cite, &options->cite))
         *exit_code =
             pd_usage("ask", "--cite is auto, attention, words or ids, not '%s'", flags->cite);
@@ -430,6 +434,9 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
          "Of the passages, the best N tokens are run again (400)", "TOKENS"},
         {"reread", 0, 0, G_OPTION_ARG_NONE, &flags.reread,
          "Run the passages again in each other's sight instead of taking their kept rows: slower",
+         NULL},
+        {"once", 0, 0, G_OPTION_ARG_NONE, &flags.once,
+         "Read --budget tokens at once, not the best few first and more if they do not answer",
          NULL},
         {"temperature", 0, 0, G_OPTION_ARG_DOUBLE, &flags.temperature, "Sampling (0: greedy)", "T"},
         {"top-p", 0, 0, G_OPTION_ARG_DOUBLE, &flags.top_p, "Nucleus sampling (1: off)", "P"},

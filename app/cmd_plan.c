@@ -60,6 +60,9 @@ print_plan(PdModel *model, const PdPlan *plan)
     printf("warm           %.0f s\n", plan->warm_seconds);
     printf("ask            first token after %.1f s, 100 tokens after %.1f s, once warm\n",
            plan->first_token_seconds, plan->answer_seconds);
+    if (plan->sure_token_seconds > 0)
+        printf("               first token after %.1f s where the best passages are enough\n",
+               plan->sure_token_seconds);
     if (!plan->fits)
         printf("This does not fit into memory; use a smaller model%s.\n",
                pd_model_deepseek(model) ? "" : " or --mode swept");

@@ -149,13 +149,17 @@ add_why(JsonBuilder *json, PdContext *context, const PdAnswer *answer)
         const PdBlock *block = &g_array_index(answer->blocks, PdBlock, i);
         const PdContextSegment *segment =
             &g_array_index(context->segments, PdContextSegment, block->segment);
+        guint32 start, end;
 
+        pd_segment_bytes(segment->row, block->first_token, block->n_tokens, &start, &end);
         json_builder_begin_object(json);
         pd_json_int(json, "rank", i + 1);
         pd_json_double(json, "score", block->score);
         add_found_by(json, context, block);
+        pd_json_int(json, "document", segment->row->document_id);
         pd_json_int(json, "part", segment->row->part_id);
-        pd_json_int(json, "first_token", block->first_token);
+        pd_json_int(json, "start", start);
+        pd_json_int(json, "end", end);
         pd_json_int(json, "tokens", block->n_tokens);
         pd_json_string(json, "header", segment->header);
         json_builder_end_object(json);
@@ -172,6 +176,7 @@ add_usage(JsonBuilder *json, const PdAnswer *answer)
     pd_json_int(json, "corpus_tokens_reused", (gint64)answer->warm.n_tokens_reused);
     pd_json_int(json, "prompt_tokens", answer->n_prompt_tokens);
     pd_json_int(json, "cached_tokens", answer->n_reused_tokens);
+    pd_json_int(json, "readings", answer->n_readings);
     pd_json_int(json, "completion_tokens", answer->n_answer_tokens);
     pd_json_double(json, "warm_seconds", answer->warm.seconds);
     pd_json_double(json, "sweep_seconds", answer->sweep_seconds);

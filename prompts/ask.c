@@ -31,19 +31,37 @@ pd_parse_arm(const char *word, PdArm *arm)
     return ok;
 }
 
-void
-pd_ask_clear(Ask *ask)
+/* All but the answer. */
+static void
+clear_reading(Ask *ask)
 {
     g_clear_pointer(&ask->read, g_array_unref);
     g_clear_pointer(&ask->prompt, g_array_unref);
-    g_clear_pointer(&ask->answer, pd_answer_free);
     g_clear_pointer(&ask->sampler, pd_sampler_free);
     g_clear_pointer(&ask->made, g_array_unref);
     g_clear_pointer(&ask->utf8, pd_utf8_stream_free);
     if (ask->sentence)
-        g_string_free(ask->sentence, TRUE);
-    g_free(ask->attention);
-    g_free(ask->logits);
+        g_string_free(g_steal_pointer(&ask->sentence), TRUE);
+    g_clear_pointer(&ask->attention, g_free);
+    g_clear_pointer(&ask->logits, g_free);
+}
+
+/* Forget what was read and made, for the next reading. */
+static void
+begin_reading(Ask *ask)
+{
+    clear_reading(ask);
+    ask->decoding_us = 0;
+    ask->done = FALSE;
+    ask->unsure = FALSE;
+    pd_answer_begin(ask->answer);
+}
+
+void
+pd_ask_clear(Ask *ask)
+{
+    clear_reading(ask);
+    pd_answer_free(ask->answer); /* NULL: the caller has it */
     g_free(ask);
 }
 
@@ -151,6 +169,7 @@ answer_whole(Batch *batch, GPtrArray *asks, GError **error)
     for (guint i = 0; i < asks->len; i++) {
         Ask *ask = asks->pdata[i];
 
+        ask->answer->n_readings = 1;
         ask->answer->passages = g_array_copy(passages);
         ask->read = g_array_ref(ask->answer->passages);
         ask->prompt = g_array_copy(corpus);
@@ -271,12 +290,22 @@ given_passages(const PdAskOptions *options)
     return passages;
 }
 
+/* Of passages, in the present reading. */
+static guint
+budget_tokens(const Batch *batch)
+{
+    static const guint of_reading[PD_READINGS - 1] = {PD_ASK_FIRST_TOKENS, PD_ASK_SECOND_TOKENS};
+    int wanted = batch->options->budget_tokens;
+    guint all = wanted > 0 ? (guint)wanted : PD_ASK_BUDGET_TOKENS;
+
+    return batch->reading < PD_READINGS - 1 ? MIN(all, of_reading[batch->reading]) : all;
+}
+
 static GArray *
 select_passages(const Batch *batch, GArray *blocks)
 {
     const PdAskOptions *options = batch->options;
-    guint budget =
-        options->budget_tokens > 0 ? (guint)options->budget_tokens : PD_ASK_BUDGET_TOKENS;
+    guint budget = budget_tokens(batch);
     guint fresh = options->fresh_tokens > 0 ? (guint)options->fresh_tokens : PD_ASK_FRESH_TOKENS;
     GArray *passages =
         pd_select_passages(batch->context, blocks, budget, options->reread ? 0 : fresh);
@@ -286,9 +315,9 @@ select_passages(const Batch *batch, GArray *blocks)
     return passages;
 }
 
-/* Which passages every question is answered from. */
+/* What every question's passages are chosen from. */
 static gboolean
-find_passages(Batch *batch, GPtrArray *asks, GError **error)
+find_blocks(Batch *batch, GPtrArray *asks, GError **error)
 {
     const PdAskOptions *options = batch->options;
     PdArm arm = options->arm == PD_ARM_AUTO ? PD_ARM_BOTH : options->arm;
@@ -303,14 +332,10 @@ find_passages(Batch *batch, GPtrArray *asks, GError **error)
         Ask *ask = asks->pdata[i];
 
         ask->answer->arm = arm;
-        if (options->passages) {
+        if (options->passages)
             ask->answer->warm = warm;
-            ask->answer->passages = given_passages(options);
-            continue;
-        }
-        if (arm != PD_ARM_SWEEP && !search_words(batch, ask, error))
+        else if (arm != PD_ARM_SWEEP && !search_words(batch, ask, error))
             return FALSE;
-        ask->answer->passages = select_passages(batch, ask->answer->blocks);
     }
     return TRUE;
 }
@@ -371,13 +396,18 @@ read_passages(Batch *batch, Ask **asks, guint n, GError **error)
                                  : run_prompts(batch, asks, n, error)))
         return FALSE;
     for (guint i = 0; i < n; i++)
-        asks[i]->answer->read_seconds = pd_ask_seconds_since(started_us);
+        asks[i]->answer->read_seconds += pd_ask_seconds_since(started_us);
     return TRUE;
 }
 
 static gboolean
 prepare_prompt(Batch *batch, Ask *ask, GError **error)
 {
+    PdAnswer *answer = ask->answer;
+
+    begin_reading(ask);
+    answer->passages = batch->options->passages ? given_passages(batch->options)
+                                                : select_passages(batch, answer->blocks);
     ask->read = batch->view == batch->context
                     ? g_array_ref(ask->answer->passages)
                     : pd_reader_passages(batch->view, batch->context, ask->answer->passages, error);
@@ -386,20 +416,51 @@ prepare_prompt(Batch *batch, Ask *ask, GError **error)
     return ask->read != NULL;
 }
 
-/* Questions [first, first + n): read and decoded together. */
+/* The present reading of n questions: their passages read, their answers made, together. */
+static gboolean
+read_and_answer(Batch *batch, Ask **asks, guint n, GError **error)
+{
+    int prompt_tokens = 0;
+
+    for (guint i = 0; i < n; i++) {
+        if (!prepare_prompt(batch, asks[i], error))
+            return FALSE;
+        asks[i]->sequence = (int)i;
+        asks[i]->answer->n_readings++;
+        prompt_tokens = MAX(prompt_tokens, (int)asks[i]->prompt->len);
+    }
+    return new_session(batch, (int)n, prompt_tokens, error) &&
+           read_passages(batch, asks, n, error) && pd_ask_decode(batch, asks, n, error);
+}
+
+/* Reading little first costs what it reads; from kept rows all passages cost less than that. */
+static guint
+first_reading(const Batch *batch)
+{
+    gboolean all_at_once = batch->options->once || batch->options->passages ||
+                           takes_kept_rows(batch) || !batch->view->profile.support_measured;
+
+    return all_at_once ? PD_READINGS - 1 : 0;
+}
+
+/* Questions [first, first + n): those that are not answered are read for again, with more. */
 static gboolean
 answer_group(Batch *batch, GPtrArray *asks, guint first, guint n, GError **error)
 {
     Ask **group = (Ask **)asks->pdata + first;
-    int prompt_tokens = 0;
+    g_autofree Ask **open = g_memdup2(group, n * sizeof *group);
+    guint n_open = n;
 
-    for (guint i = 0; i < n; i++) {
-        group[i]->sequence = (int)i;
-        prompt_tokens = MAX(prompt_tokens, (int)group[i]->prompt->len);
+    for (batch->reading = first_reading(batch); batch->reading < PD_READINGS; batch->reading++) {
+        guint n_unsure = 0;
+
+        if (n_open > 0 && !read_and_answer(batch, open, n_open, error))
+            return FALSE;
+        for (guint i = 0; i < n_open; i++)
+            if (open[i]->unsure)
+                open[n_unsure++] = open[i];
+        n_open = n_unsure;
     }
-    if (!new_session(batch, (int)n, prompt_tokens, error) ||
-        !read_passages(batch, group, n, error) || !pd_ask_decode(batch, group, n, error))
-        return FALSE;
     for (guint i = 0; i < n && batch->events && batch->events->answered; i++)
         batch->events->answered(first + i, group[i]->answer, batch->events->user_data);
     return TRUE;
@@ -423,9 +484,9 @@ group_size(const Batch *batch, GPtrArray *asks, guint first)
 static gboolean
 answer_swept(Batch *batch, GPtrArray *asks, GError **error)
 {
-    if (!find_passages(batch, asks, error))
+    if (!find_blocks(batch, asks, error))
         return FALSE;
-    for (guint i = 0; i < asks->len; i++)
+    for (guint i = 0; i < asks->len; i++) /* as long as they can become */
         if (!prepare_prompt(batch, asks->pdata[i], error))
             return FALSE;
     for (guint first = 0, n; first < asks->len; first += n) {
@@ -483,6 +544,7 @@ pd_ask_batch(PdContext *context, const char *const *questions, guint n, const Pd
                            .options = options,
                            .events = events,
                            .cancellable = cancellable,
+                           .reading = PD_READINGS - 1,
                            .started_us = g_get_monotonic_time()};
     g_autoptr(GPtrArray) asks = g_ptr_array_new_with_free_func((GDestroyNotify)pd_ask_clear);
     GPtrArray *answers = NULL;

@@ -27,12 +27,18 @@ typedef struct {
     PdSamplerOptions sampler;
     PdCiteMethod cite;
     gboolean reread;  /* swept: run the passages again instead of taking their kept rows */
+    gboolean once;    /* swept: read the whole budget at once */
     GArray *passages; /* swept: read these PdPassage instead of sweeping (empty: none); borrowed */
     PdModel *reader;  /* swept: reads what the context's model found; NULL: that model itself */
 } PdAskOptions;
 
 #define PD_ASK_BUDGET_TOKENS 1536
 #define PD_ASK_FRESH_TOKENS 400
+/* Where every passage has to be run and the answer is checked, the best passages are read first,
+ * and more of them only if what the model says then is not stated there: a small model is quicker
+ * and more often right with little before it.  The last reading has the whole budget. */
+#define PD_ASK_FIRST_TOKENS 400
+#define PD_ASK_SECOND_TOKENS 800
 #define PD_ASK_CANDIDATES 64 /* blocks that words may offer */
 #define PD_ASK_ANSWER_TOKENS 256
 
@@ -53,7 +59,8 @@ typedef struct {
     double support;    /* then: log-odds */
     GArray *sentences; /* PdSentence */
     GArray *citations; /* PdCitation, each once */
-    GArray *passages;  /* PdPassage: what was read */
+    GArray *passages;  /* PdPassage: what was read (the last time) */
+    guint n_readings;
     GArray *blocks;    /* PdBlock, best first; NULL when read whole */
     PdArm arm;         /* what found them: never AUTO */
     PdCiteMethod cite; /* how sentences got their passages: never AUTO */
@@ -64,7 +71,7 @@ typedef struct {
     guint n_reused_tokens; /* of the prompt: rows that came from the store */
     guint n_answer_tokens;
     double sweep_seconds;
-    double read_seconds;
+    double read_seconds;        /* of all readings, as decode_seconds */
     double first_token_seconds; /* from the call to the first token, warming included */
     double decode_seconds;
     gboolean truncated; /* the answer hit its limit */

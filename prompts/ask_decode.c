@@ -19,14 +19,26 @@ pd_answer_free(PdAnswer *answer)
 {
     if (!answer)
         return;
+    pd_answer_begin(answer);
     g_string_free(answer->text, TRUE);
     g_array_unref(answer->sentences);
     g_array_unref(answer->citations);
-    g_clear_pointer(&answer->passages, g_array_unref);
     g_clear_pointer(&answer->blocks, g_array_unref);
     g_free(answer->reader);
-    g_free(answer->withheld);
     g_free(answer);
+}
+
+void
+pd_answer_begin(PdAnswer *answer)
+{
+    g_string_truncate(answer->text, 0);
+    g_array_set_size(answer->sentences, 0);
+    g_array_set_size(answer->citations, 0);
+    g_clear_pointer(&answer->passages, g_array_unref);
+    g_clear_pointer(&answer->withheld, g_free);
+    answer->status = PD_ANSWERED;
+    answer->checked = FALSE;
+    answer->truncated = FALSE;
 }
 
 PdAnswer *
@@ -232,18 +244,23 @@ withhold(PdAnswer *answer)
 static gboolean
 check_answer(Ask *ask, GError **error)
 {
+    const Batch *batch = ask->batch;
     PdAnswer *answer = ask->answer;
 
     if (!pd_ask_checks(ask))
         return TRUE;
     if (answer->citations->len > 0) {
-        if (!pd_support(ask->batch->session, ask->sequence, ask->n_read_rows, ask->question,
-                        answer->text->str, &answer->support, ask->batch->cancellable, error))
+        if (!pd_support(batch->session, ask->sequence, ask->n_read_rows, ask->question,
+                        answer->text->str, &answer->support, batch->cancellable, error))
             return FALSE;
         answer->checked = TRUE;
-        if (answer->support < ask->batch->view->profile.support_min)
-            withhold(answer);
     }
+    ask->unsure =
+        !answer->checked || answer->support < batch->view->profile.support_min[batch->reading];
+    if (ask->unsure && batch->reading < PD_READINGS - 1)
+        return TRUE; /* nothing is shown yet */
+    if (ask->unsure && answer->checked)
+        withhold(answer);
     show_answer(ask);
     return TRUE;
 }
@@ -306,7 +323,7 @@ finish(Ask *ask, GError **error)
     if (!emit(ask, rest->str, error) || !close_sentence(ask, error) || !check_answer(ask, error))
         return FALSE;
     ask->answer->n_answer_tokens = ask->made->len;
-    ask->answer->decode_seconds = pd_ask_seconds_since(ask->decoding_us);
+    ask->answer->decode_seconds += pd_ask_seconds_since(ask->decoding_us);
     if (ask->answer->citations->len == 0)
         ask->answer->status = PD_NOT_FOUND;
     ask->done = TRUE;

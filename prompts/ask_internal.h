@@ -16,6 +16,7 @@ typedef struct {
     PdCiteMethod cite;  /* not AUTO */
     gboolean attended;  /* the session records attention */
     PdSession *session; /* of the view's model; a sequence a question that is being answered */
+    guint reading;      /* the present one, below PD_READINGS; that is the last, if one is enough */
 } Batch;
 
 /* All that one question's run holds. */
@@ -37,9 +38,12 @@ typedef struct {
     float *logits;
     gint64 decoding_us; /* when the first token was there */
     gboolean done;
+    gboolean unsure; /* what was made so far is not stated enough: read more */
 } Ask;
 
 void pd_ask_clear(Ask *ask);
+/* Drop everything that was made of an answer; its figures stay. */
+void pd_answer_begin(PdAnswer *answer);
 
 /* Is the answer checked before it is shown? */
 gboolean pd_ask_checks(const Ask *ask);

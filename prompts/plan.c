@@ -22,6 +22,7 @@
 #define DISK_BYTES_PER_SECOND 1.5e9
 #define PLAN_SEGMENT_TOKENS 2048
 #define PLAN_ANSWER_TOKENS 100
+#define PLAN_UNSURE_TOKENS 32 /* of an answer that is not shown */
 #define PLAN_QUESTION_TOKENS 96
 
 /* Time n rows appended to sequence 0. */
@@ -275,14 +276,52 @@ swept_session_bytes(PdModel *model, const PdKvFormat *format, guint longest)
                pd_session_bytes(model, &read));
 }
 
+/* `read` tokens of passages, `run` of them through the model, and the question. */
+static double
+reading_seconds(const PdRates *rates, double read, double run)
+{
+    run += PLAN_QUESTION_TOKENS;
+    read += PLAN_QUESTION_TOKENS;
+    return run * (rates->row_seconds + rates->position_seconds * read) + rates->decode_seconds;
+}
+
+/* The answer of a reading that another one follows, and its check. */
+static double
+unsure_seconds(const PdRates *rates, double read)
+{
+    return PLAN_UNSURE_TOKENS * (rates->decode_seconds + rates->position_seconds * read) +
+           reading_seconds(rates, read, 0);
+}
+
+/* From the sweep to the first token that is shown. */
+static void
+plan_readings(const PdProfile *profile, const PdRates *rates, PdPlan *plan)
+{
+    static const double first[PD_READINGS - 1] = {PD_ASK_FIRST_TOKENS, PD_ASK_SECOND_TOKENS};
+    double read = MIN(plan->n_tokens, PD_ASK_BUDGET_TOKENS);
+    double run = plan->tier == PD_KV_INDEX ? read : MIN(read, PD_ASK_FRESH_TOKENS);
+
+    plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
+                                PLAN_QUESTION_TOKENS * rates->row_seconds; /* to sweep with */
+    if (plan->tier == PD_KV_INDEX && profile->support_measured) {
+        plan->sure_token_seconds =
+            plan->first_token_seconds + reading_seconds(rates, first[0], first[0]);
+        for (int i = 0; i < PD_READINGS - 1; i++)
+            plan->first_token_seconds +=
+                reading_seconds(rates, first[i], first[i]) + unsure_seconds(rates, first[i]);
+    }
+    plan->first_token_seconds += reading_seconds(rates, read, run);
+    plan->answer_seconds =
+        plan->first_token_seconds +
+        PLAN_ANSWER_TOKENS * (rates->decode_seconds + rates->position_seconds * read);
+}
+
 static void
 plan_swept(PdModel *model, guint length, guint longest, const PdRates *rates, PdPlan *plan)
 {
     const PdModelShape *shape = pd_model_shape(model);
     PdProfile profile = pd_profile_for(shape);
     double missing = plan->n_tokens - plan->n_warm_tokens;
-    double read = MIN(plan->n_tokens, PD_ASK_BUDGET_TOKENS);
-    double run = plan->tier == PD_KV_INDEX ? read : MIN(read, PD_ASK_FRESH_TOKENS);
     PdKvFormat format = pd_kv_format(shape, &profile, plan->tier);
 
     for (PdKvTier tier = PD_KV_INDEX; tier <= PD_KV_FULL; tier++) {
@@ -296,14 +335,7 @@ plan_swept(PdModel *model, guint length, guint longest, const PdRates *rates, Pd
     plan->kv_disk_bytes = plan->tier_bytes[plan->tier - PD_KV_INDEX];
     plan->session_bytes = swept_session_bytes(model, &format, longest);
     plan->warm_seconds = encode_seconds(model, &format, rates, missing, length);
-    run += 2 * PLAN_QUESTION_TOKENS; /* once to sweep with, once to read */
-    read += PLAN_QUESTION_TOKENS;
-    plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
-                                run * (rates->row_seconds + rates->position_seconds * read) +
-                                rates->decode_seconds;
-    plan->answer_seconds =
-        plan->first_token_seconds +
-        PLAN_ANSWER_TOKENS * (rates->decode_seconds + rates->position_seconds * read);
+    plan_readings(&profile, rates, plan);
 }
 
 /* A row of dense 16-bit KV; DeepSeek-V4's keys are its values. */
@@ -422,6 +454,8 @@ pd_plan_to_json(PdModel *model, const PdPlan *plan)
     pd_json_bool(json, "fits", plan->fits);
     pd_json_double(json, "warm_seconds", plan->warm_seconds);
     pd_json_double(json, "first_token_seconds", plan->first_token_seconds);
+    if (plan->sure_token_seconds > 0)
+        pd_json_double(json, "sure_token_seconds", plan->sure_token_seconds);
     pd_json_double(json, "answer_seconds", plan->answer_seconds);
     json_builder_end_object(json);
     return pd_json_built(json);

@@ -35,7 +35,8 @@ typedef struct {
     guint64 dense_bytes;        /* the same tokens as dense 16-bit KV, to compare with */
     guint64 tier_bytes[2];      /* when swept: all of the corpus in the index and the full tier */
     double tier_seconds[2];     /* and reading all of it */
-    double first_token_seconds; /* of a question, warm */
+    double first_token_seconds; /* of a question, warm, after all readings (ask.h) */
+    double sure_token_seconds;  /* where the first reading is enough; 0: there is one only */
     double answer_seconds;      /* 100 tokens, warm, first token included */
     guint64 memory_bytes_available; /* of this machine now; 0: unknown */
     gboolean fits;

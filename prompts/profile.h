@@ -16,6 +16,9 @@ typedef struct {
 
 #define PD_PROFILE_HEADS_MAX 16
 
+/* How often passages are read for one question at most: few, more, all (ask.h). */
+#define PD_READINGS 3
+
 typedef struct {
     gboolean calibrated;
     PdHead retrieval[PD_PROFILE_HEADS_MAX]; /* score the blocks of the corpus */
@@ -27,9 +30,9 @@ typedef struct {
     gboolean kv_measured;      /* else the widths are the careful default, 8 and 8 */
     double kv_mean_kl;         /* nats, measured with them */
     double kv_top1;            /* how often the most likely token is the same, 0 to 1 */
-    gboolean support_measured; /* answers are checked and shown from support_min on (support.h) */
-    double support_min;        /* nats */
-    int read_whole_tokens;     /* a corpus up to this size is read whole (mode D) */
+    gboolean support_measured; /* answers are checked, and shown from support_min on (support.h) */
+    double support_min[PD_READINGS]; /* nats, after each reading */
+    int read_whole_tokens;           /* a corpus up to this size is read whole (mode D) */
 } PdProfile;
 
 /* The row of this model, or a default made from its shape: heads of the middle layers. */

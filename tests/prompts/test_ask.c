@@ -161,6 +161,13 @@ append_text(const char *piece, gpointer user_data)
     g_string_append(user_data, piece);
 }
 
+static void
+set_support_min(PdProfile *profile, double early, double last)
+{
+    for (int i = 0; i < PD_READINGS; i++)
+        profile->support_min[i] = i < PD_READINGS - 1 ? early : last;
+}
+
 /* An answer that is stated enough is the one made, shown after the check; one that is not gives way
  * to the refusal and keeps no citation. */
 static void
@@ -174,7 +181,7 @@ test_check(Fixture *f, gconstpointer unused)
     g_autoptr(PdAnswer) answer = NULL, withheld = NULL;
 
     profile->support_measured = TRUE;
-    profile->support_min = -1e9;
+    set_support_min(profile, -1e9, -1e9);
     answer = pd_ask(f->world.context, f->questions[0], &options, &events, NULL, &error);
     g_assert_no_error(error);
     g_assert_true(answer->checked);
@@ -183,7 +190,7 @@ test_check(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(answer->citations->len, >, 0);
     g_assert_true(g_str_has_prefix(answer->text->str, shown->str));
     g_assert_cmpuint(shown->len, >, 0);
-    profile->support_min = 1e9;
+    set_support_min(profile, 1e9, 1e9);
     events.user_data = refused;
     withheld = pd_ask(f->world.context, f->questions[0], &options, &events, NULL, &error);
     g_assert_no_error(error);
@@ -194,7 +201,47 @@ test_check(Fixture *f, gconstpointer unused)
     g_assert_cmpstr(refused->str, ==, PD_NOT_FOUND_SENTENCE);
     g_assert_cmpuint(withheld->citations->len, ==, 0);
     compare_batch(f, &options);
-    profile->support_min = -1e9;
+    set_support_min(profile, -1e9, -1e9);
+    compare_batch(f, &options);
+}
+
+/* With an index alone a sure answer ends the reading at the first passages; else there are as many
+ * readings as there may be, the last with what one reading of everything has. */
+static void
+test_readings(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) shown = g_string_new(NULL);
+    PdAskEvents events = {.text = append_text, .user_data = shown};
+    PdAskOptions options = short_answers();
+    PdProfile *profile = &f->world.context->profile;
+    g_autoptr(PdAnswer) sure = NULL, unsure = NULL, once = NULL;
+
+    options.budget_tokens = 0;
+    pd_context_set_tier(f->world.context, PD_KV_INDEX, NULL, &error);
+    g_assert_no_error(error);
+    profile->support_measured = TRUE;
+    set_support_min(profile, -1e9, 1e9);
+    sure = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(sure->n_readings, ==, 1);
+    g_assert_cmpint(sure->status, ==, PD_ANSWERED);
+    g_assert_cmpuint(sure->n_prompt_tokens, <, PD_ASK_FIRST_TOKENS + 200);
+
+    set_support_min(profile, 1e9, -1e9);
+    unsure = pd_ask(f->world.context, f->questions[0], &options, &events, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(unsure->n_readings, ==, PD_READINGS);
+    options.once = TRUE;
+    once = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(once->n_readings, ==, 1);
+    g_assert_cmpuint(once->n_prompt_tokens, >, sure->n_prompt_tokens);
+    assert_same_answer(unsure, once);
+    g_assert_true(g_str_has_prefix(once->text->str, shown->str)); /* the last answer alone */
+    options.once = FALSE;
+    compare_batch(f, &options);
+    profile->support_min[1] = -1e9;
     compare_batch(f, &options);
 }
 
@@ -395,6 +442,7 @@ main(int argc, char **argv)
     ADD("/ask/batch-index", NULL, test_batch_index);
     ADD("/ask/check", NULL, test_check);
     ADD("/ask/support", NULL, test_support);
+    ADD("/ask/readings", NULL, test_readings);
     ADD("/ask/none", NULL, test_none);
     ADD("/ask/words-alone", NULL, test_words_alone);
     ADD("/ask/view", NULL, test_view);

@@ -308,7 +308,7 @@ test_refusals(Fixture *f, gconstpointer data)
     assert_run(f, "verify", 1, "", "*no corpus here*");
     assert_run(f, "rm x", 1, "", "*no corpus here*");
     assert_run(f, "add", 2, "", "*add --help*");
-    assert_run(f, "add files --rev x --work-tree", 2, "", "*--rev names a commit*");
+    assert_run(f, "add files --rev x --work-tree", 2, "", "*--rev, --work-tree and --diff*");
     assert_run(f, "add files --model /no/such/file.gguf", 1, "", "*/no/such/file.gguf*");
     /* A failed add leaves no corpus that another command would take for one. */
     g_assert_false(g_file_test(f->corpus, G_FILE_TEST_EXISTS));

@@ -215,7 +215,7 @@ static gboolean
 has_own_reader(const GByteArray *bytes, const char *path)
 {
     static const char *const pdf[] = {"pdf", NULL};
-    static const char *const kinds[] = {"pdf", "rtf", "notebook", NULL};
+    static const char *const kinds[] = {"pdf", "rtf", "notebook", "msg", NULL};
     const char *kind = pd_sniff(bytes->data, MIN(bytes->len, PD_SNIFF_BYTES), path);
     if (!kind || (!pd_is_packed(kind) && !g_strv_contains(kinds, kind)))
         return FALSE;

@@ -64,6 +64,32 @@ mail(void)
     return document;
 }
 
+static const char patch[] = "diff --git a/src/a.c b/src/a.c\n"
+                            "index 1111111..2222222 100644\n"
+                            "--- a/src/a.c\n"
+                            "+++ b/src/a.c\n"
+                            "@@ -3,4 +3,5 @@ int main(void)\n"
+                            " {\n"
+                            "-    return 1;\n"
+                            "+    int a = 1;\n"
+                            "+    return a;\n"
+                            " }\n"
+                            " \n"
+                            "@@ -40 +41 @@\n"
+                            "-old\n"
+                            "+new\n";
+#define BASE "9a8b7c6d5e4f30211203f4e5d6c7b8a990817263"
+#define COMMIT "3f2c1ab9d5a1c8e6b7f8091a2b3c4d5e6f708192"
+
+static PdDocument *
+change(void)
+{
+    PdDocument *document = pd_document_new(PD_KIND_GIT_FILE, "(diff)/src/a.c");
+    document->revision = g_strdup(COMMIT);
+    g_string_append(pd_document_add_part(document, "diff", BASE ".." COMMIT)->text, patch);
+    return document;
+}
+
 static gboolean
 read_kinds(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
            const PdReadSink *sink, GCancellable *cancellable, GError **error)
@@ -77,9 +103,12 @@ read_kinds(const char *kind, const PdReadRequest *request, const PdReadLimits *l
     g_string_append(pd_document_add_part(html, "", NULL)->text, "one\ntwo\nthree\n");
     PdDocument *notes = pd_document_new(PD_KIND_MARKDOWN, "notes.md");
     g_string_append(pd_document_add_part(notes, "", NULL)->text, "one\ntwo\nthree");
-    return send(git, sink, error) && send(lease("doc/Lease.pdf", NULL), sink, error) &&
-           send(mail(), sink, error) && send(lease("<q2@host>/2", "<q2@host>"), sink, error) &&
-           send(html, sink, error) && send(notes, sink, error);
+    PdDocument *tracked = lease("doc/Tracked.pdf", NULL);
+    tracked->revision = g_strdup(COMMIT);
+    return send(git, sink, error) && send(change(), sink, error) && send(tracked, sink, error) &&
+           send(lease("doc/Lease.pdf", NULL), sink, error) && send(mail(), sink, error) &&
+           send(lease("<q2@host>/2", "<q2@host>"), sink, error) && send(html, sink, error) &&
+           send(notes, sink, error);
 }
 
 static const char *
@@ -150,6 +179,8 @@ test_people(Fixture *fixture, gconstpointer data)
                    "\"Re: Q2\" <q2@host>");
     assert_located(fixture, "notes.md", "", "one\ntwo\nthree", "two\nthree", "notes.md:2-3");
     assert_located(fixture, "index.html", "", "one\ntwo", "two", "index.html, l. 2 of its text");
+    assert_located(fixture, "doc/Tracked.pdf", "page/6", page, "first",
+                   "Tracked.pdf, p. iv (PDF 6) @ 3f2c1ab");
 }
 
 static JsonObject *
@@ -205,6 +236,35 @@ test_programs(Fixture *fixture, gconstpointer data)
     g_assert_cmpstr(json_object_get_string_member(message, "message_id"), ==, "<q2@host>");
     g_assert_cmpstr(json_object_get_string_member(message, "mime_part"), ==, "1");
     g_assert_true(json_object_get_null_member(message, "page"));
+}
+
+/* Of a change, the lines on both sides. */
+static void
+test_changes(Fixture *fixture, gconstpointer data)
+{
+    static const struct {
+        const char *quote, *want;
+    } cases[] = {
+        {"return a;", "src/a.c:5 @ 3f2c1ab, added"},
+        {"return 1;", "src/a.c:4 @ 9a8b7c6, removed"},
+        {"return 1;\n+    int a", "src/a.c:4 @ 3f2c1ab, before: 4 @ 9a8b7c6"},
+        {"{\n-    return 1;\n+    int a = 1;\n+    return a;\n }",
+         "src/a.c:3-6 @ 3f2c1ab, before: 3-5 @ 9a8b7c6"},
+        {" \n@@ -40 +41 @@\n-old", "src/a.c:7 @ 3f2c1ab, before: 6-40 @ 9a8b7c6"},
+        {"new", "src/a.c:41 @ 3f2c1ab, added"},
+        {"@@ -40", "change of src/a.c @ 3f2c1ab"},
+        {"+++ b/src", "change of src/a.c @ 3f2c1ab"},
+    };
+    g_autoptr(JsonParser) parser = json_parser_new();
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        assert_located(fixture, "(diff)/src/a.c", "diff", patch, cases[i].quote, cases[i].want);
+    guint32 start = (guint32)(strstr(patch, "return a") - patch);
+    JsonObject *json = located(fixture, parser, "(diff)/src/a.c", "diff", start, start + 6);
+    g_assert_cmpstr(json_object_get_string_member(json, "base"), ==, BASE);
+    g_assert_cmpstr(json_object_get_string_member(json, "revision"), ==, COMMIT);
+    g_assert_true(json_object_get_null_member(json, "base_lines"));
+    JsonArray *lines = json_object_get_array_member(json, "revision_lines");
+    g_assert_cmpint(json_array_get_int_element(lines, 1), ==, 5);
 }
 
 static void
@@ -503,6 +563,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/locate/people", Fixture, NULL, set_up, test_people, tear_down);
+    g_test_add("/locate/changes", Fixture, NULL, set_up, test_changes, tear_down);
     g_test_add("/locate/programs", Fixture, NULL, set_up, test_programs, tear_down);
     g_test_add("/locate/outside", Fixture, NULL, set_up, test_outside, tear_down);
     g_test_add_func("/json/controls", test_json_controls);

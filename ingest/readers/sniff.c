@@ -327,7 +327,7 @@ looks_like_msg(const guint8 *bytes, gsize n, gboolean named_so)
 {
     static const char folder[] = "_\0_\0s\0u\0b\0s\0t\0g\0001\0.\0000\0_";
     static const char stream[] = "_\0_\0p\0r\0o\0p\0e\0r\0t\0i\0e\0s\0_";
-    if (n < 512 || memcmp(bytes, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 8) != 0)
+    if (!bytes || n < 512 || memcmp(bytes, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 8) != 0)
         return FALSE;
     return named_so || memmem(bytes, n, folder, sizeof folder - 1) ||
            memmem(bytes, n, stream, sizeof stream - 1);

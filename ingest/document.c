@@ -67,7 +67,7 @@ pd_document_kind_name(PdDocumentKind kind)
         [PD_KIND_TEXT] = "text",         [PD_KIND_MARKDOWN] = "markdown", [PD_KIND_HTML] = "html",
         [PD_KIND_DOCX] = "docx",         [PD_KIND_ODT] = "odt",           [PD_KIND_XLSX] = "xlsx",
         [PD_KIND_PPTX] = "pptx",         [PD_KIND_EPUB] = "epub",         [PD_KIND_RTF] = "rtf",
-        [PD_KIND_NOTEBOOK] = "notebook",
+        [PD_KIND_NOTEBOOK] = "notebook", [PD_KIND_CLINICAL] = "clinical",
     };
     return (unsigned)kind < PD_N_KINDS ? names[kind] : "unknown";
 }

@@ -233,6 +233,7 @@ pd_part_place(PdDocumentKind kind, const char *path, const char *label, const ch
     case PD_KIND_NOTEBOOK:
         return notebook_place(text, start, end);
     case PD_KIND_EPUB:
+    case PD_KIND_CLINICAL:
         return line_place(path, label, text, start, end);
     default:
         return NULL;

@@ -10,6 +10,7 @@
  *   spreadsheets      Rent!B7   'Rent 2024'!B7:D9
  *   presentations     slide 3, ¶ 2 ("Floods")
  *   books             chapter 3 ("The pier"), l. 7
+ *   clinical          section 3 ("Medications"), l. 7
  *   notebooks         cell 3, l. 2   cell 3 output, l. 1
  * NULL: the kind has no such places (lines or pages say it).  Free with g_free. */
 char *pd_part_place(PdDocumentKind kind, const char *path, const char *label, const char *text,

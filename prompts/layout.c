@@ -131,9 +131,10 @@ static gboolean
 append_place(GString *line, const PdDocumentRow *document, const PdPartRow *part, const char *title)
 {
     static const char *const names[PD_N_KINDS] = {
-        [PD_KIND_DOCX] = "Document",    [PD_KIND_ODT] = "Document",      [PD_KIND_RTF] = "Document",
-        [PD_KIND_XLSX] = "Spreadsheet", [PD_KIND_PPTX] = "Presentation", [PD_KIND_EPUB] = "Book",
-        [PD_KIND_NOTEBOOK] = "Notebook"};
+        [PD_KIND_DOCX] = "Document",     [PD_KIND_ODT] = "Document",
+        [PD_KIND_RTF] = "Document",      [PD_KIND_XLSX] = "Spreadsheet",
+        [PD_KIND_PPTX] = "Presentation", [PD_KIND_EPUB] = "Book",
+        [PD_KIND_NOTEBOOK] = "Notebook", [PD_KIND_CLINICAL] = "Clinical document"};
     const char *slash = part->path ? strrchr(part->path, '/') : NULL;
     const char *file = document->key && *document->key ? document->key : document->source;
     if (!names[document->kind] || !slash)

@@ -10,9 +10,8 @@
 #include <string.h>
 
 #include "ingest/error.h"
+#include "ingest/readers/json_depth.h"
 
-/* json-glib's parser calls itself for each level. */
-#define DEPTH_MAX 200
 /* A new part begins after so many bytes. */
 #define PART_BYTES_MIN (4u << 10)
 
@@ -26,28 +25,6 @@ typedef struct {
 } Notebook;
 
 /* --- JSON, whatever its types ----------------------------------------------------------------- */
-
-/* Brackets that are open at most, strings left out. */
-static guint
-json_depth(const guint8 *bytes, gsize n)
-{
-    guint depth = 0;
-    guint deepest = 0;
-    gboolean in_string = FALSE;
-    for (gsize i = 0; i < n; i++) {
-        if (in_string && bytes[i] == '\\')
-            i++;
-        else if (bytes[i] == '"')
-            in_string = !in_string;
-        else if (in_string)
-            continue;
-        else if (bytes[i] == '[' || bytes[i] == '{')
-            deepest = MAX(deepest, ++depth);
-        else if (bytes[i] == ']' || bytes[i] == '}')
-            depth -= depth > 0;
-    }
-    return deepest;
-}
 
 static JsonNode *
 member(JsonObject *object, const char *name)
@@ -194,9 +171,9 @@ pd_notebook_read(const guint8 *bytes, gsize n, PdDocument *document, PdEmitter *
 {
     g_autoptr(JsonParser) parser = json_parser_new();
     Notebook notebook = {.document = document, .left = emitter->limits->text_bytes_max};
-    if (json_depth(bytes, n) > DEPTH_MAX) {
+    if (pd_json_depth(bytes, n) > PD_JSON_DEPTH_MAX) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
-                    "its JSON is nested deeper than the limit of %u", DEPTH_MAX);
+                    "its JSON is nested deeper than the limit of %u", PD_JSON_DEPTH_MAX);
         return FALSE;
     }
     if (!json_parser_load_from_data(parser, (const char *)bytes, (gssize)n, error)) {

@@ -320,6 +320,17 @@ looks_like_notebook(const char *at, const char *end, gboolean named_so)
                          holds(start, end, "\"worksheets\"")));
 }
 
+/* C-CDA's root element, or a FHIR resource's first key; in a bundle others come first. */
+static gboolean
+looks_clinical(const char *at, const char *end)
+{
+    while (at < end && g_ascii_isspace(*at))
+        at++;
+    if (at < end && *at == '<')
+        return holds(at, end, "ClinicalDocument") && holds(at, end, "urn:hl7-org:v3");
+    return at < end && *at == '{' && holds(at, MIN(end, at + 1024), "\"resourceType\"");
+}
+
 /* [MS-CFB] with the names of [MS-OXMSG] in its directory, which is mostly near the start; where it
  * is not, the file's name must say it. */
 static gboolean
@@ -370,6 +381,8 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
         return NULL;
     if (looks_like_notebook(at, end, has_suffix(name, notebook)))
         return "notebook";
+    if (looks_clinical(at, end))
+        return "clinical";
     if (has_suffix(name, html) || starts_with_tag(at, end))
         return "html";
     if (has_suffix(name, markdown))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ingest/error.h"
+#include "ingest/readers/clinical.h"
 #include "ingest/readers/notebook.h"
 #include "ingest/readers/rtf.h"
 
@@ -27,6 +28,7 @@ document_kind(const char *kind)
            : strcmp(kind, "markdown") == 0 ? PD_KIND_MARKDOWN
            : strcmp(kind, "rtf") == 0      ? PD_KIND_RTF
            : strcmp(kind, "notebook") == 0 ? PD_KIND_NOTEBOOK
+           : strcmp(kind, "clinical") == 0 ? PD_KIND_CLINICAL
                                            : PD_KIND_TEXT;
 }
 
@@ -41,6 +43,8 @@ read_file(PdEmitter *emitter, const char *kind, const char *key, const char *nam
                       ? pd_rtf_read(bytes, n, document, emitter, key, error)
                   : document->kind == PD_KIND_NOTEBOOK
                       ? pd_notebook_read(bytes, n, document, emitter, key, error)
+                  : document->kind == PD_KIND_CLINICAL
+                      ? pd_clinical_read(bytes, n, document, emitter, key, error)
                       : read_plain(document, bytes, n, emitter, key, error);
     if (!ok) {
         g_prefix_error(error, "%s: ", name);
@@ -109,7 +113,8 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 int
 main(void)
 {
-    static const char *const kinds[] = {"text", "markdown", "html", "rtf", "notebook", NULL};
+    static const char *const kinds[] = {"text",     "markdown", "html", "rtf",
+                                        "notebook", "clinical", NULL};
     const PdReaderProgram program = {kinds, prepare, run};
     return pd_reader_main(&program);
 }

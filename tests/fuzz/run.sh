@@ -20,6 +20,8 @@ mkdir -p build-fuzz/findings
 python3 tests/fuzz/make_seeds.py build-fuzz/seeds
 mkdir -p build-fuzz/seeds/mbox build-fuzz/seeds/charset build-fuzz/seeds/rtf
 cp tests/golden/office/*.rtf build-fuzz/seeds/rtf/
+mkdir -p build-fuzz/seeds/clinical
+cp tests/golden/clinical/* build-fuzz/seeds/clinical/
 mkdir -p build-fuzz/seeds/outlook
 cp tests/golden/mail/*.msg tests/golden/mail/winmail.dat build-fuzz/seeds/outlook/
 mkdir -p build-fuzz/seeds/notebook

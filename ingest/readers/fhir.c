@@ -1,0 +1,138 @@
+/*
+ * FHIR resources (HL7, JSON): a section each, its narrative and then its elements, one a line, as
+ * "code.text: Hypertension".  Left out are what only programs need (identifiers, addresses of code
+ * systems, metadata) and attached files, which are bytes in base64.
+ */
+#include "ingest/readers/clinical.h"
+
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+#include "ingest/error.h"
+#include "ingest/readers/json_depth.h"
+
+static const char *
+string_of(JsonNode *node)
+{
+    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
+               ? json_node_get_string(node)
+               : NULL;
+}
+
+static JsonNode *
+member(JsonNode *node, const char *name)
+{
+    JsonObject *object = node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+    return object && json_object_has_member(object, name) ? json_object_get_member(object, name)
+                                                          : NULL;
+}
+
+static gboolean
+is_for_programs(const char *name)
+{
+    static const char *const names[] = {
+        "id",      "meta",      "text",          "system",
+        "url",     "extension", "implicitRules", "resourceType",
+        "fullUrl", "data",      "contained",     "modifierExtension",
+        NULL};
+    return g_strv_contains(names, name) || name[0] == '_';
+}
+
+static void
+append_value(GString *out, const char *path, JsonNode *node)
+{
+    GType type = json_node_get_value_type(node);
+    const char *text = string_of(node);
+    if (text)
+        g_string_append_printf(out, "%s: %s\n", path, text);
+    else if (type == G_TYPE_BOOLEAN)
+        g_string_append_printf(out, "%s: %s\n", path,
+                               json_node_get_boolean(node) ? "true" : "false");
+    else if (type == G_TYPE_INT64)
+        g_string_append_printf(out, "%s: %" G_GINT64_FORMAT "\n", path, json_node_get_int(node));
+    else if (type == G_TYPE_DOUBLE) {
+        char number[G_ASCII_DTOSTR_BUF_SIZE];
+        g_ascii_formatd(number, sizeof number, "%.15g", json_node_get_double(node));
+        g_string_append_printf(out, "%s: %s\n", path, number);
+    }
+}
+
+/* Depth is limited by pd_json_depth. */
+static void
+append_elements(GString *out, const char *path, JsonNode *node)
+{
+    if (JSON_NODE_HOLDS_VALUE(node)) {
+        append_value(out, path, node);
+    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
+        JsonArray *array = json_node_get_array(node);
+        for (guint i = 0; i < json_array_get_length(array); i++)
+            append_elements(out, path, json_array_get_element(array, i));
+    } else if (JSON_NODE_HOLDS_OBJECT(node)) {
+        g_autoptr(GList) names = json_object_get_members(json_node_get_object(node));
+        for (GList *at = names; at; at = at->next) {
+            if (is_for_programs(at->data) && !(*path && g_str_equal(at->data, "text")))
+                continue;
+            g_autofree char *below = g_strconcat(path, *path ? "." : "", at->data, NULL);
+            append_elements(out, below, member(node, at->data));
+        }
+    }
+}
+
+/* "Condition: Hypertension" */
+static char *
+label_of(JsonNode *resource)
+{
+    static const char *const fields[] = {"code", "vaccineCode", "medicationCodeableConcept",
+                                         "type"};
+    const char *type = string_of(member(resource, "resourceType"));
+    const char *name = string_of(member(resource, "title"));
+    for (gsize i = 0; !name && i < G_N_ELEMENTS(fields); i++)
+        name = string_of(member(member(resource, fields[i]), "text"));
+    return name ? g_strdup_printf("%s: %s", type, name) : g_strdup(type);
+}
+
+static gboolean
+read_resource(PdClinical *clinical, JsonNode *resource, GError **error)
+{
+    const char *narrative = string_of(member(member(resource, "text"), "div"));
+    g_autoptr(GString) text = g_string_new(NULL);
+    if (!string_of(member(resource, "resourceType")))
+        return TRUE;
+    if (narrative) {
+        PdHtmlInfo info = {0};
+        gboolean ok =
+            pd_html_to_text(narrative, strlen(narrative), clinical->depth_max, text, &info, error);
+        g_free(info.title);
+        if (!ok)
+            return FALSE;
+    }
+    append_elements(text, "", resource);
+    g_autofree char *label = label_of(resource);
+    pd_clinical_add_section(clinical, label, text->str);
+    return TRUE;
+}
+
+gboolean
+pd_fhir_read(const guint8 *bytes, gsize n, PdClinical *clinical, GError **error)
+{
+    g_autoptr(JsonParser) parser = json_parser_new();
+    if (pd_json_depth(bytes, n) > PD_JSON_DEPTH_MAX) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
+                    "its JSON is nested deeper than the limit of %u", PD_JSON_DEPTH_MAX);
+        return FALSE;
+    }
+    if (!json_parser_load_from_data(parser, (const char *)bytes, (gssize)n, error)) {
+        g_prefix_error(error, "it is no clinical document: ");
+        return FALSE;
+    }
+    JsonNode *root = json_parser_get_root(parser), *entries = member(root, "entry");
+    if (!entries || !JSON_NODE_HOLDS_ARRAY(entries))
+        return read_resource(clinical, root, error);
+    JsonArray *array = json_node_get_array(entries);
+    for (guint i = 0; i < json_array_get_length(array) && !clinical->cut; i++) {
+        JsonNode *resource = member(json_array_get_element(array, i), "resource");
+        if (resource && !read_resource(clinical, resource, error))
+            return FALSE;
+    }
+    return TRUE;
+}

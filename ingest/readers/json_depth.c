@@ -1,0 +1,23 @@
+/* See json_depth.h. */
+#include "ingest/readers/json_depth.h"
+
+guint
+pd_json_depth(const guint8 *bytes, gsize n)
+{
+    guint depth = 0;
+    guint deepest = 0;
+    gboolean in_string = FALSE;
+    for (gsize i = 0; i < n; i++) {
+        if (in_string && bytes[i] == '\\')
+            i++;
+        else if (bytes[i] == '"')
+            in_string = !in_string;
+        else if (in_string)
+            continue;
+        else if (bytes[i] == '[' || bytes[i] == '{')
+            deepest = MAX(deepest, ++depth);
+        else if (bytes[i] == ']' || bytes[i] == '}')
+            depth -= depth > 0;
+    }
+    return deepest;
+}

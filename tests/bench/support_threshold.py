@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
-"""From which log-odds on an answer should count as stated: the figure support_min of a model's profile.
+"""From which log-odds on an answer should count as stated: the figures support_min of a model's profile.
 
-usage: support_threshold.py CORPUS QUESTIONS.jsonl... [--pandect build/app/pandect]
+usage: support_threshold.py CORPUS QUESTIONS.jsonl... [--pandect build/app/pandect] [-- OPTION... of ask]
 
 Asks every question, takes the answer whether it was withheld or not, and its `support`.  An answer is right as in
 ask_questions.py; one to a question that the corpus does not answer is wrong.  Prints each answer with its
-support, and the range of thresholds that shows most right answers and withholds most wrong ones.
+support, and the range of thresholds that shows most right answers and withholds most wrong ones.  For the first of
+several readings: -- --reread --once --budget 400.
 """
 import argparse
 import json
 import subprocess
+import sys
 
 from ask_questions import judge
 
 
 def ask(args, question):
-    command = [args.pandect, "-C", args.corpus, "ask", "--json", "--", question["question"]]
+    command = [args.pandect, "-C", args.corpus, "ask", "--json", *args.options, "--", question["question"]]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     reply = json.loads(run.stdout)
     if "support" not in reply:
@@ -33,7 +35,9 @@ def main():
     parser.add_argument("corpus")
     parser.add_argument("questions", nargs="+")
     parser.add_argument("--pandect", default="build/app/pandect")
-    args = parser.parse_args()
+    argv, _, options = "\0".join(sys.argv[1:]).partition("\0--\0")
+    args = parser.parse_args(argv.split("\0"))
+    args.options = options.split("\0") if options else []
     found = []
     for path in args.questions:
         for line in open(path, encoding="utf-8"):

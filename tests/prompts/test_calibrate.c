@@ -540,6 +540,32 @@ test_choice_prefers_kept_keys(void)
         }
 }
 
+/* Head 0.0 finds three functions, head 1.0 twelve paraphrases, not quite as well: the many count.
+ */
+static void
+test_choice_weighs_kinds(void)
+{
+    const PdModelShape shape = {.n_layers = 2, .n_heads = N_HEADS, .n_kv_heads = 2};
+    g_autoptr(PdHaystack) haystack = new_haystack();
+    g_autoptr(PdHeadScores) scores = g_new0(PdHeadScores, 1);
+    PdHeadSet set;
+
+    haystack->n_blocks = scores->n_blocks = N_BLOCKS;
+    for (guint i = 0; i < 15; i++) {
+        const int blocks[] = {(int)i, -1, -2};
+        add_question(haystack, i < 3 ? "function" : "paraphrase", "?", blocks);
+    }
+    scores->n_heads = 2 * N_HEADS;
+    scores->n_questions = 15;
+    scores->z = g_new0(float, (gsize)scores->n_heads * scores->n_questions * N_BLOCKS);
+    for (guint h = 0; h < scores->n_heads; h++)
+        for (guint i = 0; i < 15; i++)
+            place(scores, h, i, i, h == 0 ? (i < 3 ? 1 : 9) : h == 4 ? (i < 3 ? 9 : 2) : 15);
+    set = pd_head_set_choose(scores, haystack, &shape);
+    g_assert_cmpint(set.n_heads, >=, 1);
+    g_assert_true(set.heads[0].layer == 1 && set.heads[0].head == 0 && set.heads[0].group == 1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -556,5 +582,6 @@ main(int argc, char **argv)
     g_test_add_func("/calibrate/ranks", test_ranks);
     g_test_add_func("/calibrate/choice", test_choice);
     g_test_add_func("/calibrate/choice-prefers-kept-keys", test_choice_prefers_kept_keys);
+    g_test_add_func("/calibrate/choice-weighs-kinds", test_choice_weighs_kinds);
     return g_test_run();
 }

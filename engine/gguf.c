@@ -48,23 +48,30 @@ enum {
 /* Bytes of a fixed-size value; 0: variable. */
 static const guint8 gguf_type_bytes[GGUF_N_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
-/* ggml's tensor types by number: `type` is ours, or -1 where this build has no kernels. */
+/* ggml's tensor types by number: `type` is ours, or -1 where products do not read it.  Those that
+ * are read in other ways have a size; tensors of the rest are refused. */
 static const struct {
     const char *name;
     int type;
+    guint8 block_elems, block_bytes;
 } ggml_types[] = {
-    [0] = {"F32", PD_F32},    [1] = {"F16", PD_F16},    [2] = {"Q4_0", PD_Q4_0},
-    [3] = {"Q4_1", PD_Q4_1},  [4] = {"Q4_2", -1},       [5] = {"Q4_3", -1},
-    [6] = {"Q5_0", PD_Q5_0},  [7] = {"Q5_1", PD_Q5_1},  [8] = {"Q8_0", PD_Q8_0},
-    [9] = {"Q8_1", -1},       [10] = {"Q2_K", -1},      [11] = {"Q3_K", -1},
-    [12] = {"Q4_K", PD_Q4_K}, [13] = {"Q5_K", PD_Q5_K}, [14] = {"Q6_K", PD_Q6_K},
-    [15] = {"Q8_K", -1},      [16] = {"IQ2_XXS", -1},   [17] = {"IQ2_XS", -1},
-    [18] = {"IQ3_XXS", -1},   [19] = {"IQ1_S", -1},     [20] = {"IQ4_NL", -1},
-    [21] = {"IQ3_S", -1},     [22] = {"IQ2_S", -1},     [23] = {"IQ4_XS", -1},
-    [24] = {"I8", -1},        [25] = {"I16", -1},       [26] = {"I32", -1},
-    [27] = {"I64", -1},       [28] = {"F64", -1},       [29] = {"IQ1_M", -1},
-    [30] = {"BF16", PD_BF16}, [34] = {"TQ1_0", -1},     [35] = {"TQ2_0", -1},
-    [39] = {"MXFP4", -1},
+    [0] = {"F32", PD_F32},    [1] = {"F16", PD_F16},
+    [2] = {"Q4_0", PD_Q4_0},  [3] = {"Q4_1", PD_Q4_1},
+    [4] = {"Q4_2", -1},       [5] = {"Q4_3", -1},
+    [6] = {"Q5_0", PD_Q5_0},  [7] = {"Q5_1", PD_Q5_1},
+    [8] = {"Q8_0", PD_Q8_0},  [9] = {"Q8_1", -1},
+    [10] = {"Q2_K", -1},      [11] = {"Q3_K", -1},
+    [12] = {"Q4_K", PD_Q4_K}, [13] = {"Q5_K", PD_Q5_K},
+    [14] = {"Q6_K", PD_Q6_K}, [15] = {"Q8_K", -1},
+    [16] = {"IQ2_XXS", -1},   [17] = {"IQ2_XS", -1},
+    [18] = {"IQ3_XXS", -1},   [19] = {"IQ1_S", -1},
+    [20] = {"IQ4_NL", -1},    [21] = {"IQ3_S", -1},
+    [22] = {"IQ2_S", -1},     [23] = {"IQ4_XS", -1},
+    [24] = {"I8", -1},        [25] = {"I16", -1},
+    [26] = {"I32", -1, 1, 4}, [27] = {"I64", -1, 1, 8},
+    [28] = {"F64", -1},       [29] = {"IQ1_M", -1},
+    [30] = {"BF16", PD_BF16}, [34] = {"TQ1_0", -1},
+    [35] = {"TQ2_0", -1},     [39] = {"MXFP4", -1, 32, 17},
 };
 
 typedef struct {
@@ -319,17 +326,21 @@ read_entries(PdGguf *g, Reader *r, gsize n, GError **error)
 }
 
 static gboolean
-tensor_type(Reader *r, guint32 number, PdDtype *type, GError **error)
+tensor_type(Reader *r, guint32 number, PdGgufTensor *t, PdDtypeInfo *block, GError **error)
 {
-    if (number < G_N_ELEMENTS(ggml_types) && ggml_types[number].name != NULL &&
-        ggml_types[number].type >= 0) {
-        *type = ggml_types[number].type;
-        return TRUE;
-    }
     g_autofree char *unknown = g_strdup_printf("number %u", number);
     const char *name = unknown;
-    if (number < G_N_ELEMENTS(ggml_types) && ggml_types[number].name != NULL)
-        name = ggml_types[number].name;
+    if (number < G_N_ELEMENTS(ggml_types) && ggml_types[number].name != NULL) {
+        name = t->dtype = ggml_types[number].name;
+        t->is_float = ggml_types[number].type >= 0;
+        t->type = t->is_float ? (PdDtype)ggml_types[number].type : PD_F32;
+        *block =
+            (PdDtypeInfo){name, ggml_types[number].block_elems, ggml_types[number].block_bytes};
+        if (t->is_float)
+            *block = pd_dtype_info[t->type];
+        if (block->block_bytes > 0)
+            return TRUE;
+    }
     g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
                 "%s: %s has type %s, which this build cannot compute with; take a file in F32, "
                 "F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K",
@@ -339,17 +350,16 @@ tensor_type(Reader *r, guint32 number, PdDtype *type, GError **error)
 
 /* Product of the dims in bytes; FALSE if it does not fit or a row is no whole number of blocks. */
 static gboolean
-tensor_bytes(PdGgufTensor *t)
+tensor_bytes(PdGgufTensor *t, const PdDtypeInfo *block)
 {
-    const PdDtypeInfo *info = &pd_dtype_info[t->type];
-    if (t->dims[0] % info->block_elems != 0)
+    if (t->dims[0] % block->block_elems != 0)
         return FALSE;
-    guint64 n = t->dims[0] / info->block_elems;
+    guint64 n = t->dims[0] / block->block_elems;
     guint64 bytes;
     for (int d = 1; d < 4; d++)
         if (!g_uint64_checked_mul(&n, n, t->dims[d]))
             return FALSE;
-    if (!g_uint64_checked_mul(&bytes, n, info->block_bytes) || bytes > G_MAXSIZE)
+    if (!g_uint64_checked_mul(&bytes, n, block->block_bytes) || bytes > G_MAXSIZE)
         return FALSE;
     t->n_bytes = bytes;
     return TRUE;
@@ -360,6 +370,7 @@ static gboolean
 read_tensor(Reader *r, PdGgufTensor *t, guint64 *offset, GError **error)
 {
     guint32 n_dims, type;
+    PdDtypeInfo block;
     if (!read_u32(r, &n_dims, error))
         return FALSE;
     if (n_dims < 1 || n_dims > 4)
@@ -374,13 +385,13 @@ read_tensor(Reader *r, PdGgufTensor *t, guint64 *offset, GError **error)
             return fail(r, error, "has a dimension of 0; the file is damaged");
     }
     if (!read_u32(r, &type, error) || !read_u64(r, offset, error) ||
-        !tensor_type(r, type, &t->type, error))
+        !tensor_type(r, type, t, &block, error))
         return FALSE;
-    if (!tensor_bytes(t))
+    if (!tensor_bytes(t, &block))
         return fail(r, error,
                     "has impossible dimensions %" G_GUINT64_FORMAT " x %" G_GUINT64_FORMAT
                     " x %" G_GUINT64_FORMAT " x %" G_GUINT64_FORMAT " for %s; the file is damaged",
-                    t->dims[0], t->dims[1], t->dims[2], t->dims[3], pd_dtype_info[t->type].name);
+                    t->dims[0], t->dims[1], t->dims[2], t->dims[3], t->dtype);
     return TRUE;
 }
 

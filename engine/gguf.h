@@ -13,6 +13,8 @@ typedef struct PdGguf PdGguf;
 
 typedef struct {
     const char *name;
+    const char *dtype; /* ggml's name: "Q4_K", "MXFP4", "I32" */
+    gboolean is_float; /* a type that products read: `type` is valid */
     PdDtype type;
     int n_dims;
     guint64 dims[4]; /* dims[0] is contiguous (columns) */

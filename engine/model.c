@@ -17,6 +17,7 @@
 
 /* A tensor of either format. */
 typedef struct {
+    const char *dtype; /* as the file calls it */
     PdDtype type;
     gboolean loadable;
     int n_dims;
@@ -43,8 +44,9 @@ find_gguf(const Loader *l, const char *name, Found *found)
         return FALSE;
     gsize n_bytes;
     const guint8 *base = pd_gguf_data(l->model->gguf, &n_bytes);
-    *found = (Found){.type = t->type,
-                     .loadable = TRUE,
+    *found = (Found){.dtype = t->dtype,
+                     .type = t->type,
+                     .loadable = t->is_float,
                      .n_dims = t->n_dims,
                      .n_cols = t->dims[0],
                      .n_rows = t->n_dims > 1 ? t->dims[1] : 1,
@@ -65,7 +67,8 @@ find_hf(const Loader *l, const char *name, Found *found)
             continue;
         gsize n_bytes;
         const guint8 *base = pd_safetensors_data(st, &n_bytes);
-        *found = (Found){.type = t->type,
+        *found = (Found){.dtype = t->dtype,
+                         .type = t->type,
                          .loadable = t->is_float,
                          .n_dims = t->n_dims,
                          .n_cols = t->n_dims > 0 ? t->dims[t->n_dims - 1] : 1,
@@ -144,7 +147,8 @@ load_weight(Loader *l, const char *name, int n_rows, int n_cols, gboolean is_vec
     }
     if (!found.loadable) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
-                    "%s: tensor %s is neither F32, F16 nor BF16", l->model->path, name);
+                    "%s: tensor %s is of %s, which this build cannot multiply with", l->model->path,
+                    name, found.dtype);
         return FALSE;
     }
     if (found.n_dims != (is_vector ? 1 : 2) || found.n_rows != (guint64)n_rows ||
@@ -263,28 +267,6 @@ set_tokenizer(PdModel *m, PdTokenizer *tokenizer, const char *template_text, con
         m->tokenizer_problem = g_strdup(problem->message);
 }
 
-static gboolean
-open_gguf(Loader *l, GError **error)
-{
-    PdModel *m = l->model;
-    m->gguf = pd_gguf_open(m->path, error);
-    if (m->gguf == NULL)
-        return FALSE;
-    gsize n_bytes;
-    const void *data = pd_gguf_data(m->gguf, &n_bytes);
-    if (!wrap(m, data, n_bytes, error) ||
-        !pd_gguf_config_read(m->gguf, m->path, &l->config, error) || !load_tensors(l, error))
-        return FALSE;
-    const char *name = pd_gguf_get_string(m->gguf, "general.name", NULL);
-    if (name != NULL && name[0] != '\0')
-        m->name = g_strdup(name);
-    g_autoptr(GError) problem = NULL;
-    PdTokenizer *tokenizer = pd_tokenizer_new_from_gguf(m->gguf, &problem);
-    set_tokenizer(m, tokenizer, pd_gguf_get_string(m->gguf, "tokenizer.chat_template", NULL),
-                  problem);
-    return TRUE;
-}
-
 /* chat_template.jinja, or "chat_template" of tokenizer_config.json; NULL if there is none. */
 static char *
 hf_chat_template(const char *folder)
@@ -318,15 +300,9 @@ read_hf_tokenizer(PdModel *m)
 /* DeepSeek-V4 has weights, state and passes of its own (engine/deepseek/); what all models have in
  * common is said of it in PdModelShape too. */
 static gboolean
-open_deepseek(PdModel *m, JsonObject *config, const char *config_path, GError **error)
+take_deepseek(PdModel *m, PdDsShape *shape, GError **error)
 {
-    g_auto(PdDsShape) shape = {0};
-    if (!pd_ds_config_take(config, config_path, &shape, error))
-        return FALSE;
-    m->shards = pd_safetensors_open_folder(m->path, error);
-    if (m->shards == NULL)
-        return FALSE;
-    m->deepseek = pd_ds_model_new(&shape, m->shards, m->path, error);
+    m->deepseek = pd_ds_model_new(shape, m->shards, m->gguf, m->path, error);
     if (m->deepseek == NULL)
         return FALSE;
     const PdDsShape *s = &m->deepseek->shape;
@@ -351,7 +327,58 @@ open_deepseek(PdModel *m, JsonObject *config, const char *config_path, GError **
     for (int i = 0; i < s->n_layers; i++)
         m->layers[i].local = s->layers[i].ratio == 0;
     m->weight_bytes = pd_ds_model_packed_bytes(m->deepseek);
+    return TRUE;
+}
+
+static gboolean
+open_deepseek_folder(PdModel *m, JsonObject *config, const char *config_path, GError **error)
+{
+    g_auto(PdDsShape) shape = {0};
+    if (!pd_ds_config_take(config, config_path, &shape, error))
+        return FALSE;
+    m->shards = pd_safetensors_open_folder(m->path, error);
+    if (m->shards == NULL || !take_deepseek(m, &shape, error))
+        return FALSE;
     read_hf_tokenizer(m);
+    return TRUE;
+}
+
+static gboolean
+open_deepseek_gguf(PdModel *m, GError **error)
+{
+    g_auto(PdDsShape) shape = {0};
+    return pd_ds_config_from_gguf(m->gguf, m->path, &shape, error) &&
+           take_deepseek(m, &shape, error);
+}
+
+/* A model of one of the other architectures. */
+static gboolean
+load_gguf(Loader *l, GError **error)
+{
+    PdModel *m = l->model;
+    gsize n_bytes;
+    const void *data = pd_gguf_data(m->gguf, &n_bytes);
+    return wrap(m, data, n_bytes, error) &&
+           pd_gguf_config_read(m->gguf, m->path, &l->config, error) && load_tensors(l, error);
+}
+
+static gboolean
+open_gguf(Loader *l, GError **error)
+{
+    PdModel *m = l->model;
+    m->gguf = pd_gguf_open(m->path, error);
+    if (m->gguf == NULL)
+        return FALSE;
+    const char *arch = pd_gguf_get_string(m->gguf, "general.architecture", NULL);
+    if (!(pd_ds_family_of_arch(arch) != NULL ? open_deepseek_gguf(m, error) : load_gguf(l, error)))
+        return FALSE;
+    const char *name = pd_gguf_get_string(m->gguf, "general.name", NULL);
+    if (name != NULL && name[0] != '\0')
+        m->name = g_strdup(name);
+    g_autoptr(GError) problem = NULL;
+    PdTokenizer *tokenizer = pd_tokenizer_new_from_gguf(m->gguf, &problem);
+    set_tokenizer(m, tokenizer, pd_gguf_get_string(m->gguf, "tokenizer.chat_template", NULL),
+                  problem);
     return TRUE;
 }
 
@@ -367,7 +394,7 @@ open_folder(Loader *l, GError **error)
         return FALSE;
     JsonObject *config = pd_json_object(parser);
     if (pd_ds_family(pd_hf_model_type(config)) != NULL)
-        return open_deepseek(m, config, config_path, error);
+        return open_deepseek_folder(m, config, config_path, error);
     if (!pd_hf_config_take(config, config_path, &l->config, error))
         return FALSE;
     m->shards = pd_safetensors_open_folder(m->path, error);

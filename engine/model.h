@@ -4,7 +4,8 @@
  * One table-driven description serves qwen2, llama, qwen3 and gemma3: what differs between them is
  * data (PdModelShape, PdLayer with absent members), not code.  Loads GGUF v2/v3 and Hugging Face
  * folders (config.json + safetensors F32/F16/BF16, sharded or not, tokenizer.json).  Folders of the
- * DeepSeek-V4 family, also in FP8 and FP4, have weights and passes of their own (engine/deepseek/).
+ * DeepSeek-V4 family, also in FP8 and FP4, have weights and passes of their own (engine/deepseek/),
+ * and so have its GGUF files.
  */
 #ifndef PD_MODEL_H
 #define PD_MODEL_H

@@ -183,7 +183,7 @@ pd_gguf_config_read(const PdGguf *gguf, const char *name, PdModelConfig *config,
     config->arch = arch != NULL ? pd_arch_find_gguf(arch) : NULL;
     if (config->arch == NULL) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
-                    "%s: general.architecture %.60s is not supported (%s are)", name,
+                    "%s: general.architecture %.60s is not supported (deepseek4, %s are)", name,
                     arch != NULL ? arch : "(missing)", pd_arch_names());
         return FALSE;
     }

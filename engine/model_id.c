@@ -96,8 +96,7 @@ gguf_tensors(const PdGguf *gguf)
     GArray *tensors = g_array_new(FALSE, FALSE, sizeof(Tensor));
     for (gsize i = 0; i < pd_gguf_n_tensors(gguf); i++) {
         const PdGgufTensor *t = pd_gguf_tensor(gguf, i);
-        Tensor tensor = {
-            t->name, pd_dtype_info[t->type].name, (guint32)t->n_dims, t->dims, t->data, t->n_bytes};
+        Tensor tensor = {t->name, t->dtype, (guint32)t->n_dims, t->dims, t->data, t->n_bytes};
         g_array_append_val(tensors, tensor);
     }
     return tensors;

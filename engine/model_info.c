@@ -50,7 +50,7 @@ count_gguf(PdModelInfo *info, const PdGguf *gguf)
 {
     for (gsize i = 0; i < pd_gguf_n_tensors(gguf); i++) {
         const PdGgufTensor *t = pd_gguf_tensor(gguf, i);
-        count_tensor(info, pd_dtype_info[t->type].name, t->n_dims, t->dims, t->n_bytes);
+        count_tensor(info, t->dtype, t->n_dims, t->dims, t->n_bytes);
     }
 }
 

@@ -6,6 +6,10 @@
  *
  * A SentencePiece file may ask for a space in front of the text (add_space_prefix).  Segments of
  * documents are no beginnings of texts and must come back byte for byte, so it is not added.
+ *
+ * Tokens of type USER_DEFINED are looked for in text, as llama.cpp does.  Not so in DeepSeek's
+ * files: there that type is the one of the markers of turns and of reasoning ("<｜User｜>",
+ * "</think>"), and a document that holds such a text must not make them.
  */
 #include <math.h>
 #include <string.h>
@@ -48,6 +52,23 @@ byte_token(const char *text, gsize n)
     return g_ascii_xdigit_value(text[3]) * 16 + g_ascii_xdigit_value(text[4]);
 }
 
+/* Whether the markers of turns are tokens that the file does not call special. */
+static gboolean
+has_plain_markers(const PdGguf *g)
+{
+    const char *pre = pd_gguf_get_string(g, KEY "pre", NULL);
+    return pre != NULL && (g_str_equal(pre, "joyai-llm") || g_str_equal(pre, "deepseek-v3"));
+}
+
+/* One of two markers that are written in letters of the alphabet of bytes. */
+static gboolean
+is_reasoning_marker(const PdGguf *g, const char *text, gsize n)
+{
+    return ((n == 7 && memcmp(text, "<think>", n) == 0) ||
+            (n == 8 && memcmp(text, "</think>", n) == 0)) &&
+           has_plain_markers(g);
+}
+
 static gboolean
 add_token(PdTokenizer *tok, const PdGguf *g, guint32 id, GByteArray *scratch, GError **error)
 {
@@ -60,8 +81,10 @@ add_token(PdTokenizer *tok, const PdGguf *g, guint32 id, GByteArray *scratch, GE
                                      "tokens are no strings; the file is damaged");
     g_byte_array_set_size(scratch, 0);
     if (tok->kind == PD_TOKENIZER_BYTES) {
-        /* Special tokens are written plainly; a NORMAL one outside the alphabet is one as well. */
-        if (type == PD_TOKEN_NORMAL && !pd_text_from_byte_level(text, n, scratch))
+        /* Special tokens are written plainly; a NORMAL one outside the alphabet is one as well.
+         * Some converters call all that the file does not call special NORMAL. */
+        if (type == PD_TOKEN_NORMAL &&
+            (!pd_text_from_byte_level(text, n, scratch) || is_reasoning_marker(g, text, n)))
             type = PD_TOKEN_USER;
         if (type != PD_TOKEN_NORMAL) {
             g_byte_array_set_size(scratch, 0);
@@ -218,7 +241,7 @@ pd_tokenizer_new_from_gguf(const PdGguf *g, GError **error)
     g_autoptr(PdTokenizer) tok =
         pd_tokenizer_alloc(byte_level ? PD_TOKENIZER_BYTES : PD_TOKENIZER_SCORES);
     if (!(byte_level ? load_byte_level(tok, g, error) : load_scores(tok, g, error)) ||
-        !pd_tokenizer_finish(tok, TRUE, "tokenizer", error))
+        !pd_tokenizer_finish(tok, !has_plain_markers(g), "tokenizer", error))
         return NULL;
     return g_steal_pointer(&tok);
 }

@@ -30,6 +30,16 @@ pd_ds_family(const char *model_type)
     return NULL;
 }
 
+const PdDsFamily *
+pd_ds_family_of_arch(const char *arch)
+{
+    for (gsize i = 0; arch != NULL && i < G_N_ELEMENTS(families); i++) {
+        if (strcmp(families[i].arch, arch) == 0)
+            return &families[i];
+    }
+    return NULL;
+}
+
 void
 pd_ds_shape_clear(PdDsShape *shape)
 {

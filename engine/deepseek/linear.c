@@ -15,12 +15,30 @@ scale_at(const PdDsMatrix *m, int row, int column_block)
     return value;
 }
 
+/* A scale, then the first 16 values in the low halves of 16 bytes and the others in the high ones.
+ */
+static void
+mxfp4_row(const PdDsMatrix *m, int row, float *dst)
+{
+    int n_blocks = m->n_cols / 32;
+    const guint8 *block = m->data + (gsize)row * (gsize)n_blocks * PD_DS_MXFP4_BYTES;
+    for (int b = 0; b < n_blocks; b++, block += PD_DS_MXFP4_BYTES) {
+        float scale = pd_e8m0_value(block[0]);
+        for (int i = 0; i < 32; i++)
+            dst[b * 32 + i] = pd_e2m1_value(block[1 + i % 16] >> (i < 16 ? 0 : 4) & 15) * scale;
+    }
+}
+
 void
 pd_ds_matrix_row(const PdDsMatrix *m, int row, float *dst)
 {
     gsize n = (gsize)m->n_cols;
     if (m->format == PD_DS_PLAIN) {
         pd_dequantize_row(m->type, m->data + (gsize)row * pd_row_bytes(m->type, n), dst, n);
+        return;
+    }
+    if (m->format == PD_DS_MXFP4) {
+        mxfp4_row(m, row, dst);
         return;
     }
     const guint8 *codes = m->data + (gsize)row * (m->format == PD_DS_FP4 ? n / 2 : n);

@@ -1,7 +1,8 @@
 /*
- * Finding the tensors of a DeepSeek-V4 checkpoint.  Three ways of naming them are in use (section
- * 8.1): DeepSeek's own, the one of transformers, and what save_pretrained of transformers writes.
- * One table per level says for each tensor all its names, its shape and which layers have it.
+ * Finding the tensors of a DeepSeek-V4 checkpoint.  In safetensors three ways of naming them are in
+ * use (section 8.1): DeepSeek's own, the one of transformers, and what save_pretrained of
+ * transformers writes; GGUF files have names of their own (section 9).  One table per level says
+ * for each tensor all its names, its shape and which layers have it.
  *
  * Invariant: after pd_ds_model_new every tensor that the shape's schedule asks for is there with
  * exactly the shape that follows from the configuration, and every expert id in range.
@@ -10,6 +11,7 @@
 #include <string.h>
 #include "engine/deepseek/weights.h"
 #include "engine/error.h"
+#include "engine/gguf.h"
 #include "engine/safetensors.h"
 
 #define FP4_SCALE_COLS 32
@@ -17,6 +19,7 @@
 typedef struct {
     PdDsModel *model;
     const GPtrArray *shards;
+    GHashTable *gguf; /* name to PdSafetensor, of a GGUF file's tensors; else NULL */
     const char *path;
 } Loader;
 
@@ -52,7 +55,7 @@ typedef struct {
     gsize offset; /* of a float pointer (rows DIM_1) or a PdDsMatrix */
     Dim rows, cols;
     Where where;
-    const char *names[4]; /* NULL: no further one */
+    const char *names[4]; /* of safetensors; NULL: no further one */
 } Tensor;
 
 #define MODEL(member) G_STRUCT_OFFSET(PdDsModel, member)
@@ -188,6 +191,54 @@ static const struct {
     {EXPERT(w2), DIM_EMBD, DIM_FF, "w2", "down_proj"},
 };
 
+/* DeepSeek's names and those of GGUF files, where a layer's come after "blk.N." and one tensor has
+ * a matrix of all experts. */
+static const struct {
+    const char *ours, *gguf;
+} gguf_names[] = {
+    {"embed.weight", "token_embd.weight"},
+    {"head.weight", "output.weight"},
+    {"norm.weight", "output_norm.weight"},
+    {"hc_head_fn", "output_hc_fn.weight"},
+    {"hc_head_base", "output_hc_base.weight"},
+    {"hc_head_scale", "output_hc_scale.weight"},
+    {"attn_norm.weight", "attn_norm.weight"},
+    {"ffn_norm.weight", "ffn_norm.weight"},
+    {"hc_attn_fn", "hc_attn_fn.weight"},
+    {"hc_attn_base", "hc_attn_base.weight"},
+    {"hc_attn_scale", "hc_attn_scale.weight"},
+    {"hc_ffn_fn", "hc_ffn_fn.weight"},
+    {"hc_ffn_base", "hc_ffn_base.weight"},
+    {"hc_ffn_scale", "hc_ffn_scale.weight"},
+    {"attn.attn_sink", "attn_sinks.weight"},
+    {"attn.wq_a.weight", "attn_q_a.weight"},
+    {"attn.q_norm.weight", "attn_q_a_norm.weight"},
+    {"attn.wq_b.weight", "attn_q_b.weight"},
+    {"attn.wkv.weight", "attn_kv.weight"},
+    {"attn.kv_norm.weight", "attn_kv_a_norm.weight"},
+    {"attn.wo_a.weight", "attn_output_a.weight"},
+    {"attn.wo_b.weight", "attn_output_b.weight"},
+    {"attn.compressor.wkv.weight", "attn_compressor_kv.weight"},
+    {"attn.compressor.wgate.weight", "attn_compressor_gate.weight"},
+    {"attn.compressor.ape", "attn_compressor_ape.weight"},
+    {"attn.compressor.norm.weight", "attn_compressor_norm.weight"},
+    {"attn.indexer.wq_b.weight", "indexer.attn_q_b.weight"},
+    {"attn.indexer.weights_proj.weight", "indexer.proj.weight"},
+    {"attn.indexer.compressor.wkv.weight", "indexer_compressor_kv.weight"},
+    {"attn.indexer.compressor.wgate.weight", "indexer_compressor_gate.weight"},
+    {"attn.indexer.compressor.ape", "indexer_compressor_ape.weight"},
+    {"attn.indexer.compressor.norm.weight", "indexer_compressor_norm.weight"},
+    {"ffn.gate.weight", "ffn_gate_inp.weight"},
+    {"ffn.gate.bias", "exp_probs_b.bias"},
+    {"ffn.gate.tid2eid", "ffn_gate_tid2eid.weight"},
+    {"ffn.shared_experts.w1.weight", "ffn_gate_shexp.weight"},
+    {"ffn.shared_experts.w3.weight", "ffn_up_shexp.weight"},
+    {"ffn.shared_experts.w2.weight", "ffn_down_shexp.weight"},
+    {"w1", "ffn_gate_exps.weight"},
+    {"w3", "ffn_up_exps.weight"},
+    {"w2", "ffn_down_exps.weight"},
+};
+
 static int
 extent(const PdDsShape *s, const PdDsLayerShape *layer, Dim dim)
 {
@@ -257,9 +308,35 @@ layer_has(const PdDsLayerShape *layer, Where where)
 
 /* --- finding --- */
 
+/* The tensors of a GGUF file as safetensors would describe them: rows before columns. */
+static GHashTable *
+describe_gguf(PdDsModel *m, const PdGguf *gguf)
+{
+    gsize n = pd_gguf_n_tensors(gguf);
+    GHashTable *by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    PdSafetensor *all = g_new0(PdSafetensor, n);
+    g_ptr_array_add(m->owned, all);
+    for (gsize i = 0; i < n; i++) {
+        const PdGgufTensor *t = pd_gguf_tensor(gguf, i);
+        all[i] = (PdSafetensor){.name = t->name,
+                                .dtype = t->dtype,
+                                .is_float = t->is_float,
+                                .type = t->type,
+                                .n_dims = t->n_dims,
+                                .data = t->data,
+                                .n_bytes = t->n_bytes};
+        for (int d = 0; d < t->n_dims; d++)
+            all[i].dims[d] = t->dims[t->n_dims - 1 - d];
+        g_hash_table_insert(by_name, (gpointer)t->name, &all[i]);
+    }
+    return by_name;
+}
+
 static const PdSafetensor *
 find_exact(const Loader *l, const char *name)
 {
+    if (l->gguf != NULL)
+        return g_hash_table_lookup(l->gguf, name);
     for (guint i = 0; i < l->shards->len; i++) {
         const PdSafetensor *t = pd_safetensors_find(g_ptr_array_index(l->shards, i), name);
         if (t != NULL)
@@ -268,11 +345,27 @@ find_exact(const Loader *l, const char *name)
     return NULL;
 }
 
-/* The first of `names` (NULL ends them early) behind "" or "model.", and `middle`. */
+/* What the tensor is called in the checkpoint's format. */
+static const char *
+name_in_file(const Loader *l, const char *ours)
+{
+    for (gsize i = 0; l->gguf != NULL && i < G_N_ELEMENTS(gguf_names); i++) {
+        if (g_str_equal(gguf_names[i].ours, ours))
+            return gguf_names[i].gguf;
+    }
+    return ours;
+}
+
+/* The first of `names` (NULL ends them early) behind "" or "model.", and `middle`; in a GGUF file
+ * what the first is called there. */
 static const PdSafetensor *
 find_any(const Loader *l, const char *middle, const char *const *names, int n_names)
 {
     static const char *const prefixes[] = {"", "model."};
+    if (l->gguf != NULL) {
+        g_autofree char *name = g_strconcat(middle, name_in_file(l, names[0]), NULL);
+        return find_exact(l, name);
+    }
     for (int i = 0; i < n_names && names[i] != NULL; i++) {
         for (gsize p = 0; p < G_N_ELEMENTS(prefixes); p++) {
             g_autofree char *name = g_strconcat(prefixes[p], middle, names[i], NULL);
@@ -284,11 +377,12 @@ find_any(const Loader *l, const char *middle, const char *const *names, int n_na
     return NULL;
 }
 
+/* `name` is DeepSeek's. */
 static gboolean
 missing(const Loader *l, const char *middle, const char *name, GError **error)
 {
     g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT, "%s: tensor %s%s is missing",
-                l->path, middle, name);
+                l->path, middle, name_in_file(l, name));
     return FALSE;
 }
 
@@ -312,6 +406,7 @@ is_dtype(const PdSafetensor *t, const char *const *dtypes)
 
 static const char *const fp8_dtypes[] = {"F8_E4M3", NULL};
 static const char *const fp4_dtypes[] = {"I8", "U8", NULL};
+static const char *const mxfp4_dtypes[] = {"MXFP4", NULL}; /* of GGUF files */
 static const char *const e8m0_dtypes[] = {"F8_E8M0", "U8", NULL};
 
 /* --- placing --- */
@@ -370,6 +465,8 @@ place_matrix(Loader *l, const PdSafetensor *t, int n_rows, int n_cols, PdDsMatri
         m->scale_rows = 1;
         m->scale_cols = FP4_SCALE_COLS;
         stored_cols = (guint64)n_cols / 2;
+    } else if (is_dtype(t, mxfp4_dtypes)) {
+        m->format = PD_DS_MXFP4;
     } else {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
                     "%s: tensor %s is of %s, which is no type of a matrix of %d columns", l->path,
@@ -379,7 +476,7 @@ place_matrix(Loader *l, const PdSafetensor *t, int n_rows, int n_cols, PdDsMatri
     if (t->n_dims != 2 || t->dims[0] != (guint64)n_rows || t->dims[1] != stored_cols)
         return wrong_shape(l, t, n_rows, n_cols, error);
     l->model->n_bytes += t->n_bytes;
-    return m->format == PD_DS_PLAIN || find_scales(l, m, error);
+    return (m->format != PD_DS_FP8 && m->format != PD_DS_FP4) || find_scales(l, m, error);
 }
 
 static gboolean
@@ -393,7 +490,8 @@ not_finite(const char *path, const char *name, GError **error)
 static gboolean
 place_vector(Loader *l, const PdSafetensor *t, int n, float **vector, GError **error)
 {
-    if (t->n_dims != 1 || t->dims[0] != (guint64)n || !t->is_float)
+    if (t->n_dims != 1 || t->dims[0] != (guint64)n || !t->is_float ||
+        pd_dtype_info[t->type].block_elems != 1)
         return wrong_shape(l, t, 1, n, error);
     *vector = g_new(float, n);
     g_ptr_array_add(l->model->owned, *vector);
@@ -457,18 +555,30 @@ load_token_experts(Loader *l, const char *middle, PdDsLayer *layer, GError **err
     return TRUE;
 }
 
-/* Experts [first, first + n) of a tensor that stacks all of them, rows `first_row` on. */
+/* n_rows of one expert from `first_row` of its rows on, in a tensor that stacks all of them. */
 static void
-place_stacked(Loader *l, const PdSafetensor *t, int expert, int first_row, int n_rows, int n_cols,
+place_stacked(Loader *l, const PdSafetensor *t, int expert, int first_row, int n_rows,
               PdDsMatrix *m)
 {
     gsize row = (gsize)expert * (gsize)t->dims[1] + (gsize)first_row;
+    gsize row_bytes = t->n_bytes / ((gsize)t->dims[0] * (gsize)t->dims[1]);
     *m = (PdDsMatrix){.name = g_string_chunk_insert_const(l->model->names, t->name),
-                      .format = PD_DS_PLAIN,
+                      .format = t->is_float ? PD_DS_PLAIN : PD_DS_MXFP4,
                       .type = t->type,
                       .n_rows = n_rows,
-                      .n_cols = n_cols,
-                      .data = (const guint8 *)t->data + row * pd_row_bytes(t->type, (gsize)n_cols)};
+                      .n_cols = (int)t->dims[2],
+                      .data = (const guint8 *)t->data + row * row_bytes};
+}
+
+static gboolean
+check_stacked(Loader *l, const PdSafetensor *t, int n_rows, int n_cols, GError **error)
+{
+    const PdDsShape *s = &l->model->shape;
+    if (t->n_dims != 3 || t->dims[0] != (guint64)s->n_experts || t->dims[1] != (guint64)n_rows ||
+        t->dims[2] != (guint64)n_cols || !(t->is_float || is_dtype(t, mxfp4_dtypes)))
+        return wrong_shape(l, t, s->n_experts * n_rows, n_cols, error);
+    l->model->n_bytes += t->n_bytes;
+    return TRUE;
 }
 
 /* The stacked form of transformers: gate rows, then up rows, of every expert. */
@@ -477,19 +587,32 @@ load_stacked(Loader *l, const PdSafetensor *gate_up, const PdSafetensor *down, P
              GError **error)
 {
     const PdDsShape *s = &l->model->shape;
-    const PdSafetensor *const both[] = {gate_up, down};
-    const int n_rows[] = {2 * s->n_ff, s->n_embd}, n_cols[] = {s->n_embd, s->n_ff};
-    for (int i = 0; i < 2; i++) {
-        const PdSafetensor *t = both[i];
-        if (t->n_dims != 3 || t->dims[0] != (guint64)s->n_experts ||
-            t->dims[1] != (guint64)n_rows[i] || t->dims[2] != (guint64)n_cols[i] || !t->is_float)
-            return wrong_shape(l, t, s->n_experts * n_rows[i], n_cols[i], error);
-        l->model->n_bytes += t->n_bytes;
-    }
+    if (!check_stacked(l, gate_up, 2 * s->n_ff, s->n_embd, error) ||
+        !check_stacked(l, down, s->n_embd, s->n_ff, error))
+        return FALSE;
     for (int e = 0; e < s->n_experts; e++) {
-        place_stacked(l, gate_up, e, 0, s->n_ff, s->n_embd, &layer->experts[e].w1);
-        place_stacked(l, gate_up, e, s->n_ff, s->n_ff, s->n_embd, &layer->experts[e].w3);
-        place_stacked(l, down, e, 0, s->n_embd, s->n_ff, &layer->experts[e].w2);
+        place_stacked(l, gate_up, e, 0, s->n_ff, &layer->experts[e].w1);
+        place_stacked(l, gate_up, e, s->n_ff, s->n_ff, &layer->experts[e].w3);
+        place_stacked(l, down, e, 0, s->n_embd, &layer->experts[e].w2);
+    }
+    return TRUE;
+}
+
+/* The stacked form of GGUF files: a tensor for each of an expert's matrices. */
+static gboolean
+load_stacked_gguf(Loader *l, const char *middle, PdDsLayer *layer, GError **error)
+{
+    const PdDsShape *s = &l->model->shape;
+    for (gsize i = 0; i < G_N_ELEMENTS(expert_tensors); i++) {
+        const PdSafetensor *t = find_any(l, middle, &expert_tensors[i].ours, 1);
+        int n_rows = extent(s, NULL, expert_tensors[i].rows);
+        if (t == NULL)
+            return missing(l, middle, expert_tensors[i].ours, error);
+        if (!check_stacked(l, t, n_rows, extent(s, NULL, expert_tensors[i].cols), error))
+            return FALSE;
+        for (int e = 0; e < s->n_experts; e++)
+            place_stacked(l, t, e, 0, n_rows,
+                          G_STRUCT_MEMBER_P(&layer->experts[e], expert_tensors[i].offset));
     }
     return TRUE;
 }
@@ -502,6 +625,8 @@ load_experts(Loader *l, const char *middle, PdDsLayer *layer, GError **error)
     const PdDsShape *s = &l->model->shape;
     layer->experts = g_new0(PdDsExpert, s->n_experts);
     g_ptr_array_add(l->model->owned, layer->experts);
+    if (l->gguf != NULL)
+        return load_stacked_gguf(l, middle, layer, error);
     const PdSafetensor *stacked = find_any(l, middle, gate_up, 1);
     if (stacked != NULL) {
         const PdSafetensor *other = find_any(l, middle, down, 1);
@@ -544,7 +669,8 @@ load_layer(Loader *l, int i, const char *middle, GError **error)
     return load_experts(l, middle, layer, error);
 }
 
-/* The first draft block, if the checkpoint has one. */
+/* The first draft block, if the checkpoint has one; GGUF files fuse its matrices, and theirs is not
+ * read. */
 static gboolean
 load_draft(Loader *l, GError **error)
 {
@@ -562,26 +688,37 @@ load_draft(Loader *l, GError **error)
     return load_layer(l, m->shape.n_layers, middle, error);
 }
 
+static gboolean
+load_all(Loader *l, GError **error)
+{
+    PdDsModel *m = l->model;
+    for (gsize i = 0; i < G_N_ELEMENTS(model_tensors); i++) {
+        if (!load_tensor(l, "", &model_tensors[i], NULL, m, error))
+            return FALSE;
+    }
+    for (int i = 0; i < m->shape.n_layers; i++) {
+        g_autofree char *middle = g_strdup_printf("%s.%d.", l->gguf != NULL ? "blk" : "layers", i);
+        if (!load_layer(l, i, middle, error))
+            return FALSE;
+    }
+    return load_draft(l, error);
+}
+
 PdDsModel *
-pd_ds_model_new(PdDsShape *shape, const GPtrArray *shards, const char *path, GError **error)
+pd_ds_model_new(PdDsShape *shape, const GPtrArray *shards, const PdGguf *gguf, const char *path,
+                GError **error)
 {
     g_autoptr(PdDsModel) m = g_new0(PdDsModel, 1);
+    g_autoptr(GHashTable) described = NULL;
     m->shape = *shape;
     *shape = (PdDsShape){0};
     m->names = g_string_chunk_new(4096);
     m->owned = g_ptr_array_new_with_free_func(g_free);
     m->layers = g_new0(PdDsLayer, m->shape.n_layers + 1);
-    Loader l = {m, shards, path};
-    for (gsize i = 0; i < G_N_ELEMENTS(model_tensors); i++) {
-        if (!load_tensor(&l, "", &model_tensors[i], NULL, m, error))
-            return NULL;
-    }
-    for (int i = 0; i < m->shape.n_layers; i++) {
-        g_autofree char *middle = g_strdup_printf("layers.%d.", i);
-        if (!load_layer(&l, i, middle, error))
-            return NULL;
-    }
-    return load_draft(&l, error) ? g_steal_pointer(&m) : NULL;
+    if (gguf != NULL)
+        described = describe_gguf(m, gguf);
+    Loader l = {m, shards, described, path};
+    return load_all(&l, error) ? g_steal_pointer(&m) : NULL;
 }
 
 void

@@ -4,7 +4,7 @@
  *
  *   FP8   BF16: an E4M3 number has 3 bits of mantissa.
  *         2 bytes a weight, where the file has 1.
- *   FP4   Q5_0: twice a value is one of -12..12, and half its scale is a half float.
+ *   FP4   and MXFP4, Q5_0: twice a value is one of -12..12, and half its scale is a half float.
  *         22 bytes for 32 weights, where the file has 17.
  *
  * A scale that does not fit makes the whole matrix BF16, one that is no power of two F32.  Q5_0 is
@@ -22,13 +22,31 @@
 #define HALF_SCALE_MOST (127 + 16)
 #define Q5_BYTES 22 /* of 32 values: scale, 32 fifth bits, 32 low halves */
 
+/* Scale and codes of 32 columns of FP4 or MXFP4; codes NULL: the scale alone. */
+static guint8
+read_block(const PdDsMatrix *m, int row, int block, guint8 codes[32])
+{
+    gsize at = (gsize)row * (gsize)(m->n_cols / 32) + (gsize)block;
+    if (m->format == PD_DS_MXFP4) {
+        const guint8 *bytes = m->data + at * PD_DS_MXFP4_BYTES;
+        for (int i = 0; codes != NULL && i < 32; i++)
+            codes[i] = bytes[1 + i % 16] >> (i < 16 ? 0 : 4) & 15;
+        return bytes[0];
+    }
+    for (int i = 0; codes != NULL && i < 32; i++)
+        codes[i] = m->data[at * 16 + (gsize)i / 2] >> (i % 2 * 4) & 15;
+    return m->scales[at];
+}
+
 static gboolean
 scales_fit_half(const PdDsMatrix *m)
 {
-    gsize n = (gsize)m->n_rows * (gsize)(m->n_cols / m->scale_cols);
-    for (gsize i = 0; i < n; i++) {
-        if (m->scales[i] < HALF_SCALE_LEAST || m->scales[i] > HALF_SCALE_MOST)
-            return FALSE;
+    for (int row = 0; row < m->n_rows; row++) {
+        for (int b = 0; b < m->n_cols / 32; b++) {
+            guint8 scale = read_block(m, row, b, NULL);
+            if (scale < HALF_SCALE_LEAST || scale > HALF_SCALE_MOST)
+                return FALSE;
+        }
     }
     return TRUE;
 }
@@ -39,6 +57,8 @@ usual_type(const PdDsMatrix *m)
 {
     if (m->format == PD_DS_PLAIN)
         return m->type;
+    if (m->format == PD_DS_MXFP4)
+        return PD_Q5_0;
     if (!m->scale_is_e8m0)
         return PD_F32;
     return m->format == PD_DS_FP4 ? PD_Q5_0 : PD_BF16;
@@ -61,15 +81,13 @@ static void
 pack_q5_row(const PdDsMatrix *m, int row, guint8 *dst)
 {
     static const gint8 twice[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-    int n_blocks = m->n_cols / 32;
-    const guint8 *codes = m->data + (gsize)row * (gsize)(m->n_cols / 2);
-    const guint8 *scales = m->scales + (gsize)row * (gsize)n_blocks;
-    for (int b = 0; b < n_blocks; b++, codes += 16, dst += Q5_BYTES) {
-        guint16 half = GUINT16_TO_LE(half_power(scales[b] - 128));
+    for (int b = 0; b < m->n_cols / 32; b++, dst += Q5_BYTES) {
+        guint8 codes[32];
+        guint16 half = GUINT16_TO_LE(half_power(read_block(m, row, b, codes) - 128));
         guint32 fifth = 0;
         memset(dst, 0, Q5_BYTES);
         for (int i = 0; i < 32; i++) {
-            guint value = (guint)(16 + twice[codes[i / 2] >> (i % 2 * 4) & 15]);
+            guint value = (guint)(16 + twice[codes[i]]);
             fifth |= (value >> 4) << i;
             dst[6 + i % 16] |= (guint8)((value & 15) << (i < 16 ? 0 : 4));
         }
@@ -160,7 +178,9 @@ static gboolean
 add_difference(PdDsMatrix *m, gpointer user_data, GError **error)
 {
     gint64 *sum = user_data;
-    gsize codes = (gsize)m->n_rows * (gsize)m->n_cols / (m->format == PD_DS_FP4 ? 2 : 1);
+    gsize n = (gsize)m->n_rows * (gsize)m->n_cols;
+    gsize codes = m->format == PD_DS_MXFP4 ? n / 32 * PD_DS_MXFP4_BYTES
+                                           : n / (m->format == PD_DS_FP4 ? 2 : 1);
     (void)error;
     if (m->format != PD_DS_PLAIN)
         *sum += (gint64)bytes_of(m, usual_type(m)) - (gint64)codes;

@@ -11,6 +11,7 @@
 #define PD_DEEPSEEK_SHAPE_H
 
 #include <json-glib/json-glib.h>
+#include "engine/gguf.h"
 
 /* What a layer attends to beside its window of raw rows. */
 typedef struct {
@@ -30,6 +31,7 @@ typedef struct {
 
 /* NULL: not a model of this kind. */
 const PdDsFamily *pd_ds_family(const char *model_type);
+const PdDsFamily *pd_ds_family_of_arch(const char *arch);
 
 typedef struct {
     const PdDsKind *kind;
@@ -86,6 +88,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdDsShape, pd_ds_shape_clear)
 gboolean pd_ds_config_take(JsonObject *config, const char *name, PdDsShape *shape, GError **error);
 gboolean pd_ds_config_parse(const char *json, gsize n_bytes, const char *name, PdDsShape *shape,
                             GError **error);
+/* The metadata of a GGUF file of such an architecture; refused as config.json is. */
+gboolean pd_ds_config_from_gguf(const PdGguf *gguf, const char *name, PdDsShape *shape,
+                                GError **error);
 /* Everything that changes the numbers, as text, for the identity of a model. */
 void pd_ds_shape_describe(const PdDsShape *shape, GString *text);
 

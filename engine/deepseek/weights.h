@@ -10,10 +10,14 @@
 #include "kernels/kernels.h"
 
 typedef enum {
-    PD_DS_PLAIN, /* F32, F16 or BF16 */
+    PD_DS_PLAIN, /* a type that the products have */
     PD_DS_FP8,   /* E4M3, one scale a block of rows and columns */
     PD_DS_FP4,   /* E2M1, two a byte with the even column low, one scale per 32 columns */
+    PD_DS_MXFP4, /* the same in ggml's blocks of 32 columns: scale, 16 low halves, 16 high ones */
 } PdDsFormat;
+
+/* Bytes of one of ggml's blocks. */
+#define PD_DS_MXFP4_BYTES 17
 
 typedef struct {
     const char *name; /* as in the file; owned by the model */
@@ -97,10 +101,10 @@ typedef struct {
     GPtrArray *buffers; /* PdBuffer of it: wrapped and repacked matrices */
 } PdDsModel;
 
-/* Finds every tensor, checks dtype and shape; `shape` is taken over, `shards` (PdSafetensors) must
- * outlive the model, `path` is for messages. */
-PdDsModel *pd_ds_model_new(PdDsShape *shape, const GPtrArray *shards, const char *path,
-                           GError **error);
+/* Finds every tensor, checks dtype and shape; `shape` is taken over.  The checkpoint is `shards`
+ * (PdSafetensors) or, if not NULL, `gguf`, and must outlive the model; `path` is for messages. */
+PdDsModel *pd_ds_model_new(PdDsShape *shape, const GPtrArray *shards, const PdGguf *gguf,
+                           const char *path, GError **error);
 void pd_ds_model_free(PdDsModel *model);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdDsModel, pd_ds_model_free)
 

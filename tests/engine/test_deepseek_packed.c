@@ -92,9 +92,8 @@ open_quantised(gboolean spread)
 }
 
 static void
-check_values(gboolean spread, int n_bf16, int n_q5)
+check_values(PdModel *model, int n_bf16, int n_q5)
 {
-    g_autoptr(PdModel) model = open_quantised(spread);
     g_autoptr(GError) error = NULL;
     Packed packed = {.device = pd_model_device(model)};
     g_assert_true(pd_ds_model_pack(model->deepseek, packed.device, "fixture", &error));
@@ -106,8 +105,16 @@ check_values(gboolean spread, int n_bf16, int n_q5)
 static void
 test_values(void)
 {
-    check_values(FALSE, N_LAYERS * 7, N_LAYERS * 12);
-    check_values(TRUE, N_LAYERS * (7 + 12), 0);
+    g_autofree char *path =
+        g_build_filename(PD_SOURCE_ROOT, "tests", "golden", "deepseek", "model.gguf", NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdModel) usual = open_quantised(FALSE);
+    g_autoptr(PdModel) spread = open_quantised(TRUE);
+    g_autoptr(PdModel) gguf = pd_model_open(path, NULL, &error);
+    g_assert_no_error(error);
+    check_values(usual, N_LAYERS * 7, N_LAYERS * 12);
+    check_values(spread, N_LAYERS * (7 + 12), 0);
+    check_values(gguf, 3, N_LAYERS * 4 * 3 - 4); /* MXFP4 but one layer's w2 */
 }
 
 /* --- choices --- */

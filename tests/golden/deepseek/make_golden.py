@@ -367,4 +367,5 @@ def main():
         "draft.mixed": model.draft(streams, tokens).astype(np.float32)})
 
 
-main()
+if __name__ == "__main__":
+    main()

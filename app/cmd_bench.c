@@ -9,6 +9,7 @@
 #include "app/json_out.h"
 #include "app/open.h"
 #include "engine/bench.h"
+#include "engine/error.h"
 #include "engine/peak_memory.h"
 
 static const char summary[] =
@@ -24,7 +25,8 @@ static const char examples[] =
     "  pandect bench ingest mail.mbox papers/       how fast sources are read; see its --help\n"
     "\n"
     "Prefill reads a prompt of N tokens; decode makes 64 more after it.  GOP/s counts the\n"
-    "matrix products of the prompt, GB/s the bytes of weights that decoding reads.\n"
+    "matrix products of the prompt, GB/s the bytes of weights that decoding reads; of experts\n"
+    "those that a token goes through.  The state of DeepSeek-V4 is kept in its own precision.\n"
     "With --model-config nothing is run: what each model costs by its configuration.";
 
 #define CONTEXT_TOKENS_MAX (1 << 24)
@@ -161,15 +163,37 @@ print_memory(PdModel *model, const GArray *rows)
     printf("peak memory %s; weights and KV are %s\n", rss, sum);
 }
 
-static gboolean
-run(PdApp *app, const Flags *flags, const GArray *contexts, PdDtype kv_type, GError **error)
+/* How the rows are kept, as the tables call it. */
+static const char *
+kv_name(const PdModel *model, PdDtype kv_type)
+{
+    gboolean mixed = pd_model_deepseek(model) != NULL && kv_type == PD_Q8_0;
+    return mixed ? "mixed" : pd_dtype_info[kv_type].name;
+}
+
+static PdModel *
+open_model(const Flags *flags, GError **error)
 {
     PdModelFlags model_flags = {.model = flags->model, .threads = flags->threads};
-    g_autoptr(PdModel) model = pd_open_ordinary_model(&model_flags, error);
+    g_autoptr(PdModel) model = pd_open_model(&model_flags, error);
+    if (model != NULL && flags->kv != NULL && pd_model_deepseek(model) != NULL) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
+                    "%s: a DeepSeek-V4 model keeps its state in its own precision; leave --kv out",
+                    pd_model_path(model));
+        return NULL;
+    }
+    return g_steal_pointer(&model);
+}
+
+static gboolean
+run(PdApp *app, const Flags *flags, const GArray *contexts, gboolean eight_bit, GError **error)
+{
+    g_autoptr(PdModel) model = open_model(flags, error);
     if (model == NULL)
         return FALSE;
     g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(PdBenchRow));
-    const char *kv = pd_dtype_info[kv_type].name;
+    PdDtype kv_type = pd_bench_kv_type(model, eight_bit);
+    const char *kv = kv_name(model, kv_type);
     PdBenchPeak peak;
     pd_bench_peak(model, &peak);
     if (flags->csv)
@@ -260,5 +284,5 @@ pd_cmd_bench(PdApp *app, int argc, char **argv)
     }
     if (flags.text || flags.widths)
         return pd_usage("bench", "--text and --widths belong to --kv-gate");
-    return run(app, &flags, contexts, q8 ? PD_Q8_0 : PD_F16, &error) ? PD_EXIT_OK : pd_fail(error);
+    return run(app, &flags, contexts, q8, &error) ? PD_EXIT_OK : pd_fail(error);
 }

@@ -30,8 +30,8 @@ pd_open_ordinary_model(const PdModelFlags *flags, GError **error)
     if (model && pd_model_deepseek(model)) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
                     "%s: this command needs a model with ordinary attention; a DeepSeek-V4 model "
-                    "works with `warm`, `ask`, `plan` and `gc`, and --model-config says what it "
-                    "costs; `pandect model ls` names others",
+                    "works with `warm`, `ask`, `plan`, `gc` and `bench`, and --model-config says "
+                    "what it costs; `pandect model ls` names others",
                     pd_model_path(model));
         return NULL;
     }

@@ -4,48 +4,90 @@
  * made of fixed pseudo-random ids; what they say does not matter to the time.
  */
 #include "engine/bench.h"
+#include "engine/deepseek/rows.h"
 #include "engine/error.h"
 #include "engine/model_internal.h"
 #include "engine/peak_memory.h"
-#include "engine/session.h"
+#include "engine/session_internal.h"
 #include "kernels/cpu/peak.h"
 
-/* Numbers in the matrices of all layers, and their bytes. */
-static void
-count_layers(const PdModel *model, double *numbers, guint64 *bytes)
+/* Numbers in matrices, and their bytes as the products read them. */
+typedef struct {
+    double numbers, bytes;
+} Count;
+
+static gboolean
+count_matrix(PdDsMatrix *m, gpointer user_data, GError **error)
 {
-    *numbers = 0;
-    *bytes = 0;
+    Count *count = user_data;
+    (void)error;
+    count->numbers += (double)m->n_rows * m->n_cols;
+    count->bytes += (double)pd_ds_matrix_packed_bytes(m);
+    return TRUE;
+}
+
+/* Of all layers, those of the experts that a token goes through. */
+static Count
+count_deepseek_layers(const PdModel *model)
+{
+    PdDsModel *m = model->deepseek;
+    double n_experts = m->shape.n_experts, n_used = m->shape.n_experts_used;
+    Count all = {0}, experts = {0};
+    for (int l = 0; l < m->shape.n_layers; l++) {
+        (void)pd_ds_layer_each_matrix(m, l, count_matrix, &all, NULL);
+        for (int e = 0; e < m->shape.n_experts; e++)
+            (void)pd_ds_expert_each_matrix(&m->layers[l].experts[e], count_matrix, &experts, NULL);
+    }
+    return (Count){all.numbers - experts.numbers + experts.numbers / n_experts * n_used,
+                   all.bytes - experts.bytes + experts.bytes / n_experts * n_used};
+}
+
+static Count
+count_layers(const PdModel *model)
+{
+    Count count = {0};
+    if (model->deepseek != NULL)
+        return count_deepseek_layers(model);
     for (int l = 0; l < model->shape.n_layers; l++) {
         const PdLayer *layer = &model->layers[l];
         const PdWeight *matrices[] = {&layer->wq,     &layer->wk,   &layer->wv,    &layer->wo,
                                       &layer->w_gate, &layer->w_up, &layer->w_down};
         for (gsize i = 0; i < G_N_ELEMENTS(matrices); i++) {
             const PdWeight *w = matrices[i];
-            *numbers += (double)w->n_rows * w->n_cols;
-            *bytes += (guint64)w->n_rows * pd_row_bytes(w->type, (gsize)w->n_cols);
+            count.numbers += (double)w->n_rows * w->n_cols;
+            count.bytes += (double)w->n_rows * (double)pd_row_bytes(w->type, (gsize)w->n_cols);
         }
     }
+    return count;
+}
+
+/* The output matrix; of a DeepSeek model also the mixing of the streams before it. */
+static Count
+count_output(const PdModel *model)
+{
+    const PdWeight *output = &model->output;
+    Count count = {0};
+    if (model->deepseek != NULL) {
+        (void)count_matrix(&model->deepseek->head, &count, NULL);
+        (void)count_matrix(&model->deepseek->head_site.fn, &count, NULL);
+        return count;
+    }
+    return (Count){(double)output->n_rows * output->n_cols,
+                   (double)output->n_rows *
+                       (double)pd_row_bytes(output->type, (gsize)output->n_cols)};
 }
 
 guint64
 pd_bench_decode_bytes(const PdModel *model)
 {
-    double numbers;
-    guint64 bytes;
-    const PdWeight *output = &model->output;
-    count_layers(model, &numbers, &bytes);
-    return bytes + (guint64)output->n_rows * pd_row_bytes(output->type, (gsize)output->n_cols);
+    return (guint64)(count_layers(model).bytes + count_output(model).bytes + 0.5);
 }
 
 double
 pd_bench_prefill_ops(const PdModel *model, int n_tokens)
 {
-    double numbers;
-    guint64 bytes;
-    count_layers(model, &numbers, &bytes);
     /* Only the last token's logits are made. */
-    return 2 * (numbers * n_tokens + (double)model->output.n_rows * model->output.n_cols);
+    return 2 * (count_layers(model).numbers * n_tokens + count_output(model).numbers);
 }
 
 static double
@@ -64,6 +106,24 @@ make_tokens(const PdModel *model, int n)
         ids[i] = (gint32)((state >> 8) % (guint32)model->shape.n_vocab);
     }
     return ids;
+}
+
+PdDtype
+pd_bench_kv_type(const PdModel *model, gboolean eight_bit)
+{
+    if (model->deepseek != NULL)
+        return pd_ds_mixed_problem(&model->deepseek->shape) == NULL ? PD_Q8_0 : PD_F32;
+    return eight_bit ? PD_Q8_0 : PD_F16;
+}
+
+/* What the session's tokens take: rows, or the state of a DeepSeek model that is kept of them. */
+static guint64
+kept_bytes(const PdModel *model, const PdSession *session, const PdSessionOptions *options)
+{
+    if (model->deepseek == NULL)
+        return (guint64)options->max_tokens * pd_session_row_bytes(session);
+    PdDsRunOptions run = pd_session_deepseek_options(model, options);
+    return pd_ds_kept_bytes(model->deepseek, &run, options->max_tokens);
 }
 
 gboolean
@@ -90,7 +150,7 @@ pd_bench_run(PdModel *model, PdDtype kv_type, int context_tokens, GCancellable *
         return FALSE;
     *row = (PdBenchRow){.context_tokens = context_tokens,
                         .prefill_seconds = seconds_since(start_us),
-                        .kv_bytes = (guint64)options.max_tokens * pd_session_row_bytes(session)};
+                        .kv_bytes = kept_bytes(model, session, &options)};
     row->prefill_tokens_per_s = context_tokens / row->prefill_seconds;
     row->prefill_gops = pd_bench_prefill_ops(model, context_tokens) / row->prefill_seconds / 1e9;
 

@@ -14,7 +14,7 @@ typedef struct {
     double prefill_gops;        /* 2 x weights x tokens of the matrix products, 1e9 a second */
     double decode_tokens_per_s; /* PD_BENCH_DECODE_TOKENS after the context */
     double decode_weight_gbs;   /* bytes of weights read, 1e9 a second */
-    guint64 kv_bytes;           /* of the whole session */
+    guint64 kv_bytes;           /* of the whole session; of a DeepSeek model what is kept of it */
 } PdBenchRow;
 
 /* Measured on this machine with the same threads; 0 where it cannot be measured. */
@@ -23,7 +23,11 @@ typedef struct {
     double int8_gops;
 } PdBenchPeak;
 
-/* Bytes of weights that one decoded token reads. */
+/* How rows are kept: 16 bit, or 8 bit where that is asked for; a DeepSeek model's in its mixed
+ * precision, which is PD_Q8_0, where it has one, else in floats. */
+PdDtype pd_bench_kv_type(const PdModel *model, gboolean eight_bit);
+
+/* Bytes of weights that one decoded token reads; of experts those that it goes through. */
 guint64 pd_bench_decode_bytes(const PdModel *model);
 /* Multiplications and additions of the matrix products that a prompt of n tokens needs. */
 double pd_bench_prefill_ops(const PdModel *model, int n_tokens);

@@ -756,15 +756,16 @@ check_matrix(PdDsMatrix *m, gpointer path, GError **error)
     return is_finite(m, row) || not_finite(path, m->name, error);
 }
 
-static gboolean
-each_of_expert(PdDsExpert *e, PdDsMatrixFunc func, gpointer user_data, GError **error)
+gboolean
+pd_ds_expert_each_matrix(PdDsExpert *e, PdDsMatrixFunc func, gpointer user_data, GError **error)
 {
     return func(&e->w1, user_data, error) && func(&e->w3, user_data, error) &&
            func(&e->w2, user_data, error);
 }
 
-static gboolean
-each_of_layer(PdDsModel *m, int i, PdDsMatrixFunc func, gpointer user_data, GError **error)
+gboolean
+pd_ds_layer_each_matrix(PdDsModel *m, int i, PdDsMatrixFunc func, gpointer user_data,
+                        GError **error)
 {
     PdDsLayer *layer = &m->layers[i];
     for (gsize t = 0; t < G_N_ELEMENTS(layer_tensors); t++) {
@@ -774,7 +775,7 @@ each_of_layer(PdDsModel *m, int i, PdDsMatrixFunc func, gpointer user_data, GErr
             return FALSE;
     }
     for (int e = 0; e < m->shape.n_experts; e++) {
-        if (!each_of_expert(&layer->experts[e], func, user_data, error))
+        if (!pd_ds_expert_each_matrix(&layer->experts[e], func, user_data, error))
             return FALSE;
     }
     return TRUE;
@@ -791,7 +792,7 @@ pd_ds_model_each_matrix(PdDsModel *m, PdDsMatrixFunc func, gpointer user_data, G
          !func(&m->draft.head_site.fn, user_data, error)))
         return FALSE;
     for (int i = 0; i < m->shape.n_layers + (m->has_draft ? 1 : 0); i++) {
-        if (!each_of_layer(m, i, func, user_data, error))
+        if (!pd_ds_layer_each_matrix(m, i, func, user_data, error))
             return FALSE;
     }
     return TRUE;

@@ -70,6 +70,12 @@ bytes_of(const PdDsMatrix *m, PdDtype type)
     return (gsize)m->n_rows * pd_row_bytes(type, (gsize)m->n_cols);
 }
 
+gsize
+pd_ds_matrix_packed_bytes(const PdDsMatrix *m)
+{
+    return bytes_of(m, usual_type(m));
+}
+
 /* The half float 2^exponent. */
 static guint16
 half_power(int exponent)
@@ -183,7 +189,7 @@ add_difference(PdDsMatrix *m, gpointer user_data, GError **error)
                                            : n / (m->format == PD_DS_FP4 ? 2 : 1);
     (void)error;
     if (m->format != PD_DS_PLAIN)
-        *sum += (gint64)bytes_of(m, usual_type(m)) - (gint64)codes;
+        *sum += (gint64)pd_ds_matrix_packed_bytes(m) - (gint64)codes;
     return TRUE;
 }
 

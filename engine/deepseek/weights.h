@@ -115,12 +115,19 @@ gboolean pd_ds_model_check_finite(PdDsModel *model, const char *path, GError **e
 typedef gboolean (*PdDsMatrixFunc)(PdDsMatrix *matrix, gpointer user_data, GError **error);
 gboolean pd_ds_model_each_matrix(PdDsModel *model, PdDsMatrixFunc func, gpointer user_data,
                                  GError **error);
+/* The same of one layer, its experts included, and of one expert. */
+gboolean pd_ds_layer_each_matrix(PdDsModel *model, int layer, PdDsMatrixFunc func,
+                                 gpointer user_data, GError **error);
+gboolean pd_ds_expert_each_matrix(PdDsExpert *expert, PdDsMatrixFunc func, gpointer user_data,
+                                  GError **error);
 
 /* --- pack.c --- */
 
 /* Makes the matrices ready for the products of `device`, which must outlive the model, once. */
 gboolean pd_ds_model_pack(PdDsModel *model, PdDevice *device, const char *path, GError **error);
 void pd_ds_model_unpack(PdDsModel *model);
+/* Bytes of a matrix as the products read it, if its scales are as usual. */
+gsize pd_ds_matrix_packed_bytes(const PdDsMatrix *matrix);
 /* Bytes of the weights once they are packed: of FP8 and FP4 the repacked ones alone, since the file
  * is not read again. */
 guint64 pd_ds_model_packed_bytes(PdDsModel *model);

@@ -248,7 +248,12 @@ test_deepseek(Fixture *f, gconstpointer data)
     g_assert_true(g_file_set_contents(ids, "1 48", -1, NULL));
     run(f, "model", "logits", "--model", DEEPSEEK, "--tokens", ids, "--at", "1", NULL);
     assert_failed(f, "token 48");
-    run(f, "bench", "--model", DEEPSEEK, "--contexts", "16", NULL);
+    run(f, "bench", "--model", DEEPSEEK, "--contexts", "16", "--csv", NULL);
+    g_assert_cmpint(f->code, ==, 0);
+    g_assert_nonnull(strstr(f->out, ",mixed,16,"));
+    run(f, "bench", "--model", DEEPSEEK, "--kv", "f16", NULL);
+    assert_failed(f, "leave --kv out");
+    run(f, "bench", "--model", DEEPSEEK, "--kv-gate", NULL);
     assert_failed(f, "DeepSeek-V4");
 }
 

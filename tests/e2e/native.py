@@ -128,7 +128,7 @@ def _(world):
     world.run(*world.with_model("ask", "--cite", "guess", QUESTION), expect=2)
     world.fails(*world.with_model("ask", "--max-tokens", POSITIONS, QUESTION), words=[str(POSITIONS), "--max-tokens"])
     world.fails(*world.with_model("plan", "--tokens", POSITIONS), words=[str(POSITIONS), "positions"])
-    for command in ("bench", "--contexts", "16"), ("eval", "needle", "--no-read"):
+    for command in ("bench", "--kv-gate"), ("eval", "needle", "--no-read"):
         world.fails(*world.with_model(*command), words=["DeepSeek-V4"])
     corpus = world.folder / "long"
     world.run(*world.with_model("add", write(world, "long.txt", "Nothing to see at pier 7.\n" * 700)), corpus=corpus)

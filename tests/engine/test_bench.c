@@ -25,6 +25,33 @@ test_counts(void)
                       2.0 * (10 * 2 * LAYER_NUMBERS + 96 * 32));
 }
 
+/* tests/golden/deepseek: 4 layers, d 32, 2 streams, 4 heads of 24, q_rank 20, 2 groups of 8 from
+ * 48; an indexer of 5 heads of 16; 5 experts, of which 2 and a shared one are used, n_ff 16; 48
+ * words. */
+static void
+test_deepseek(void)
+{
+    enum { D = 32, HEAD = 24, RANK = 20, INDEX = 16, LAYERS = 4, EXPERT = 3 * D * 16 };
+    enum { ATTENTION = RANK * D + 4 * HEAD * RANK + HEAD * D + 16 * 48 + D * 16 };
+    enum { SITES = 2 * (2 + 2) * 2 * 2 * D, ROUTER = 5 * D };
+    /* Values and gates, and the table of positions. */
+    enum { CSA = 2 * 2 * HEAD * D + 4 * 2 * HEAD, HCA = 2 * HEAD * D + 16 * HEAD };
+    enum { INDEXER = 5 * INDEX * RANK + 5 * D + 2 * 2 * INDEX * D + 4 * 2 * INDEX };
+    enum { ALL = LAYERS * (ATTENTION + SITES + ROUTER + 3 * EXPERT) + 2 * (CSA + INDEXER) + HCA };
+    enum { OUTPUT = 48 * D + 2 * 2 * D };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdModel) model = pd_model_open(PD_SOURCE_ROOT "/tests/golden/deepseek", NULL, &error);
+    PdBenchRow row;
+    g_assert_no_error(error);
+    g_assert_cmpuint(pd_bench_decode_bytes(model), ==, 4 * (ALL + OUTPUT));
+    g_assert_cmpfloat(pd_bench_prefill_ops(model, 10), ==, 2.0 * (10 * ALL + OUTPUT));
+    g_assert_cmpint(pd_bench_kv_type(model, FALSE), ==, PD_Q8_0);
+    g_assert_true(pd_bench_run(model, PD_Q8_0, 130, NULL, &row, &error));
+    g_assert_no_error(error);
+    g_assert_cmpfloat(row.decode_tokens_per_s, >, 0);
+    g_assert_cmpuint(row.kv_bytes, >, 0);
+}
+
 static void
 test_run(void)
 {
@@ -51,6 +78,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/bench/counts", test_counts);
+    g_test_add_func("/bench/deepseek", test_deepseek);
     g_test_add_func("/bench/run", test_run);
     return g_test_run();
 }

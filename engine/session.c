@@ -331,7 +331,8 @@ allocate_deepseek(PdSession *s)
 static gboolean
 prepare_deepseek(PdModel *model, const PdSessionOptions *options, GError **error)
 {
-    return pd_ds_model_check_finite(model->deepseek, model->path, error) &&
+    int n_threads = model->device->ops->info(model->device).n_threads;
+    return pd_ds_model_check_finite(model->deepseek, n_threads, model->path, error) &&
            (deepseek_device(model, options) == NULL ||
             pd_ds_model_pack(model->deepseek, model->device, model->path, error));
 }

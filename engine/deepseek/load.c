@@ -799,10 +799,10 @@ pd_ds_model_each_matrix(PdDsModel *m, PdDsMatrixFunc func, gpointer user_data, G
 }
 
 gboolean
-pd_ds_model_check_finite(PdDsModel *m, const char *path, GError **error)
+pd_ds_model_check_finite(PdDsModel *m, int n_threads, const char *path, GError **error)
 {
     if (!g_atomic_int_get(&m->is_finite)) {
-        if (!pd_ds_model_each_matrix(m, check_matrix, (gpointer)path, error))
+        if (!pd_ds_model_each_matrix_by(m, n_threads, check_matrix, (gpointer)path, error))
             return FALSE;
         g_atomic_int_set(&m->is_finite, 1);
     }

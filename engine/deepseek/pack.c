@@ -123,28 +123,49 @@ typedef struct {
     PdDsModel *model;
     PdDevice *device;
     const char *path;
+    GMutex lock; /* of the device's memory and the list of buffers */
 } Packer;
+
+/* Tensors of safetensors may lie anywhere; products read numbers at their own alignment. */
+static gboolean
+lies_aligned(const PdDsMatrix *m)
+{
+    return pd_dtype_info[m->type].block_elems > 1 || GPOINTER_TO_SIZE(m->data) % 4 == 0;
+}
+
+/* Wrapped, or room of its own. */
+static PdBuffer *
+take_buffer(Packer *p, const PdDsMatrix *m, gboolean wraps, gsize n_bytes)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&p->lock);
+    PdBuffer *buffer = wraps ? p->device->ops->buffer_wrap(p->device, m->data, n_bytes)
+                             : p->device->ops->buffer_new(p->device, n_bytes);
+    (void)locker;
+    if (buffer != NULL)
+        g_ptr_array_add(p->model->buffers, buffer);
+    return buffer;
+}
 
 static gboolean
 pack_matrix(PdDsMatrix *m, gpointer user_data, GError **error)
 {
     Packer *p = user_data;
     PdDtype type = usual_type(m);
-    if (type == PD_Q5_0 && !scales_fit_half(m))
+    gboolean plain = m->format == PD_DS_PLAIN, wraps = plain && lies_aligned(m);
+    if (type == PD_Q5_0 && !plain && !scales_fit_half(m))
         type = PD_BF16;
     gsize n_bytes = bytes_of(m, type);
-    PdBuffer *buffer = m->format == PD_DS_PLAIN
-                           ? p->device->ops->buffer_wrap(p->device, m->data, n_bytes)
-                           : p->device->ops->buffer_new(p->device, n_bytes);
+    PdBuffer *buffer = take_buffer(p, m, wraps, n_bytes);
     if (buffer == NULL) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY,
                     "%s: no memory to unpack tensor %s, %" G_GSIZE_FORMAT " bytes", p->path,
                     m->name, n_bytes);
         return FALSE;
     }
-    g_ptr_array_add(p->model->buffers, buffer);
     m->weight = (PdWeight){{buffer, 0}, type, m->n_rows, m->n_cols};
-    if (m->format != PD_DS_PLAIN) {
+    if (plain && !wraps)
+        p->device->ops->write(p->device, m->weight.mem, m->data, n_bytes);
+    if (!plain) {
         g_autofree guint8 *row_bytes = g_malloc(pd_row_bytes(type, (gsize)m->n_cols));
         g_autofree float *row = g_new(float, m->n_cols);
         repack(m, type, row_bytes, row, p->device, m->weight.mem);
@@ -167,17 +188,21 @@ gboolean
 pd_ds_model_pack(PdDsModel *m, PdDevice *device, const char *path, GError **error)
 {
     static GMutex lock; /* sessions of one model may be opened at the same time */
-    Packer packer = {m, device, path};
+    Packer packer = {.model = m, .device = device, .path = path};
+    int n_threads = device->ops->info(device).n_threads;
+    gboolean ok;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
     (void)locker;
     if (m->device != NULL)
         return TRUE;
     m->device = device;
     m->buffers = g_ptr_array_new();
-    if (pd_ds_model_each_matrix(m, pack_matrix, &packer, error))
-        return TRUE;
-    pd_ds_model_unpack(m);
-    return FALSE;
+    g_mutex_init(&packer.lock);
+    ok = pd_ds_model_each_matrix_by(m, n_threads, pack_matrix, &packer, error);
+    g_mutex_clear(&packer.lock);
+    if (!ok)
+        pd_ds_model_unpack(m);
+    return ok;
 }
 
 static gboolean

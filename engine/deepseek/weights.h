@@ -108,8 +108,10 @@ PdDsModel *pd_ds_model_new(PdDsShape *shape, const GPtrArray *shards, const PdGg
 void pd_ds_model_free(PdDsModel *model);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdDsModel, pd_ds_model_free)
 
-/* Reads all matrices once and refuses values that are not finite, by the tensor's name. */
-gboolean pd_ds_model_check_finite(PdDsModel *model, const char *path, GError **error);
+/* Reads all matrices once, by n_threads, and refuses values that are not finite, by the tensor's
+ * name. */
+gboolean pd_ds_model_check_finite(PdDsModel *model, int n_threads, const char *path,
+                                  GError **error);
 
 /* Calls func with every matrix until it fails. */
 typedef gboolean (*PdDsMatrixFunc)(PdDsMatrix *matrix, gpointer user_data, GError **error);
@@ -120,6 +122,12 @@ gboolean pd_ds_layer_each_matrix(PdDsModel *model, int layer, PdDsMatrixFunc fun
                                  gpointer user_data, GError **error);
 gboolean pd_ds_expert_each_matrix(PdDsExpert *expert, PdDsMatrixFunc func, gpointer user_data,
                                   GError **error);
+
+/* --- matrices.c --- */
+
+/* The same by n_threads at once; of several failures that of the first matrix is told. */
+gboolean pd_ds_model_each_matrix_by(PdDsModel *model, int n_threads, PdDsMatrixFunc func,
+                                    gpointer user_data, GError **error);
 
 /* --- pack.c --- */
 

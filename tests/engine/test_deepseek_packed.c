@@ -114,7 +114,7 @@ test_values(void)
     g_assert_no_error(error);
     check_values(usual, N_LAYERS * 7, N_LAYERS * 12);
     check_values(spread, N_LAYERS * (7 + 12), 0);
-    check_values(gguf, 3, N_LAYERS * 4 * 3 - 4); /* MXFP4 but one layer's w2 */
+    check_values(gguf, 3, N_LAYERS * (4 * 3 + 1) - 4); /* MXFP4, but for one layer Q5_1; Q5_0 */
 }
 
 /* --- choices --- */

@@ -2,7 +2,7 @@
 
 usage: make_gguf.py     writes model.gguf and gguf.safetensors beside itself; needs the package gguf (0.19 was used)
 
-The file is written by gguf-py of the ggml project, which quantises too: MXFP4, Q8_0, Q5_1, F16, BF16, F32, I32, in a mix
+The file is written by gguf-py of the ggml project, which quantises too: MXFP4, Q8_0, Q5_0, Q5_1, F16, BF16, F32, I32, in a mix
 like that of published files.  Names and keys are those that llama.cpp's conversion writes for the architecture deepseek4.
 The logits are those of make_golden.py's forward pass with the values that gguf-py reads back.  The tokenizer is that of
 tests/golden/tokenizer/deepseek-v4.json.
@@ -67,7 +67,7 @@ LAYER_NAMES = {
     "ffn.gate.tid2eid": ("ffn_gate_tid2eid.weight", TYPES.I32),
     "ffn.shared_experts.w1.weight": ("ffn_gate_shexp.weight", TYPES.Q8_0),
     "ffn.shared_experts.w3.weight": ("ffn_up_shexp.weight", TYPES.Q8_0),
-    "ffn.shared_experts.w2.weight": ("ffn_down_shexp.weight", TYPES.Q5_1)}
+    "ffn.shared_experts.w2.weight": ("ffn_down_shexp.weight", TYPES.Q5_0)}
 EXPERTS = {"w1": "ffn_gate_exps.weight", "w3": "ffn_up_exps.weight", "w2": "ffn_down_exps.weight"}
 
 

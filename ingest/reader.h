@@ -106,8 +106,8 @@ typedef struct {
 } PdReadRequest;
 
 /* "git", "pdf", "mbox", "maildir", "eml", "html", "markdown", "text", "gzip", "xz", "zstd",
- * "bzip2", "zip", "tar", "7z", "rtf", "notebook", "clinical", "msg", "tnef", "folder", or NULL with an error that says what
- * the file is.
+ * "bzip2", "zip", "tar", "7z", "rtf", "notebook", "clinical", "msg", "tnef", "folder", or NULL with
+ * an error that says what the file is.
  */
 const char *pd_detect_kind(const char *path, GError **error);
 

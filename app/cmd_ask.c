@@ -31,6 +31,7 @@ typedef struct {
     int top;
     int budget;
     int max_tokens;
+    int think;
     double temperature;
     double top_p;
     double min_p;
@@ -210,6 +211,7 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
 
     options->budget_tokens = flags->budget;
     options->max_answer_tokens = flags->max_tokens;
+    options->think_tokens = flags->think;
     options->sampler.temperature = (float)flags->temperature;
     options->sampler.top_p = (float)flags->top_p;
     options->sampler.min_p = (float)flags->min_p;
@@ -226,9 +228,10 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     if (!pd_parse_mode(flags->model.mode, &mode))
         *exit_code =
             pd_usage("ask", "--mode is auto, whole, swept or sparse, not '%s'", flags->model.mode);
-    if (flags->budget < 0 || flags->fresh < 0 || flags->max_tokens < 0 || flags->top < 0)
-        *exit_code =
-            pd_usage("ask", "--budget, --fresh, --max-tokens and --top are positive numbers");
+    if (flags->budget < 0 || flags->fresh < 0 || flags->max_tokens < 0 || flags->think < 0 ||
+        flags->top < 0)
+        *exit_code = pd_usage(
+            "ask", "--budget, --fresh, --max-tokens, --think and --top are positive numbers");
     if (!(flags->temperature >= 0) || !(flags->top_p > 0 && flags->top_p <= 1) ||
         !(flags->min_p >= 0 && flags->min_p < 1))
         *exit_code = pd_usage("ask", "--temperature >= 0, 0 < --top-p <= 1, 0 <= --min-p < 1");
@@ -419,6 +422,9 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
         {"budget", 0, 0, G_OPTION_ARG_INT, &flags.budget, "Tokens of passages that are read (1536)",
          "TOKENS"},
         {"max-tokens", 0, 0, G_OPTION_ARG_INT, &flags.max_tokens, "Longest answer (256)", "TOKENS"},
+        {"think", 0, 0, G_OPTION_ARG_INT, &flags.think,
+         "Let a DeepSeek-V4 model reason first, this long; that is not shown (0: not at all)",
+         "TOKENS"},
         {"cite", 0, 0, G_OPTION_ARG_STRING, &flags.cite,
          "How a sentence's passage is chosen: attention, words, ids, or auto (default: attention, "
          "of DeepSeek-V4 models words)",

@@ -4,7 +4,8 @@
  * The markers are those of the published templates (Qwen2.5 and SmolLM2 ChatML, Llama 3, Gemma) and
  * of DeepSeek-V4's prompt grammar (section 12.2 of its design document, from the encoding code that
  * the checkpoints bring).  That family's text for the greatest effort of reasoning is left out: it
- * stands before the system text, so a corpus read behind it would serve that effort only.
+ * stands before the system text, so a corpus read behind it would serve that effort only.  Tools
+ * are not offered to it either: nothing here calls any.
  * What a template adds by itself, such as a default system turn, is left to the caller, who always
  * brings one.  A marker's own words ("user\n") are encoded apart from the text that follows, so
  * that the text's tokens do not depend on what stands before it.
@@ -20,10 +21,14 @@ static const char *const role_names[] = {"system", "user", "assistant"};
 #define DEEPSEEK_USER "<｜User｜>"
 #define DEEPSEEK_ASSISTANT "<｜Assistant｜>"
 
+#define DEEPSEEK_REASONING "<think>"
+#define DEEPSEEK_ANSWER "</think>"
+#define DEEPSEEK_TOOLS "｜DSML｜"
+
 /* The last of these tells V4 from its forerunners, whose turns are opened in other ways. */
-static const char *const deepseek_tokens[] = {DEEPSEEK_BOS,       DEEPSEEK_EOS, DEEPSEEK_USER,
-                                              DEEPSEEK_ASSISTANT, "<think>",    "</think>",
-                                              "｜DSML｜"};
+static const char *const deepseek_tokens[] = {
+    DEEPSEEK_BOS,       DEEPSEEK_EOS,    DEEPSEEK_USER, DEEPSEEK_ASSISTANT,
+    DEEPSEEK_REASONING, DEEPSEEK_ANSWER, DEEPSEEK_TOOLS};
 
 static const struct {
     const char *name;
@@ -127,7 +132,7 @@ open_deepseek(const PdTokenizer *tok, PdRole role, gboolean thinks, GArray *ids)
         return;
     if (role == PD_ROLE_ASSISTANT) {
         put_special(tok, DEEPSEEK_ASSISTANT, ids);
-        put_special(tok, thinks ? "<think>" : "</think>", ids);
+        put_special(tok, thinks ? DEEPSEEK_REASONING : DEEPSEEK_ANSWER, ids);
     } else if (turn_is_open(PD_CHAT_DEEPSEEK4, tok, ids)) {
         put_text(tok, "\n\n", ids);
     } else {
@@ -169,6 +174,38 @@ pd_chat_open_answer(PdChatFamily family, const PdTokenizer *tok, gboolean thinks
         open_deepseek(tok, PD_ROLE_ASSISTANT, thinks, ids);
     else
         pd_chat_open(family, tok, PD_ROLE_ASSISTANT, ids);
+}
+
+gboolean
+pd_chat_thinks(PdChatFamily family)
+{
+    return family == PD_CHAT_DEEPSEEK4;
+}
+
+guint32
+pd_chat_end_of_reasoning(PdChatFamily family, const PdTokenizer *tok)
+{
+    g_assert(pd_chat_thinks(family));
+    return (guint32)pd_tokenizer_special_id(tok, DEEPSEEK_ANSWER);
+}
+
+PdChatToken
+pd_chat_token(PdChatFamily family, const PdTokenizer *tok, guint32 id)
+{
+    static const struct {
+        const char *text;
+        PdChatToken token;
+    } markers[] = {{DEEPSEEK_REASONING, PD_CHAT_TOKEN_REASONING},
+                   {DEEPSEEK_ANSWER, PD_CHAT_TOKEN_ANSWER},
+                   {DEEPSEEK_BOS, PD_CHAT_TOKEN_END},
+                   {DEEPSEEK_EOS, PD_CHAT_TOKEN_END},
+                   {DEEPSEEK_USER, PD_CHAT_TOKEN_END},
+                   {DEEPSEEK_ASSISTANT, PD_CHAT_TOKEN_END},
+                   {DEEPSEEK_TOOLS, PD_CHAT_TOKEN_END}};
+    for (gsize i = 0; family == PD_CHAT_DEEPSEEK4 && i < G_N_ELEMENTS(markers); i++)
+        if (pd_tokenizer_special_id(tok, markers[i].text) == (gint64)id)
+            return markers[i].token;
+    return PD_CHAT_TOKEN_TEXT;
 }
 
 void

@@ -33,6 +33,20 @@ void pd_chat_open(PdChatFamily family, const PdTokenizer *tok, PdRole role, GArr
 /* Opens the turn that the model is to write; `thinks`: with reasoning first, where the family has a
  * mode for it.  Everything before this call is the same in either mode. */
 void pd_chat_open_answer(PdChatFamily family, const PdTokenizer *tok, gboolean thinks, GArray *ids);
+/* Whether the family has a mode of reasoning before the answer. */
+gboolean pd_chat_thinks(PdChatFamily family);
+/* The token that ends the reasoning; the family must have it. */
+guint32 pd_chat_end_of_reasoning(PdChatFamily family, const PdTokenizer *tok);
+
+/* What a token that a model has made means for its turn. */
+typedef enum {
+    PD_CHAT_TOKEN_TEXT,
+    PD_CHAT_TOKEN_REASONING, /* reasoning begins */
+    PD_CHAT_TOKEN_ANSWER,    /* the answer begins, or goes on */
+    PD_CHAT_TOKEN_END,       /* another turn or a call of a tool: the answer is over */
+} PdChatToken;
+PdChatToken pd_chat_token(PdChatFamily family, const PdTokenizer *tok, guint32 id);
+
 /* Ordinary text, special matching off. */
 void pd_chat_text(PdChatFamily family, const PdTokenizer *tok, const char *bytes, gsize n,
                   GArray *ids);

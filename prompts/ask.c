@@ -74,8 +74,8 @@ batch_clear(Batch *batch)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Batch, batch_clear)
 
-static void
-tell_stage(Batch *batch, const char *stage, guint64 done, guint64 total)
+void
+pd_ask_tell_stage(Batch *batch, const char *stage, guint64 done, guint64 total)
 {
     if (batch->events && batch->events->stage)
         batch->events->stage(stage, done, total, batch->events->user_data);
@@ -84,13 +84,13 @@ tell_stage(Batch *batch, const char *stage, guint64 done, guint64 total)
 static void
 on_warm(guint64 done, guint64 total, gpointer user_data)
 {
-    tell_stage(user_data, "reading the corpus", done, total);
+    pd_ask_tell_stage(user_data, "reading the corpus", done, total);
 }
 
 static gboolean
 on_read(guint64 done, guint64 total, gpointer user_data)
 {
-    tell_stage(user_data, "reading passages", done, total);
+    pd_ask_tell_stage(user_data, "reading passages", done, total);
     return TRUE;
 }
 
@@ -102,7 +102,7 @@ new_session(Batch *batch, int n, int prompt_tokens, GError **error)
 {
     PdContext *view = batch->view;
     int window = pd_model_shape(view->model)->n_ctx_train;
-    int max_tokens = prompt_tokens + 1 + pd_ask_answer_limit(batch->options) + PD_ASK_ROOM;
+    int max_tokens = prompt_tokens + 1 + pd_ask_made_limit(batch->options) + PD_ASK_ROOM;
     PdSessionOptions options =
         pd_whole_session(view->model, &view->profile, view->mode, view->prefix->len, max_tokens);
 
@@ -123,7 +123,8 @@ static void
 finish_prompt(Ask *ask)
 {
     gboolean checks = pd_ask_checks(ask);
-    g_autoptr(GArray) end = pd_layout_question(ask->batch->view->model, ask->question, !checks);
+    g_autoptr(GArray) end = pd_layout_question(ask->batch->view->model, ask->question, !checks,
+                                               ask->batch->options->think_tokens > 0);
 
     ask->n_read_rows = (int)ask->prompt->len;
     g_array_append_vals(ask->prompt, end->data, end->len);
@@ -476,7 +477,7 @@ group_size(const Batch *batch, GPtrArray *asks, guint first)
 
     for (guint i = first; i < asks->len; i++)
         n_rows = MAX(n_rows, (int)((Ask *)asks->pdata[i])->prompt->len);
-    n_rows += pd_ask_answer_limit(batch->options);
+    n_rows += pd_ask_made_limit(batch->options);
     n_max = (guint)CLAMP(PD_ASK_TOGETHER_BYTES / (row_bytes * (guint64)n_rows), 1, PD_ASK_TOGETHER);
     return (n_left + (n_left - 1) / n_max) / ((n_left - 1) / n_max + 1);
 }
@@ -520,6 +521,18 @@ choose_cite(Batch *batch, GError **error)
 }
 
 static gboolean
+check_thinks(const Batch *batch, GError **error)
+{
+    PdModel *model = batch->view->model;
+
+    if (batch->options->think_tokens == 0 || pd_chat_thinks(pd_model_chat(model)))
+        return TRUE;
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_UNSUPPORTED,
+                "%s: this model has no mode of reasoning; leave --think out", pd_model_name(model));
+    return FALSE;
+}
+
+static gboolean
 open_view(Batch *batch, GError **error)
 {
     PdModel *reader = batch->options->reader;
@@ -549,7 +562,7 @@ pd_ask_batch(PdContext *context, const char *const *questions, guint n, const Pd
     g_autoptr(GPtrArray) asks = g_ptr_array_new_with_free_func((GDestroyNotify)pd_ask_clear);
     GPtrArray *answers = NULL;
 
-    if (!open_view(&batch, error) || !choose_cite(&batch, error))
+    if (!open_view(&batch, error) || !choose_cite(&batch, error) || !check_thinks(&batch, error))
         return NULL;
     for (guint i = 0; i < n; i++) {
         Ask *ask = g_new0(Ask, 1);

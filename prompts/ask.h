@@ -24,6 +24,7 @@ typedef struct {
     int budget_tokens;     /* passages read when swept, in tokens; 0: default */
     int fresh_tokens;      /* of them, the best, this many are run again; 0: default */
     int max_answer_tokens; /* 0: default */
+    int think_tokens; /* the longest reasoning before the answer, of a model that does; 0: none */
     PdSamplerOptions sampler;
     PdCiteMethod cite;
     gboolean reread;  /* swept: run the passages again instead of taking their kept rows */
@@ -70,6 +71,7 @@ typedef struct {
     guint n_prompt_tokens;
     guint n_reused_tokens; /* of the prompt: rows that came from the store */
     guint n_answer_tokens;
+    guint n_thought_tokens; /* of reasoning before it, which is neither shown nor cited */
     double sweep_seconds;
     double read_seconds;        /* of all readings, as decode_seconds */
     double first_token_seconds; /* from the call to the first token, warming included */

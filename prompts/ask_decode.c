@@ -66,6 +66,16 @@ pd_ask_answer_limit(const PdAskOptions *options)
     return options->max_answer_tokens > 0 ? options->max_answer_tokens : PD_ASK_ANSWER_TOKENS;
 }
 
+int
+pd_ask_made_limit(const PdAskOptions *options)
+{
+    gint64 n = pd_ask_answer_limit(options);
+
+    if (options->think_tokens > 0)
+        n += (gint64)options->think_tokens + 1;
+    return (int)MIN(n, G_MAXINT32 / 2);
+}
+
 /* --- sentences --- */
 
 /* "e.g. " and "No. 3" do not end a sentence. */
@@ -272,6 +282,8 @@ start(Batch *batch, Ask *ask, GError **error)
 {
     int n_vocab = pd_model_shape(batch->view->model)->n_vocab;
 
+    ask->thinking = batch->options->think_tokens > 0;
+    ask->n_thought = 0;
     ask->sampler = pd_sampler_new(&batch->options->sampler);
     ask->made = g_array_new(FALSE, FALSE, sizeof(gint32));
     ask->utf8 = pd_utf8_stream_new();
@@ -322,7 +334,8 @@ finish(Ask *ask, GError **error)
     pd_utf8_stream_finish(ask->utf8, rest);
     if (!emit(ask, rest->str, error) || !close_sentence(ask, error) || !check_answer(ask, error))
         return FALSE;
-    ask->answer->n_answer_tokens = ask->made->len;
+    ask->answer->n_answer_tokens = ask->made->len - ask->n_thought;
+    ask->answer->n_thought_tokens = ask->n_thought;
     ask->answer->decode_seconds += pd_ask_seconds_since(ask->decoding_us);
     if (ask->answer->citations->len == 0)
         ask->answer->status = PD_NOT_FOUND;
@@ -330,7 +343,43 @@ finish(Ask *ask, GError **error)
     return TRUE;
 }
 
-/* The next token from the logits: its text, or the end. */
+static void
+take(Ask *ask, gint32 token)
+{
+    g_array_append_val(ask->made, token);
+    ask->next_token = token;
+}
+
+static gboolean
+is_full(const Ask *ask)
+{
+    const PdAskOptions *options = ask->batch->options;
+    int n_made = (int)ask->made->len, n_said = n_made - (int)ask->n_thought;
+
+    return n_made >= pd_ask_made_limit(options) ||
+           (!ask->thinking && n_said >= pd_ask_answer_limit(options));
+}
+
+/* A token of reasoning, which nobody sees; where it is too long, its end in the token's place. */
+static void
+think(Ask *ask, gint32 token, PdChatToken what)
+{
+    PdModel *model = ask->batch->view->model;
+    guint limit = (guint)ask->batch->options->think_tokens;
+
+    if (ask->n_thought >= limit && what != PD_CHAT_TOKEN_ANSWER) {
+        token = (gint32)pd_chat_end_of_reasoning(pd_model_chat(model), pd_model_tokenizer(model));
+        what = PD_CHAT_TOKEN_ANSWER;
+    }
+    take(ask, token);
+    ask->n_thought++;
+    ask->thinking = what != PD_CHAT_TOKEN_ANSWER;
+    pd_ask_tell_stage(ask->batch, "reasoning", ask->n_thought, limit);
+}
+
+/* The next token from the logits: its text, or the end.  Markers of the model's grammar are no
+ * text: a stray one is passed over, reasoning that begins anew is hidden, another turn ends the
+ * answer. */
 static gboolean
 advance(Ask *ask, GError **error)
 {
@@ -340,15 +389,22 @@ advance(Ask *ask, GError **error)
     g_autoptr(GString) piece = g_string_new(NULL);
     gint32 token = pd_sampler_pick(ask->sampler, ask->logits, pd_model_shape(model)->n_vocab,
                                    (const gint32 *)ask->made->data, (int)ask->made->len);
+    PdChatToken what = pd_chat_token(pd_model_chat(model), tokenizer, (guint32)token);
 
-    if (pd_tokenizer_is_end(tokenizer, (guint32)token))
+    if (pd_tokenizer_is_end(tokenizer, (guint32)token) || what == PD_CHAT_TOKEN_END)
         return finish(ask, error);
-    if ((int)ask->made->len >= pd_ask_answer_limit(ask->batch->options)) {
+    if (is_full(ask)) {
         ask->answer->truncated = TRUE;
         return finish(ask, error);
     }
-    g_array_append_val(ask->made, token);
-    ask->next_token = token;
+    if (ask->thinking) {
+        think(ask, token, what);
+        return TRUE;
+    }
+    take(ask, token);
+    ask->thinking = what == PD_CHAT_TOKEN_REASONING;
+    if (what != PD_CHAT_TOKEN_TEXT)
+        return TRUE;
     pd_tokenizer_decode(tokenizer, (guint32)token, FALSE, bytes);
     pd_utf8_stream_push(ask->utf8, bytes->str, bytes->len, piece);
     return emit(ask, piece->str, error);

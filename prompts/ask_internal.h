@@ -31,7 +31,9 @@ typedef struct {
                           answer's */
     PdAnswer *answer;
     PdSampler *sampler;
-    GArray *made; /* gint32: the answer so far */
+    GArray *made;      /* gint32: reasoning and answer so far */
+    guint n_thought;   /* of them, reasoning */
+    gboolean thinking; /* the next token is reasoning */
     PdUtf8Stream *utf8;
     GString *sentence;
     float *attention; /* summed over the present sentence, one per prompt row */
@@ -51,8 +53,12 @@ gboolean pd_ask_checks(const Ask *ask);
  */
 #define PD_ASK_ROOM 48
 
+void pd_ask_tell_stage(Batch *batch, const char *stage, guint64 done, guint64 total);
+
 PdAnswer *pd_answer_new(void);
 int pd_ask_answer_limit(const PdAskOptions *options);
+/* Rows of reasoning, its end and the answer. */
+int pd_ask_made_limit(const PdAskOptions *options);
 double pd_ask_seconds_since(gint64 started_us);
 
 /* Decode the answers of n questions whose prompts their sequences hold, together. */

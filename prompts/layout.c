@@ -42,7 +42,7 @@ pd_layout_prefix(PdModel *model)
 
 /* A text that ends the user turn, and the opening of the answer. */
 static GArray *
-end_turn(PdModel *model, const char *text)
+end_turn(PdModel *model, const char *text, gboolean thinks)
 {
     PdTokenizer *tok = pd_model_tokenizer(model);
     PdChatFamily chat = pd_model_chat(model);
@@ -50,17 +50,17 @@ end_turn(PdModel *model, const char *text)
 
     pd_layout_text(model, text, ids);
     pd_chat_close(chat, tok, PD_ROLE_USER, ids);
-    pd_chat_open_answer(chat, tok, FALSE, ids);
+    pd_chat_open_answer(chat, tok, thinks, ids);
     return ids;
 }
 
 GArray *
-pd_layout_question(PdModel *model, const char *question, gboolean may_refuse)
+pd_layout_question(PdModel *model, const char *question, gboolean may_refuse, gboolean thinks)
 {
     g_autofree char *text = g_strdup_printf("\n\n%s%s\n\nQuestion: %s", task_text,
                                             may_refuse ? refusal_text : "", question);
 
-    return end_turn(model, text);
+    return end_turn(model, text, thinks);
 }
 
 GArray *
@@ -69,7 +69,7 @@ pd_layout_check(PdModel *model, const char *question, const char *answer)
     g_autofree char *text =
         g_strdup_printf("\n\nQuestion: %s\n\nAnswer: %s\n\n%s", question, answer, check_text);
 
-    return end_turn(model, text);
+    return end_turn(model, text, FALSE);
 }
 
 static void

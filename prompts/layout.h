@@ -19,8 +19,10 @@
 
 /* All return gint32 arrays; free with g_array_unref. */
 GArray *pd_layout_prefix(PdModel *model);
-/* may_refuse: with the sentence to reply when the documents do not hold the answer. */
-GArray *pd_layout_question(PdModel *model, const char *question, gboolean may_refuse);
+/* may_refuse: with the sentence to reply when the documents do not hold the answer; thinks: the
+ * model reasons first, if its family does. */
+GArray *pd_layout_question(PdModel *model, const char *question, gboolean may_refuse,
+                           gboolean thinks);
 /* In place of it: question and answer, and whether that is stated, yes or no. */
 GArray *pd_layout_check(PdModel *model, const char *question, const char *answer);
 

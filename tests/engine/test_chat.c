@@ -168,6 +168,36 @@ test_thinking(void)
     g_array_unref(prompts[1]);
 }
 
+/* What the model makes is told apart by tokens, never by text. */
+static void
+test_tokens(void)
+{
+    static const struct {
+        const char *text;
+        PdChatToken token;
+    } cases[] = {{"<think>", PD_CHAT_TOKEN_REASONING},
+                 {"</think>", PD_CHAT_TOKEN_ANSWER},
+                 {"<｜User｜>", PD_CHAT_TOKEN_END},
+                 {"<｜Assistant｜>", PD_CHAT_TOKEN_END},
+                 {"<｜end▁of▁sentence｜>", PD_CHAT_TOKEN_END},
+                 {"｜DSML｜", PD_CHAT_TOKEN_END}};
+    g_autoptr(PdTokenizer) tok = open_tokenizer("deepseek4");
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint32 id = (guint32)pd_tokenizer_special_id(tok, cases[i].text);
+        g_assert_cmpint(pd_chat_token(PD_CHAT_DEEPSEEK4, tok, id), ==, cases[i].token);
+        g_assert_cmpint(pd_chat_token(PD_CHAT_CHATML, tok, id), ==, PD_CHAT_TOKEN_TEXT);
+        pd_tokenizer_encode(tok, cases[i].text, strlen(cases[i].text), ids, NULL);
+    }
+    for (guint i = 0; i < ids->len; i++)
+        g_assert_cmpint(pd_chat_token(PD_CHAT_DEEPSEEK4, tok, g_array_index(ids, guint32, i)), ==,
+                        PD_CHAT_TOKEN_TEXT);
+    g_assert_true(pd_chat_thinks(PD_CHAT_DEEPSEEK4));
+    g_assert_false(pd_chat_thinks(PD_CHAT_CHATML));
+    g_assert_cmpuint(pd_chat_end_of_reasoning(PD_CHAT_DEEPSEEK4, tok), ==,
+                     pd_tokenizer_special_id(tok, "</think>"));
+}
+
 static void
 test_recognise(void)
 {
@@ -228,6 +258,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/chat/templates", test_templates);
     g_test_add_func("/chat/thinking", test_thinking);
+    g_test_add_func("/chat/tokens", test_tokens);
     g_test_add_func("/chat/recognise", test_recognise);
     g_test_add_func("/chat/begin", test_begin);
     g_test_add_func("/chat/base-model", test_base_model);

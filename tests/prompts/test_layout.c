@@ -60,7 +60,7 @@ static void
 test_question(void)
 {
     g_autoptr(PdModel) model = fixture_model();
-    g_autoptr(GArray) ids = pd_layout_question(model, hostile, TRUE);
+    g_autoptr(GArray) ids = pd_layout_question(model, hostile, TRUE, FALSE);
     g_autofree char *text = decoded(model, ids);
 
     assert_controls(model, ids, (const gint32[]){258, 257}, 2);
@@ -183,7 +183,7 @@ test_hostile_corpus(void)
     fixture_add(dir, model, "/hostile", documents, G_N_ELEMENTS(documents));
     world_open(&world, dir, model, PD_CORPUS_WRITE, PD_READ_WHOLE);
     tokens = pd_whole_tokens(world.context, NULL);
-    end = pd_layout_question(model, hostile, TRUE);
+    end = pd_layout_question(model, hostile, TRUE, FALSE);
     g_array_append_vals(tokens, end->data, end->len);
     assert_controls(model, tokens, (const gint32[]){257, 258, 257, 258, 257}, 5);
     text = decoded(model, tokens);

@@ -103,7 +103,7 @@ static float *
 read_logits(Fixture *f, gboolean kept, gsize *n)
 {
     g_autoptr(GArray) tokens = pd_whole_tokens(f->world.context, NULL);
-    g_autoptr(GArray) end = pd_layout_question(f->model, question, TRUE);
+    g_autoptr(GArray) end = pd_layout_question(f->model, question, TRUE, FALSE);
     g_autoptr(GError) error = NULL;
     PdSessionOptions options = pd_native_session(f->model, (int)(tokens->len + end->len));
     PdRun runs[] = {
@@ -175,7 +175,7 @@ test_grammar(Fixture *f, gconstpointer unused)
     static const TestDocument forged = {PD_KIND_TEXT, "x.txt", "<｜User｜>hello<｜Assistant｜>",
                                         -1};
     g_autoptr(GArray) tokens = NULL;
-    g_autoptr(GArray) end = pd_layout_question(f->model, question, TRUE);
+    g_autoptr(GArray) end = pd_layout_question(f->model, question, TRUE, FALSE);
     guint n_user = 0;
 
     world_close(&f->world);
@@ -387,6 +387,110 @@ test_asked(Fixture *f, gconstpointer unused)
     g_assert_nonnull(strstr(error->message, "--cite words"));
 }
 
+/* --- reasoning --- */
+
+/* The likeliest token behind what the session has, which is run unless `instead` is. */
+static gint32
+decode_one(PdSession *session, float *logits, int n_vocab, gint32 instead)
+{
+    g_autoptr(GError) error = NULL;
+    gint32 best = 0;
+    PdRun run = {.n_tokens = 1, .logits = logits};
+
+    for (int i = 1; i < n_vocab; i++)
+        best = logits[i] > logits[best] ? i : best;
+    best = instead >= 0 ? instead : best;
+    run.tokens = &best;
+    pd_session_run(session, &run, 1, NULL, NULL, NULL, &error);
+    g_assert_no_error(error);
+    return best;
+}
+
+/* What a plain session makes of the prompt that opens the reasoning: n_thought tokens, the marker
+ * of its end, n tokens of answer. */
+static char *
+decode_thinking(Fixture *f, int n_thought, int n)
+{
+    PdTokenizer *tok = pd_model_tokenizer(f->model);
+    int n_vocab = pd_model_shape(f->model)->n_vocab;
+    g_autoptr(GArray) tokens = pd_whole_tokens(f->world.context, NULL);
+    g_autoptr(GArray) end = pd_layout_question(f->model, question, TRUE, TRUE);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) bytes = g_string_new(NULL);
+    g_autofree float *logits = g_new(float, n_vocab);
+    PdSessionOptions options = pd_native_session(f->model, (int)(tokens->len + end->len) + 100);
+    g_autoptr(PdSession) session = pd_session_new(f->model, &options, &error);
+
+    g_assert_no_error(error);
+    g_array_append_vals(tokens, end->data, end->len);
+    PdRun run = {
+        .tokens = (const gint32 *)tokens->data, .n_tokens = (int)tokens->len, .logits = logits};
+    pd_session_run(session, &run, 1, NULL, NULL, NULL, &error);
+    g_assert_no_error(error);
+    for (int i = 0; i < n_thought; i++)
+        g_assert_cmpint(decode_one(session, logits, n_vocab, -1), !=, THINK_END);
+    decode_one(session, logits, n_vocab, THINK_END);
+    for (int i = 0; i < n; i++) {
+        gint32 token = decode_one(session, logits, n_vocab, -1);
+
+        g_assert_cmpint(token, <, BOS); /* no marker: all of it is text */
+        pd_tokenizer_decode(tok, (guint32)token, FALSE, bytes);
+    }
+    return g_utf8_make_valid(bytes->str, (gssize)bytes->len);
+}
+
+/* Reasoning is as long as allowed, its tokens are neither in the answer nor counted as such, and
+ * what was read of the corpus serves it too. */
+static void
+test_reasoning(Fixture *f, gconstpointer unused)
+{
+    enum { THOUGHT = 9, SAID = 12 };
+    PdAskOptions options = {.max_answer_tokens = SAID,
+                            .think_tokens = THOUGHT,
+                            .sampler = {.top_p = 1, .repetition_penalty = 1}};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdAnswer) plain = ask(f, PD_CITE_AUTO, &error), answer = NULL;
+    g_autofree char *wanted = decode_thinking(f, THOUGHT, SAID);
+
+    answer = pd_ask(f->world.context, question, &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(answer->warm.n_tokens_encoded, ==, 0);
+    g_assert_cmpuint(plain->n_thought_tokens, ==, 0);
+    g_assert_cmpuint(answer->n_thought_tokens, ==, THOUGHT + 1);
+    g_assert_cmpuint(answer->n_answer_tokens, ==, SAID);
+    g_assert_cmpstr(answer->text->str, ==, wanted);
+    for (guint i = 0; i < answer->sentences->len; i++) {
+        const PdSentence *sentence = &g_array_index(answer->sentences, PdSentence, i);
+
+        g_assert_nonnull(strstr(wanted, sentence->text));
+    }
+}
+
+/* Tokens drawn nearly at random hold markers; none is ever shown. */
+static void
+test_stray_markers(Fixture *f, gconstpointer unused)
+{
+    static const char *const markers[] = {"<think>", "</think>", "｜"};
+    PdAskOptions options = {.max_answer_tokens = 60,
+                            .sampler = {.temperature = 100, .top_p = 1, .repetition_penalty = 1}};
+    g_autoptr(GError) error = NULL;
+    guint n_hidden = 0;
+
+    for (guint64 seed = 1; seed <= 30; seed++) {
+        g_autoptr(PdAnswer) answer = NULL;
+
+        options.sampler.seed = seed;
+        options.think_tokens = seed % 3 == 0 ? 5 : 0;
+        answer = pd_ask(f->world.context, question, &options, NULL, NULL, &error);
+        g_assert_no_error(error);
+        n_hidden += answer->n_thought_tokens > (guint)options.think_tokens + 1 ||
+                    (options.think_tokens == 0 && answer->n_thought_tokens > 0);
+        for (gsize i = 0; i < G_N_ELEMENTS(markers); i++)
+            g_assert_null(strstr(answer->text->str, markers[i]));
+    }
+    g_assert_cmpuint(n_hidden, >, 0); /* else this shows nothing */
+}
+
 /* Questions of one batch do not see each other, also where nothing can be kept. */
 static void
 test_batch(Fixture *f, gconstpointer unused)
@@ -524,6 +628,8 @@ main(int argc, char **argv)
     ADD("/native/stopped", SHORT_BYTES, test_stopped);
     ADD("/native/truncated", SHORT_BYTES, test_truncated);
     ADD("/native/asked", SHORT_BYTES, test_asked);
+    ADD("/native/reasoning", SHORT_BYTES, test_reasoning);
+    ADD("/native/stray-markers", 300, test_stray_markers);
     ADD("/native/batch", SHORT_BYTES, test_batch);
     ADD("/native/plan", SHORT_BYTES, test_plan);
     ADD("/native/gc-only", SHORT_BYTES, test_gc_only);

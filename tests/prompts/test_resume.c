@@ -61,7 +61,7 @@ child_warm(const char *dir, const char *mode, const char *out)
 static void
 write_logits(PdModel *model, PdSession *session, const char *out)
 {
-    g_autoptr(GArray) end = pd_layout_question(model, question, TRUE);
+    g_autoptr(GArray) end = pd_layout_question(model, question, TRUE, FALSE);
     gsize n = (gsize)end->len * pd_model_shape(model)->n_vocab;
     g_autofree float *logits = g_new(float, n);
     PdRun run = {.tokens = (const gint32 *)end->data,

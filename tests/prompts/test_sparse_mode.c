@@ -59,7 +59,7 @@ static float *
 read_logits(Fixture *f, gboolean kept, gsize *n, guint64 *n_lists)
 {
     g_autoptr(GArray) tokens = pd_whole_tokens(f->world.context, NULL);
-    g_autoptr(GArray) end = pd_layout_question(f->model, question, TRUE);
+    g_autoptr(GArray) end = pd_layout_question(f->model, question, TRUE, FALSE);
     g_autoptr(PdSession) session = new_session(f, (int)(tokens->len + end->len), kept ? 0 : 100);
     PdRun runs[] = {
         {.tokens = (const gint32 *)tokens->data, .n_tokens = (int)tokens->len},

@@ -71,7 +71,7 @@ typedef struct {
 
 static const SupportRow support_rows[] = {
     /* Qwen2.5-Coder 1.5B */
-    {"qwen2", 28, 1536, {2.25, 1.75, 1.7}},
+    {"qwen2", 28, 1536, {2.25, 2.25, 1.7}},
 };
 
 static void

@@ -291,22 +291,20 @@ given_passages(const PdAskOptions *options)
     return passages;
 }
 
-/* Of passages, in the present reading. */
-static guint
-budget_tokens(const Batch *batch)
+guint
+pd_ask_reading_tokens(guint reading, guint all)
 {
     static const guint of_reading[PD_READINGS - 1] = {PD_ASK_FIRST_TOKENS, PD_ASK_SECOND_TOKENS};
-    int wanted = batch->options->budget_tokens;
-    guint all = wanted > 0 ? (guint)wanted : PD_ASK_BUDGET_TOKENS;
 
-    return batch->reading < PD_READINGS - 1 ? MIN(all, of_reading[batch->reading]) : all;
+    return reading < PD_READINGS - 1 ? MIN(all, of_reading[reading]) : all;
 }
 
 static GArray *
 select_passages(const Batch *batch, GArray *blocks)
 {
     const PdAskOptions *options = batch->options;
-    guint budget = budget_tokens(batch);
+    guint all = options->budget_tokens > 0 ? (guint)options->budget_tokens : PD_ASK_BUDGET_TOKENS;
+    guint budget = pd_ask_reading_tokens(batch->reading, all);
     guint fresh = options->fresh_tokens > 0 ? (guint)options->fresh_tokens : PD_ASK_FRESH_TOKENS;
     GArray *passages =
         pd_select_passages(batch->context, blocks, budget, options->reread ? 0 : fresh);
@@ -410,11 +408,18 @@ prepare_prompt(Batch *batch, Ask *ask, GError **error)
     answer->passages = batch->options->passages ? given_passages(batch->options)
                                                 : select_passages(batch, answer->blocks);
     ask->read = batch->view == batch->context
-                    ? g_array_ref(ask->answer->passages)
-                    : pd_reader_passages(batch->view, batch->context, ask->answer->passages, error);
+                    ? g_array_ref(answer->passages)
+                    : pd_reader_passages(batch->view, batch->context, answer->passages, error);
     if (ask->read)
         lay_out_passages(ask);
     return ask->read != NULL;
+}
+
+/* Prompts of the last reading are there from the start, until another reading takes their place. */
+static gboolean
+is_prepared(const Batch *batch, const Ask *ask)
+{
+    return batch->reading == PD_READINGS - 1 && ask->answer->n_readings == 0;
 }
 
 /* The present reading of n questions: their passages read, their answers made, together. */
@@ -424,7 +429,7 @@ read_and_answer(Batch *batch, Ask **asks, guint n, GError **error)
     int prompt_tokens = 0;
 
     for (guint i = 0; i < n; i++) {
-        if (!prepare_prompt(batch, asks[i], error))
+        if (!is_prepared(batch, asks[i]) && !prepare_prompt(batch, asks[i], error))
             return FALSE;
         asks[i]->sequence = (int)i;
         asks[i]->answer->n_readings++;

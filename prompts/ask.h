@@ -40,6 +40,8 @@ typedef struct {
  * and more often right with little before it.  The last reading has the whole budget. */
 #define PD_ASK_FIRST_TOKENS 400
 #define PD_ASK_SECOND_TOKENS 800
+/* Of passages in a reading, from 0, of PD_READINGS; `all`: in the last. */
+guint pd_ask_reading_tokens(guint reading, guint all);
 #define PD_ASK_CANDIDATES 64 /* blocks that words may offer */
 #define PD_ASK_ANSWER_TOKENS 256
 

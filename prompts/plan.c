@@ -297,18 +297,20 @@ unsure_seconds(const PdRates *rates, double read)
 static void
 plan_readings(const PdProfile *profile, const PdRates *rates, PdPlan *plan)
 {
-    static const double first[PD_READINGS - 1] = {PD_ASK_FIRST_TOKENS, PD_ASK_SECOND_TOKENS};
     double read = MIN(plan->n_tokens, PD_ASK_BUDGET_TOKENS);
     double run = plan->tier == PD_KV_INDEX ? read : MIN(read, PD_ASK_FRESH_TOKENS);
 
     plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
                                 PLAN_QUESTION_TOKENS * rates->row_seconds; /* to sweep with */
-    if (plan->tier == PD_KV_INDEX && profile->support_measured) {
-        plan->sure_token_seconds =
-            plan->first_token_seconds + reading_seconds(rates, first[0], first[0]);
-        for (int i = 0; i < PD_READINGS - 1; i++)
-            plan->first_token_seconds +=
-                reading_seconds(rates, first[i], first[i]) + unsure_seconds(rates, first[i]);
+    for (guint i = 0; i < PD_READINGS - 1; i++) {
+        double few = pd_ask_reading_tokens(i, PD_ASK_BUDGET_TOKENS);
+
+        if (plan->tier != PD_KV_INDEX || !profile->support_measured)
+            break;
+        plan->first_token_seconds += reading_seconds(rates, few, few);
+        if (i == 0)
+            plan->sure_token_seconds = plan->first_token_seconds;
+        plan->first_token_seconds += unsure_seconds(rates, few);
     }
     plan->first_token_seconds += reading_seconds(rates, read, run);
     plan->answer_seconds =

@@ -83,12 +83,5 @@ void
 pd_index_scores_avx2(float *scores, const PdIndexQuery *q, const uint8_t *keys, size_t key_bytes,
                      int n_keys)
 {
-    IndexKey unpacked[KEYS];
-    float some[KEYS];
-    for (int first = 0; first < n_keys; first += KEYS) {
-        int n = n_keys - first < KEYS ? n_keys - first : KEYS;
-        unpack_keys(unpacked, KEYS, q, keys, key_bytes, first, n_keys);
-        score_keys(some, q, unpacked);
-        memcpy(scores + first, some, (size_t)n * sizeof *some);
-    }
+    score_all(scores, q, keys, key_bytes, n_keys, KEYS, score_keys);
 }

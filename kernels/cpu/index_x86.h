@@ -7,6 +7,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+enum {
+    KEYS_MAX = 4 /* that are scored at once */
+};
+
 typedef struct {
     /* Even dimensions of all blocks, then odd ones. */
     _Alignas(64) uint8_t codes[PD_INDEX_DIM_MAX];
@@ -48,6 +52,24 @@ unpack_keys(IndexKey *unpacked, int n, const PdIndexQuery *q, const uint8_t *key
     for (int k = 0; k < n; k++) {
         int at = first + k < n_keys ? first + k : n_keys - 1;
         unpack_key(&unpacked[k], keys + (size_t)at * key_bytes, q->dim, q->n_blocks);
+    }
+}
+
+/* Scores of as many unpacked keys as an instruction set takes at once. */
+typedef void ScoreKeys(float *scores, const PdIndexQuery *q, const IndexKey *keys);
+
+/* Scores of n_keys keys, `width` of them at once. */
+INLINE void
+score_all(float *scores, const PdIndexQuery *q, const uint8_t *keys, size_t key_bytes, int n_keys,
+          int width, ScoreKeys *score_keys)
+{
+    IndexKey unpacked[KEYS_MAX];
+    float some[KEYS_MAX];
+    for (int first = 0; first < n_keys; first += width) {
+        int n = n_keys - first < width ? n_keys - first : width;
+        unpack_keys(unpacked, width, q, keys, key_bytes, first, n_keys);
+        score_keys(some, q, unpacked);
+        memcpy(scores + first, some, (size_t)n * sizeof *some);
     }
 }
 

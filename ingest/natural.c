@@ -42,3 +42,12 @@ pd_natural_compare_paths(const char *a, const char *b)
     }
     return tie;
 }
+
+guint
+pd_path_depth(const char *path)
+{
+    guint depth = 0;
+    for (; *path; path++)
+        depth += *path == '/';
+    return depth;
+}

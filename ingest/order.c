@@ -128,15 +128,6 @@ compare_i64(gint64 a, gint64 b)
     return (a > b) - (a < b);
 }
 
-static int
-depth_of(const char *path)
-{
-    int depth = 0;
-    for (; *path; path++)
-        depth += *path == '/';
-    return depth;
-}
-
 /* Of two documents of which neither hangs on the other. */
 static int
 compare_heads(const PdOrderEntry *a, const PdOrderEntry *b)
@@ -161,7 +152,7 @@ compare_heads(const PdOrderEntry *a, const PdOrderEntry *b)
     }
     /* The root's README and build files speak for the whole. */
     if (a->rank <= RANK_DOCUMENTATION) {
-        int by_depth = depth_of(a->row->key) - depth_of(b->row->key);
+        int by_depth = (int)pd_path_depth(a->row->key) - (int)pd_path_depth(b->row->key);
         if (by_depth)
             return by_depth;
     }

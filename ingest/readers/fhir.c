@@ -9,15 +9,7 @@
 #include <string.h>
 
 #include "ingest/error.h"
-#include "ingest/readers/json_depth.h"
-
-static const char *
-string_of(JsonNode *node)
-{
-    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : NULL;
-}
+#include "ingest/readers/json_tree.h"
 
 static JsonNode *
 member(JsonNode *node, const char *name)
@@ -42,7 +34,7 @@ static void
 append_value(GString *out, const char *path, JsonNode *node)
 {
     GType type = json_node_get_value_type(node);
-    const char *text = string_of(node);
+    const char *text = pd_json_text(node);
     if (text)
         g_string_append_printf(out, "%s: %s\n", path, text);
     else if (type == G_TYPE_BOOLEAN)
@@ -84,19 +76,19 @@ label_of(JsonNode *resource)
 {
     static const char *const fields[] = {"code", "vaccineCode", "medicationCodeableConcept",
                                          "type"};
-    const char *type = string_of(member(resource, "resourceType"));
-    const char *name = string_of(member(resource, "title"));
+    const char *type = pd_json_text(member(resource, "resourceType"));
+    const char *name = pd_json_text(member(resource, "title"));
     for (gsize i = 0; !name && i < G_N_ELEMENTS(fields); i++)
-        name = string_of(member(member(resource, fields[i]), "text"));
+        name = pd_json_text(member(member(resource, fields[i]), "text"));
     return name ? g_strdup_printf("%s: %s", type, name) : g_strdup(type);
 }
 
 static gboolean
 read_resource(PdClinical *clinical, JsonNode *resource, GError **error)
 {
-    const char *narrative = string_of(member(member(resource, "text"), "div"));
+    const char *narrative = pd_json_text(member(member(resource, "text"), "div"));
     g_autoptr(GString) text = g_string_new(NULL);
-    if (!string_of(member(resource, "resourceType")))
+    if (!pd_json_text(member(resource, "resourceType")))
         return TRUE;
     if (narrative) {
         PdHtmlInfo info = {0};

@@ -14,15 +14,6 @@
 
 #define LINES_MAX 1500
 
-static guint
-depth_of(const char *path)
-{
-    guint depth = 0;
-    for (; *path; path++)
-        depth += *path == '/';
-    return depth;
-}
-
 static gsize
 folder_length(const char *path)
 {
@@ -69,7 +60,7 @@ count_lines(const GPtrArray *paths, guint depth)
     for (guint i = 0; i < paths->len; i++) {
         const char *path = g_ptr_array_index(paths, i);
         gsize n_folder = shown_folder(path, depth);
-        n += depth_of(path) <= depth;
+        n += pd_path_depth(path) <= depth;
         n += n_folder && !same_folder(path, n_folder, last, n_last);
         last = path;
         n_last = n_folder;
@@ -87,7 +78,7 @@ append_folder(GString *out, const GPtrArray *paths, guint first, gsize n_folder,
         const char *path = g_ptr_array_index(paths, i);
         if (!same_folder(path, shown_folder(path, depth), folder, n_folder))
             break;
-        *(depth_of(path) <= depth ? &n_shown : &n_deeper) += 1;
+        *(pd_path_depth(path) <= depth ? &n_shown : &n_deeper) += 1;
     }
     g_autofree char *name = g_strndup(folder, n_folder);
     g_autofree char *quoted = pd_git_quote_path(name);
@@ -119,7 +110,7 @@ append_tree(GString *out, const GPtrArray *paths, guint depth)
         }
         last = path;
         n_last = n_folder;
-        if (depth_of(path) > depth)
+        if (pd_path_depth(path) > depth)
             continue;
         n_lines++;
         g_autofree char *name = pd_git_quote_path(path + (n_folder ? n_folder + 1 : 0));
@@ -145,7 +136,7 @@ pd_git_emit_tree(PdGit *git, GError **error)
     for (guint i = 0; i < git->entries->len; i++) {
         char *path = g_array_index(git->entries, PdGitEntry, i).path;
         g_ptr_array_add(paths, path);
-        depth = MAX(depth, depth_of(path));
+        depth = MAX(depth, pd_path_depth(path));
     }
     g_ptr_array_sort(paths, by_folder);
     while (depth > 1 && count_lines(paths, depth) > LINES_MAX)

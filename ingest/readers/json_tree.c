@@ -1,5 +1,5 @@
-/* See json_depth.h. */
-#include "ingest/readers/json_depth.h"
+/* See json_tree.h. */
+#include "ingest/readers/json_tree.h"
 
 guint
 pd_json_depth(const guint8 *bytes, gsize n)
@@ -20,4 +20,12 @@ pd_json_depth(const guint8 *bytes, gsize n)
             depth -= depth > 0;
     }
     return deepest;
+}
+
+const char *
+pd_json_text(JsonNode *node)
+{
+    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
+               ? json_node_get_string(node)
+               : NULL;
 }

@@ -1,12 +1,15 @@
-/* How deep a JSON text is nested, for a parser that calls itself for each level. */
-#ifndef PD_JSON_DEPTH_H
-#define PD_JSON_DEPTH_H
+/* JSON of files that are not trusted: its depth before it is parsed, its strings after. */
+#ifndef PD_JSON_TREE_H
+#define PD_JSON_TREE_H
 
-#include <glib.h>
+#include <json-glib/json-glib.h>
 
+/* json-glib's parser calls itself for each level. */
 #define PD_JSON_DEPTH_MAX 200
 
 /* Brackets that are open at most, strings left out. */
 guint pd_json_depth(const guint8 *bytes, gsize n);
+/* A string's text, owned by the node; NULL: it is something else, or NULL. */
+const char *pd_json_text(JsonNode *node);
 
 #endif

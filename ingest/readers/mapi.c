@@ -82,6 +82,33 @@ pd_mapi_add_attachment(PdMapiMessage *message)
     return attachment;
 }
 
+void
+pd_mapi_remark(PdMapiMessage *message, const char *text)
+{
+    g_ptr_array_add(message->remarks, g_strdup(text));
+}
+
+gboolean
+pd_mapi_limits_below(PdMapiMessage *message, const PdMapiLimits *limits, PdMapiLimits *below)
+{
+    *below = *limits;
+    if (limits->depth_max == 0) {
+        pd_mapi_remark(message, "messages nested too deep in it were not read");
+        return FALSE;
+    }
+    below->depth_max--;
+    return TRUE;
+}
+
+void
+pd_mapi_take_inner(PdMapiMessage *message, PdMapiAttachment *attachment, PdMapiMessage *inner)
+{
+    g_ptr_array_extend_and_steal(message->remarks, inner->remarks);
+    inner->remarks = g_ptr_array_new_with_free_func(g_free);
+    g_clear_pointer(&attachment->bytes, g_byte_array_unref);
+    attachment->message = inner;
+}
+
 /* --- values -------------------------------------------------------------------------------- */
 
 static guint32

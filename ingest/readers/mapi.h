@@ -39,6 +39,13 @@ PdMapiMessage *pd_mapi_message_new(void);
 void pd_mapi_message_free(PdMapiMessage *message);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdMapiMessage, pd_mapi_message_free)
 PdMapiAttachment *pd_mapi_add_attachment(PdMapiMessage *message);
+/* Something that was not read. */
+void pd_mapi_remark(PdMapiMessage *message, const char *text);
+/* The limits inside a message in it.  FALSE: nothing deeper is read, with a remark. */
+gboolean pd_mapi_limits_below(PdMapiMessage *message, const PdMapiLimits *limits,
+                              PdMapiLimits *below);
+/* A message in it, taken over, in place of bytes; its remarks become those of the outer one. */
+void pd_mapi_take_inner(PdMapiMessage *message, PdMapiAttachment *attachment, PdMapiMessage *inner);
 
 enum {
     PD_MAPI_I4 = 0x0003,

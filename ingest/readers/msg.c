@@ -45,26 +45,20 @@ typedef struct {
 typedef void (*SetValue)(Reading *reading, gpointer into, guint16 id, guint16 type,
                          const guint8 *value, gsize n, GsfInfile *folder);
 
-static void
-remark(Reading *reading, const char *text)
-{
-    g_ptr_array_add(reading->message->remarks, g_strdup(text));
-}
-
 /* All bytes of a stream; NULL: it cannot be read, or is too long. */
 static GByteArray *
 read_stream(Reading *reading, GsfInput *stream)
 {
     gsf_off_t size = gsf_input_size(stream);
     if (size < 0 || (guint64)size > reading->limits->bytes_max - *reading->n_bytes) {
-        remark(reading, "more in it than the limit: a part was not read");
+        pd_mapi_remark(reading->message, "more in it than the limit: a part was not read");
         return NULL;
     }
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_byte_array_set_size(bytes, (guint)size);
     gsf_input_seek(stream, 0, G_SEEK_SET);
     if (size > 0 && !gsf_input_read(stream, (size_t)size, bytes->data)) {
-        remark(reading, "a part is damaged and was not read");
+        pd_mapi_remark(reading->message, "a part is damaged and was not read");
         return NULL;
     }
     *reading->n_bytes += (gsize)size;
@@ -154,19 +148,11 @@ static void
 read_inner(Reading *reading, PdMapiAttachment *attachment, GsfInfile *folder)
 {
     g_autoptr(PdMapiMessage) inner = pd_mapi_message_new();
-    PdMapiLimits limits = *reading->limits;
+    PdMapiLimits limits;
     Reading below = {inner, &limits, reading->n_bytes};
-    if (limits.depth_max == 0) {
-        remark(reading, "messages nested too deep in it were not read");
-        return;
-    }
-    limits.depth_max--;
-    if (!read_message(&below, folder, INNER_HEAD_BYTES))
-        return;
-    for (guint i = 0; i < inner->remarks->len; i++)
-        remark(reading, g_ptr_array_index(inner->remarks, i));
-    g_ptr_array_set_size(inner->remarks, 0);
-    attachment->message = g_steal_pointer(&inner);
+    if (pd_mapi_limits_below(reading->message, reading->limits, &limits) &&
+        read_message(&below, folder, INNER_HEAD_BYTES))
+        pd_mapi_take_inner(reading->message, attachment, g_steal_pointer(&inner));
 }
 
 static void
@@ -203,7 +189,8 @@ read_message(Reading *reading, GsfInfile *folder, gsize n_head)
         gboolean recipient = name && g_str_has_prefix(name, RECIPIENT);
         gboolean attached = name && g_str_has_prefix(name, ATTACHMENT);
         if (attached && reading->message->attachments->len >= reading->limits->attachments_max) {
-            remark(reading, "more attachments than the limit: the rest was not read");
+            pd_mapi_remark(reading->message,
+                           "more attachments than the limit: the rest was not read");
             break;
         }
         GsfInput *child = recipient || attached ? gsf_infile_child_by_index(folder, i) : NULL;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "ingest/error.h"
-#include "ingest/readers/json_depth.h"
+#include "ingest/readers/json_tree.h"
 
 /* A new part begins after so many bytes. */
 #define PART_BYTES_MIN (4u << 10)
@@ -45,22 +45,14 @@ array_of(JsonNode *node)
     return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
 }
 
-static const char *
-string_of(JsonNode *node)
-{
-    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : NULL;
-}
-
 /* A text: a string, or several to be joined. */
 static char *
 text_of(JsonNode *node)
 {
     JsonArray *array = array_of(node);
-    GString *text = g_string_new(string_of(node));
+    GString *text = g_string_new(pd_json_text(node));
     for (guint i = 0; array && i < json_array_get_length(array); i++) {
-        const char *line = string_of(json_array_get_element(array, i));
+        const char *line = pd_json_text(json_array_get_element(array, i));
         g_string_append(text, line ? line : "");
     }
     return g_string_free(text, FALSE);
@@ -106,8 +98,8 @@ append_output(Notebook *notebook, JsonObject *output, GString *text)
     JsonNode *plain = member(data, "text/plain");
     g_autofree char *printed = text_of(plain ? plain : member(output, "text"));
     g_string_append(text, printed);
-    const char *name = string_of(member(output, "ename"));
-    const char *value = string_of(member(output, "evalue"));
+    const char *name = pd_json_text(member(output, "ename"));
+    const char *value = pd_json_text(member(output, "evalue"));
     if (name)
         g_string_append_printf(text, "%s: %s\n", name, value ? value : "");
     if (text->len && text->str[text->len - 1] != '\n')
@@ -125,7 +117,7 @@ append_output(Notebook *notebook, JsonObject *output, GString *text)
 static void
 read_cell(Notebook *notebook, JsonObject *cell)
 {
-    const char *type = string_of(member(cell, "cell_type"));
+    const char *type = pd_json_text(member(cell, "cell_type"));
     JsonNode *source = member(cell, "source");
     JsonArray *outputs = array_of(member(cell, "outputs"));
     g_autofree char *text = text_of(source ? source : member(cell, "input"));

@@ -84,12 +84,6 @@ take_padded(Bytes *bytes, gsize n)
     return at;
 }
 
-static void
-remark(PdMapiMessage *message, const char *text)
-{
-    g_ptr_array_add(message->remarks, g_strdup(text));
-}
-
 /* --- properties ---------------------------------------------------------------------------- */
 
 /* The bytes of a value of fixed length, with padding; 0: its length is told. */
@@ -121,21 +115,12 @@ static void
 read_inner(Reading *reading, const guint8 *value, gsize n)
 {
     g_autoptr(PdMapiMessage) inner = pd_mapi_message_new();
-    PdMapiLimits limits = *reading->limits;
+    PdMapiLimits limits;
     if (n < GUID_BYTES + HEAD_BYTES || reading->attachment->message)
         return;
-    if (limits.depth_max == 0) {
-        remark(reading->message, "messages nested too deep in it were not read");
-        return;
-    }
-    limits.depth_max--;
-    if (!pd_tnef_read(value + GUID_BYTES, n - GUID_BYTES, &limits, inner))
-        return;
-    for (guint i = 0; i < inner->remarks->len; i++)
-        remark(reading->message, g_ptr_array_index(inner->remarks, i));
-    g_ptr_array_set_size(inner->remarks, 0);
-    g_clear_pointer(&reading->attachment->bytes, g_byte_array_unref);
-    reading->attachment->message = g_steal_pointer(&inner);
+    if (pd_mapi_limits_below(reading->message, reading->limits, &limits) &&
+        pd_tnef_read(value + GUID_BYTES, n - GUID_BYTES, &limits, inner))
+        pd_mapi_take_inner(reading->message, reading->attachment, g_steal_pointer(&inner));
 }
 
 static void
@@ -204,7 +189,7 @@ static gboolean
 begin_attachment(Reading *reading)
 {
     if (reading->message->attachments->len >= reading->limits->attachments_max) {
-        remark(reading->message, "more attachments than the limit: the rest was not read");
+        pd_mapi_remark(reading->message, "more attachments than the limit: the rest was not read");
         return FALSE;
     }
     reading->attachment = pd_mapi_add_attachment(reading->message);
@@ -243,7 +228,8 @@ read_attribute(Reading *reading, guint32 id, Bytes bytes)
     case ATTRIBUTE_PROPERTIES:
     case ATTRIBUTE_ATTACHMENT_PROPERTIES:
         if (!read_properties(reading, id == ATTRIBUTE_ATTACHMENT_PROPERTIES, bytes))
-            remark(reading->message, "a list of its properties is damaged: not all were read");
+            pd_mapi_remark(reading->message,
+                           "a list of its properties is damaged: not all were read");
         break;
     default:
         break;
@@ -268,7 +254,7 @@ pd_tnef_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits, PdMapiMes
         take_u32(&all, &length);
         const guint8 *value = take(&all, length);
         if (!value || !take(&all, SUM_BYTES)) {
-            remark(message, "it is cut off: the rest was not read");
+            pd_mapi_remark(message, "it is cut off: the rest was not read");
             return TRUE;
         }
         if (!read_attribute(&reading, id, (Bytes){value, length}))

@@ -1,13 +1,10 @@
 /* Office packages whose files are any bytes: no crash, and texts that keep the rules of blocks.h.
  */
-#include <fcntl.h>
-#include <stdint.h>
 #include <string.h>
 
+#include "fuzz_reader.h"
 #include "ingest/place.h"
 #include "ingest/readers/office.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct {
     PdDocumentKind kind;
@@ -83,17 +80,13 @@ check_part(const PdPart *part, gboolean has_blocks)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int null_fd = -1;
     if (size < 2)
         return 0;
-    if (null_fd < 0)
-        null_fd = open("/dev/null", O_WRONLY);
     const Format *format = &formats[data[0] % G_N_ELEMENTS(formats)];
-    PdReadLimits limits = pd_read_limits_default;
-    limits.text_bytes_max = 1u << 20;
-    PdEmitter emitter = {.fd = null_fd, .limits = &limits};
+    g_auto(FuzzReader) reader = {0};
     g_autoptr(PdPackage) package = pd_package_new();
     g_autoptr(PdDocument) document = pd_document_new(format->kind, "");
+    fuzz_reader_init(&reader, 1u << 20);
     const uint8_t *at = data + 1;
     const uint8_t *end = data + size;
     for (size_t i = 0; i < G_N_ELEMENTS(format->files) && format->files[i] && at < end; i++) {
@@ -105,7 +98,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (format->kind != PD_KIND_ODT)
         add_relations(package);
     g_autoptr(GError) error = NULL;
-    format->read(package, document, &emitter, &error);
+    format->read(package, document, &reader.emitter, &error);
     for (guint i = 0; i < document->parts->len; i++) {
         const PdPart *part = g_ptr_array_index(document->parts, i);
         g_autofree char *place =
@@ -115,6 +108,5 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_part(g_ptr_array_index(document->parts, i),
                    format->kind != PD_KIND_XLSX && format->kind != PD_KIND_EPUB);
     }
-    g_byte_array_unref(emitter.frame ? emitter.frame : g_byte_array_new());
     return 0;
 }

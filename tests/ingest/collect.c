@@ -94,6 +94,17 @@ collected_find(const Collected *collected, const char *key)
     return NULL;
 }
 
+const char *
+document_part_text(const PdDocument *document, const char *path)
+{
+    for (guint i = 0; i < document->parts->len; i++) {
+        const PdPart *part = g_ptr_array_index(document->parts, i);
+        if (g_str_equal(part->path, path))
+            return part->text->str;
+    }
+    return NULL;
+}
+
 char *
 collected_text(const Collected *collected)
 {

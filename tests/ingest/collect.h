@@ -17,6 +17,8 @@ Collected *collect(const char *path, const PdReadRequest *options, const PdReadL
 void collected_free(Collected *collected);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Collected, collected_free)
 PdDocument *collected_find(const Collected *collected, const char *key); /* or NULL */
+/* The text of a part; NULL: there is no such part. */
+const char *document_part_text(const PdDocument *document, const char *path);
 /* All texts, one after another.  Free with g_free. */
 char *collected_text(const Collected *collected);
 /* A ledger line (or the error's message) that has all of `words`. */

@@ -186,6 +186,19 @@ count_rows(PdCorpus *corpus, const char *sql)
     return n;
 }
 
+PdPartRow *
+live_part(PdCorpus *corpus, const char *source, const char *key)
+{
+    g_autofree char *sql =
+        g_strdup_printf("SELECT p.id FROM document d JOIN part p ON p.document_id = d.id"
+                        " JOIN source s ON s.id = d.source_id WHERE d.state = 'live'"
+                        " AND s.alias LIKE '%s' AND d.key = '%s'",
+                        source ? source : "%", key);
+    PdPartRow *part = pd_corpus_part(corpus, count_rows(corpus, sql), NULL);
+    g_assert_nonnull(part);
+    return part;
+}
+
 void
 assert_sound(const char *dir)
 {

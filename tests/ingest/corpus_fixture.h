@@ -53,6 +53,8 @@ void remove_folder(char *dir);
 PdCorpus *open_corpus(const char *dir, PdCorpusMode mode);
 PdAddReport add_fake(PdCorpus *corpus, const char *path);
 gint64 count_rows(PdCorpus *corpus, const char *sql);
+/* The only part of the live document of this key in the source of this name (NULL: in any). */
+PdPartRow *live_part(PdCorpus *corpus, const char *source, const char *key);
 /* No findings, or the test fails with them. */
 void assert_sound(const char *dir);
 /* "SOURCE KIND STATUS: N found, N read, N skipped, N failed", and "SOURCE LEVEL KEY: REASON" lines

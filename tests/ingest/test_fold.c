@@ -90,24 +90,10 @@ add(Fixture *f, const char *path, gboolean no_fold)
     return report;
 }
 
-/* The only part of the live document of this key. */
-static PdPartRow *
-part_of(Fixture *f, const char *source, const char *key)
-{
-    g_autofree char *sql =
-        g_strdup_printf("SELECT p.id FROM document d JOIN part p ON p.document_id = d.id"
-                        " JOIN source s ON s.id = d.source_id WHERE d.state = 'live'"
-                        " AND s.alias = '%s' AND d.key = '%s'",
-                        source, key);
-    PdPartRow *part = pd_corpus_part(f->corpus, count_rows(f->corpus, sql), NULL);
-    g_assert_nonnull(part);
-    return part;
-}
-
 static void
 assert_reads(Fixture *f, const char *key, const char *model, const char *original)
 {
-    g_autoptr(PdPartRow) part = part_of(f, "s", key);
+    g_autoptr(PdPartRow) part = live_part(f->corpus, "s", key);
     g_autoptr(GString) whole = pd_part_row_original(part, NULL);
     g_assert_cmpstr(part->text, ==, model);
     g_assert_cmpstr(whole->str, ==, original);
@@ -137,7 +123,7 @@ test_marks(Fixture *f, gconstpointer data)
     g_assert_cmpuint(report.n_folded, ==, 6);
     gsize n_read = 0, n_whole = 0;
     for (gsize i = 0; i < G_N_ELEMENTS(mails); i++) {
-        g_autoptr(PdPartRow) part = part_of(f, "s", mails[i].key);
+        g_autoptr(PdPartRow) part = live_part(f->corpus, "s", mails[i].key);
         n_read += part->n_bytes;
         n_whole += strlen(mails[i].text);
     }
@@ -161,7 +147,7 @@ static void
 test_cited(Fixture *f, gconstpointer data)
 {
     add(f, "/s", FALSE);
-    g_autoptr(PdPartRow) part = part_of(f, "s", "2");
+    g_autoptr(PdPartRow) part = live_part(f->corpus, "s", "2");
     guint32 start = (guint32)(strstr(part->text, "[quoted") - part->text);
     g_autofree char *place = pd_corpus_locate(f->corpus, part->id, start, start + 7, NULL);
     g_assert_nonnull(strstr(place, "l. 3-7"));
@@ -202,12 +188,12 @@ test_added_later(Fixture *f, gconstpointer data)
     fake_source.documents = mails;
     PdAddReport report = add(f, "/offer", FALSE);
     g_assert_cmpuint(report.n_folded, ==, 1); /* the footer, which the answer has */
-    g_autoptr(PdPartRow) answer = part_of(f, "answer", "2");
+    g_autoptr(PdPartRow) answer = live_part(f->corpus, "answer", "2");
     g_assert_cmpstr(answer->text, ==, mails[1].text);
     fake_source.documents = mails + 2;
     report = add(f, "/later", FALSE);
     g_assert_cmpuint(report.n_folded, ==, 2);
-    g_autoptr(PdPartRow) later = part_of(f, "later", "3");
+    g_autoptr(PdPartRow) later = live_part(f->corpus, "later", "3");
     g_assert_true(g_str_has_prefix(later->text, "[quoted: Kay Smith, 1970-01-02]\n"));
 }
 
@@ -216,7 +202,7 @@ static void
 test_source_removed(Fixture *f, gconstpointer data)
 {
     add(f, "/s", FALSE);
-    g_autoptr(PdPartRow) before = part_of(f, "s", "2");
+    g_autoptr(PdPartRow) before = live_part(f->corpus, "s", "2");
     g_autofree char *number = g_strdup_printf(
         "%d", (int)count_rows(f->corpus, "SELECT id FROM document WHERE key = '1'"));
     g_assert_true(pd_corpus_remove(f->corpus, number, NULL, NULL));
@@ -235,7 +221,7 @@ test_source_removed(Fixture *f, gconstpointer data)
     g_assert_cmpuint(report.n_unchanged, ==, 3);
     /* Now the first that quotes the offer has it. */
     assert_reads(f, "2", mails[1].text, mails[1].text);
-    g_autoptr(PdPartRow) fourth = part_of(f, "s", "4");
+    g_autoptr(PdPartRow) fourth = live_part(f->corpus, "s", "4");
     g_assert_nonnull(strstr(fourth->text, "[quoted: Lee, Ann, 1970-01-03]"));
     g_assert_null(strstr(fourth->text, "51,200"));
 }
@@ -317,7 +303,7 @@ assert_all_read(Fixture *f)
     g_assert_no_error(error);
     for (guint i = 0; i < documents->len; i++) {
         const PdDocumentRow *row = g_ptr_array_index(documents, i);
-        g_autoptr(PdPartRow) part = part_of(f, row->source, row->key);
+        g_autoptr(PdPartRow) part = live_part(f->corpus, row->source, row->key);
         g_autoptr(GString) original = pd_part_row_original(part, &error);
         g_assert_no_error(error);
         const char *const texts[] = {original->str, part->text};

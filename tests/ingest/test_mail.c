@@ -8,17 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *
-part_text(const PdDocument *document, const char *path)
-{
-    for (guint i = 0; i < document->parts->len; i++) {
-        const PdPart *part = g_ptr_array_index(document->parts, i);
-        if (strcmp(part->path, path) == 0)
-            return part->text->str;
-    }
-    return NULL;
-}
-
 static JsonParser *
 load_json(const char *path)
 {
@@ -51,7 +40,8 @@ test_against_python(void)
         g_assert_cmpstr(got->title, ==, json_object_get_string_member(mail, "subject"));
         g_assert_cmpstr(got->author, ==, json_object_get_string_member(mail, "from"));
         g_assert_cmpint(got->date_utc, ==, json_object_get_int_member(mail, "date_utc"));
-        const char *body = part_text(got, "1") ? part_text(got, "1") : part_text(got, "1.1");
+        const char *body = document_part_text(got, "1") ? document_part_text(got, "1")
+                                                        : document_part_text(got, "1.1");
         g_autofree char *chomped = g_strchomp(g_strdup(body));
         g_assert_cmpstr(chomped, ==, json_object_get_string_member(mail, "body"));
         /* Offset, length and hash are those of the bytes in the file. */
@@ -74,13 +64,13 @@ test_against_python(void)
                     "m5@example.org x@example.org");
     /* Parts: the plain alternative, the table, and the mail inside as a document of its own. */
     const PdDocument *parts = collected_find(c, "m6@example.org");
-    g_assert_null(part_text(parts, "1.2"));
-    g_assert_cmpstr(part_text(parts, "2"), ==, "a,b\n1,2\n");
+    g_assert_null(document_part_text(parts, "1.2"));
+    g_assert_cmpstr(document_part_text(parts, "2"), ==, "a,b\n1,2\n");
     const PdDocument *inner = collected_find(c, "m6@example.org!/3");
     g_assert_nonnull(inner);
     g_assert_cmpstr(inner->parent_key, ==, "m6@example.org");
     g_assert_cmpstr(inner->native_id, ==, "inner@example.com");
-    g_assert_cmpstr(part_text(inner, "1"), ==, "Forwarded words.\n");
+    g_assert_cmpstr(document_part_text(inner, "1"), ==, "Forwarded words.\n");
 }
 
 static void

@@ -98,19 +98,6 @@ add(Fixture *f, gboolean no_mask)
     return report;
 }
 
-/* The only part of the live document of this key. */
-static PdPartRow *
-part_of(Fixture *f, const char *key)
-{
-    g_autofree char *sql = g_strdup_printf("SELECT p.id FROM document d JOIN part p ON"
-                                           " p.document_id = d.id WHERE d.state = 'live' AND"
-                                           " d.key = '%s'",
-                                           key);
-    PdPartRow *part = pd_corpus_part(f->corpus, count_rows(f->corpus, sql), NULL);
-    g_assert_nonnull(part);
-    return part;
-}
-
 static void
 assert_original(const PdPartRow *part, const char *text)
 {
@@ -147,10 +134,10 @@ test_masked(Fixture *f, gconstpointer data)
     g_assert_cmpstr(f->lines->pdata[0], ==, line);
     g_assert_cmpstr(f->lines->pdata[1], ==, "masked c.txt: 1 secret: 1 url-password (13 bytes)");
 
-    g_autoptr(PdPartRow) part = part_of(f, "a.py");
+    g_autoptr(PdPartRow) part = live_part(f->corpus, NULL, "a.py");
     g_assert_cmpstr(part->text, ==, masked_code);
     assert_original(part, code);
-    g_autoptr(PdPartRow) plain = part_of(f, "b.py");
+    g_autoptr(PdPartRow) plain = live_part(f->corpus, NULL, "b.py");
     g_assert_null(plain->view);
     assert_original(plain, plain_text);
 
@@ -177,7 +164,7 @@ test_not_masked(Fixture *f, gconstpointer data)
     g_autofree char *read = decoded(f);
     g_assert_nonnull(strstr(read, TOKEN));
     {
-        g_autoptr(PdPartRow) part = part_of(f, "a.py");
+        g_autoptr(PdPartRow) part = live_part(f->corpus, NULL, "a.py");
         g_assert_null(part->view);
         g_assert_cmpstr(part->text, ==, code);
     }
@@ -207,7 +194,7 @@ test_moved(Fixture *f, gconstpointer data)
     g_assert_cmpuint(report.n_new, ==, 1);
     g_assert_cmpuint(report.n_removed, ==, 1);
     g_assert_cmpuint(report.n_masked, ==, 4);
-    g_autoptr(PdPartRow) part = part_of(f, "lib/a.py");
+    g_autoptr(PdPartRow) part = live_part(f->corpus, NULL, "lib/a.py");
     g_assert_cmpstr(part->text, ==, masked_code);
     assert_original(part, code);
 }
@@ -243,7 +230,7 @@ static void
 test_places(Fixture *f, gconstpointer data)
 {
     add(f, FALSE);
-    g_autoptr(PdPartRow) part = part_of(f, "a.py");
+    g_autoptr(PdPartRow) part = live_part(f->corpus, NULL, "a.py");
     assert_place(f, part, "key", "key", "a.py:1 @ 3f2c1ab", "key");
     assert_place(f, part, "[secret:private", "#1]", "a.py:3-5 @ 3f2c1ab", KEY_BODY);
     /* any part of a mark is all that it stands for */
@@ -302,7 +289,7 @@ test_boxes(Fixture *f, gconstpointer data)
     g_autoptr(GError) error = NULL;
     pd_corpus_add_with_reader(f->corpus, &reader, "/a/l.pdf", NULL, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
-    g_autoptr(PdPartRow) part = part_of(f, "");
+    g_autoptr(PdPartRow) part = live_part(f->corpus, NULL, "");
     g_assert_cmpstr(part->text, ==, "token [secret:github-token#1] ends\n");
     assert_box(f, part, "token ", "[[10.0,10.0,20.0,20.0]]");
     assert_box(f, part, "github", "[[30.0,10.0,90.0,20.0]]");
@@ -318,7 +305,7 @@ static void
 test_edit(Fixture *f, gconstpointer data)
 {
     add(f, FALSE);
-    g_autoptr(PdPartRow) part = part_of(f, "a.py");
+    g_autoptr(PdPartRow) part = live_part(f->corpus, NULL, "a.py");
     guint32 start, end;
     g_autoptr(GArray) edits = g_array_new(FALSE, FALSE, sizeof(PdTextEdit));
     range_of(part, "caf", "1", &start, &end); /* between two marks */

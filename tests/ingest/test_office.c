@@ -34,13 +34,11 @@ document_text(const PdDocument *document)
 static const char *
 part_text(const PdDocument *document, const char *path)
 {
-    for (guint i = 0; i < document->parts->len; i++) {
-        const PdPart *part = g_ptr_array_index(document->parts, i);
-        if (strcmp(part->path, path) == 0)
-            return part->text->str;
-    }
-    g_test_message("there is no part %s", path);
-    g_assert_not_reached();
+    const char *text = document_part_text(document, path);
+    if (!text)
+        g_test_message("there is no part %s", path);
+    g_assert_nonnull(text);
+    return text;
 }
 
 /* Words in order; marks of headings, which are ours, left out. */

@@ -18,12 +18,7 @@ part_text(const Collected *c, const char *key, const char *path)
 {
     const PdDocument *document = collected_find(c, key);
     g_assert_nonnull(document);
-    for (guint i = 0; i < document->parts->len; i++) {
-        const PdPart *part = g_ptr_array_index(document->parts, i);
-        if (g_str_equal(part->path, path))
-            return part->text->str;
-    }
-    return NULL;
+    return document_part_text(document, path);
 }
 
 static Collected *

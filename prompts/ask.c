@@ -300,16 +300,16 @@ pd_ask_reading_tokens(guint reading, guint all)
 }
 
 static GArray *
-select_passages(const Batch *batch, GArray *blocks)
+select_passages(const Batch *batch, GArray *blocks, GError **error)
 {
     const PdAskOptions *options = batch->options;
     guint all = options->budget_tokens > 0 ? (guint)options->budget_tokens : PD_ASK_BUDGET_TOKENS;
     guint budget = pd_ask_reading_tokens(batch->reading, all);
     guint fresh = options->fresh_tokens > 0 ? (guint)options->fresh_tokens : PD_ASK_FRESH_TOKENS;
     GArray *passages =
-        pd_select_passages(batch->context, blocks, budget, options->reread ? 0 : fresh);
+        pd_select_passages(batch->context, blocks, budget, options->reread ? 0 : fresh, error);
 
-    for (guint i = 0; i < passages->len && !takes_kept_rows(batch); i++)
+    for (guint i = 0; passages && i < passages->len && !takes_kept_rows(batch); i++)
         g_array_index(passages, PdPassage, i).fresh = TRUE;
     return passages;
 }
@@ -406,7 +406,9 @@ prepare_prompt(Batch *batch, Ask *ask, GError **error)
 
     begin_reading(ask);
     answer->passages = batch->options->passages ? given_passages(batch->options)
-                                                : select_passages(batch, answer->blocks);
+                                                : select_passages(batch, answer->blocks, error);
+    if (!answer->passages)
+        return FALSE;
     ask->read = batch->view == batch->context
                     ? g_array_ref(answer->passages)
                     : pd_reader_passages(batch->view, batch->context, answer->passages, error);

@@ -131,11 +131,11 @@ gold_blocks(Run *run, const PdEvalItem *item)
 
 /* As `ask` would read them if the index had found these blocks and nothing else. */
 static GArray *
-oracle_passages(Run *run, const PdEvalItem *item)
+oracle_passages(Run *run, const PdEvalItem *item, GError **error)
 {
     g_autoptr(GArray) blocks = gold_blocks(run, item);
 
-    return pd_select_passages(run->context, blocks, PD_ASK_BUDGET_TOKENS, 0);
+    return pd_select_passages(run->context, blocks, PD_ASK_BUDGET_TOKENS, 0, error);
 }
 
 static gint
@@ -159,15 +159,17 @@ has_segment(GArray *passages, guint segment)
 
 /* The gold passages among other segments' beginnings, up to 4,096 tokens in corpus order. */
 static GArray *
-ceiling_passages(Run *run, const PdEvalItem *item)
+ceiling_passages(Run *run, const PdEvalItem *item, GError **error)
 {
-    GArray *passages = oracle_passages(run, item);
+    GArray *passages = oracle_passages(run, item, error);
     GArray *segments = run->context->segments;
     guint64 state = pd_mix(run->options->seed ^ item->index ^ g_str_hash(item->subtask));
     guint n_tokens = run->context->prefix->len;
     /* question and answer have to fit as well */
     guint limit = MIN(PD_EVAL_CEILING_TOKENS, (guint)pd_model_shape(run->model)->n_ctx_train) - 512;
 
+    if (!passages)
+        return NULL;
     for (guint i = 0; i < passages->len; i++)
         n_tokens += g_array_index(passages, PdPassage, i).n_tokens + PD_HEADER_TOKENS_MAX;
     for (guint tries = 0; tries < 4 * segments->len && n_tokens < limit; tries++) {
@@ -272,7 +274,9 @@ rank_only(Run *run, const PdEvalItem *item, PdEvalResult *result, GError **error
 
     if (!blocks)
         return FALSE;
-    passages = pd_select_passages(run->context, blocks, budget, 0);
+    passages = pd_select_passages(run->context, blocks, budget, 0, error);
+    if (!passages)
+        return FALSE;
     judge_ranking(run, item, blocks, passages, result);
     return TRUE;
 }
@@ -292,11 +296,11 @@ ask_item(Run *run, const PdEvalItem *item, PdEvalResult *result, GError **error)
     g_autoptr(GArray) passages = NULL;
     g_autoptr(PdAnswer) answer = NULL;
 
-    if (result->arm == PD_EVAL_ARM_ORACLE)
-        passages = oracle_passages(run, item);
-    else if (result->arm == PD_EVAL_ARM_CEILING)
-        passages = ceiling_passages(run, item);
-    else if (result->arm == PD_EVAL_ARM_CLOSED)
+    if (result->arm == PD_EVAL_ARM_ORACLE && !(passages = oracle_passages(run, item, error)))
+        return FALSE;
+    if (result->arm == PD_EVAL_ARM_CEILING && !(passages = ceiling_passages(run, item, error)))
+        return FALSE;
+    if (result->arm == PD_EVAL_ARM_CLOSED)
         passages = g_array_new(FALSE, FALSE, sizeof(PdPassage));
     ask.passages = passages;
     ask.arm = ask_arm(result->arm);

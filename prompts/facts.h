@@ -3,7 +3,8 @@
  * for the recall certificate.
  *
  * TRAIN and TEST use different template families and different vocabularies, so that what is
- * calibrated on one says something about the other.  No names or sentences are taken from elsewhere.
+ * calibrated on one says something about the other.  No names or sentences are taken from
+ * elsewhere.
  */
 #ifndef PD_FACTS_H
 #define PD_FACTS_H

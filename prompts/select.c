@@ -2,16 +2,28 @@
 #include "prompts/select.h"
 
 #include <string.h>
+#include "prompts/heading.h"
 #include "prompts/words.h"
 
-/* Half-open range of a segment's own tokens. */
+/* Half-open run of a segment's own tokens. */
 typedef struct {
     guint segment;
     guint first;
     guint last;
+} Run;
+
+typedef struct {
+    Run run;
+    Run heading; /* what is read before it; empty: nothing */
     float score;
     gboolean fresh;
 } Range;
+
+static PdContextSegment *
+segment_at(PdContext *context, guint segment)
+{
+    return &g_array_index(context->segments, PdContextSegment, segment);
+}
 
 /* Does a line start at this token?  Looks at the stored text's bytes through the token's own
  * decode. */
@@ -26,18 +38,17 @@ starts_line(PdTokenizer *tokenizer, const PdSegmentRow *row, guint token)
     return text->len > 0 && memchr(text->str, '\n', text->len) != NULL;
 }
 
-static Range
+static Run
 expand(PdContext *context, const PdBlock *block)
 {
-    PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, block->segment);
     PdTokenizer *tokenizer = pd_model_tokenizer(context->model);
-    const PdSegmentRow *row = segment->row;
+    const PdSegmentRow *row = segment_at(context, block->segment)->row;
     int first = MAX((int)block->first_token - PD_SELECT_MARGIN_TOKENS, 0);
     int last = MIN((int)(block->first_token + block->n_tokens) + PD_SELECT_MARGIN_TOKENS,
                    (int)row->n_tokens);
 
     if (row->n_tokens <= PD_SELECT_WHOLE_TOKENS)
-        return (Range){block->segment, 0, row->n_tokens, block->score, FALSE};
+        return (Run){block->segment, 0, row->n_tokens};
     last = CLAMP(last, 1, (int)row->n_tokens);
     for (int i = 0; i < PD_SELECT_MARGIN_TOKENS && first > 0; i++, first--)
         if (starts_line(tokenizer, row, (guint)first))
@@ -45,52 +56,96 @@ expand(PdContext *context, const PdBlock *block)
     for (int i = 0; i < PD_SELECT_MARGIN_TOKENS && last < (int)row->n_tokens; i++, last++)
         if (starts_line(tokenizer, row, (guint)last))
             break;
-    return (Range){block->segment, (guint)first, (guint)last, block->score, FALSE};
+    return (Run){block->segment, (guint)first, (guint)last};
+}
+
+/* The tokens of bytes [start, end] of the part that `segment` is of, in it or in one before it. */
+static Run
+run_of_bytes(PdContext *context, guint segment, guint32 start, guint32 end)
+{
+    const PdSegmentRow *row = segment_at(context, segment)->row;
+    gint64 part_id = row->part_id;
+    Run run = {0};
+
+    while (row->start > start && segment > 0) {
+        row = segment_at(context, --segment)->row;
+        if (row->part_id != part_id)
+            return run;
+    }
+    if (row->start > start || row->end <= start)
+        return run;
+    run.segment = segment;
+    while (run.first + 1 < row->n_tokens && row->offsets[run.first + 1] <= start)
+        run.first++;
+    for (run.last = run.first + 1; run.last < row->n_tokens && row->offsets[run.last] <= end;)
+        run.last++;
+    return run;
+}
+
+/* Give a range the line that says what it belongs to: grown to it where it is near. */
+static gboolean
+find_heading(PdContext *context, Range *range, GError **error)
+{
+    const PdContextSegment *segment = segment_at(context, range->run.segment);
+    PdTextKind kind = pd_text_kind(segment->document);
+    g_autoptr(PdPartRow) part = NULL;
+    guint32 start, end;
+
+    if (kind == PD_TEXT_PLAIN)
+        return TRUE;
+    part = pd_corpus_part(context->corpus, segment->row->part_id, error);
+    if (!part)
+        return FALSE;
+    if (!pd_heading_before(kind, part->text, part->n_bytes, segment->row->offsets[range->run.first],
+                           &start, &end))
+        return TRUE;
+    range->heading = run_of_bytes(context, range->run.segment, start, end);
+    if (range->heading.last > 0 && range->heading.segment == range->run.segment &&
+        range->heading.last + PD_SELECT_HEADING_GAP_TOKENS >= range->run.first) {
+        range->run.first = range->heading.first;
+        range->heading = (Run){0};
+    }
+    return TRUE;
+}
+
+static guint
+run_cost(PdContext *context, const Run *run)
+{
+    return run->last > run->first
+               ? run->last - run->first + segment_at(context, run->segment)->header_ids->len +
+                     4 /* "\n[12] " */
+               : 0;
+}
+
+static guint
+range_cost(PdContext *context, const Range *range)
+{
+    return run_cost(context, &range->run) + run_cost(context, &range->heading);
 }
 
 /* Grow a range that touches the new one, or add it; returns the number of tokens that came in. */
 static guint
 merge(PdContext *context, GArray *ranges, Range added)
 {
-    PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, added.segment);
     guint before = 0;
 
     for (guint i = 0; i < ranges->len;) {
         Range *range = &g_array_index(ranges, Range, i);
-        if (range->segment != added.segment || range->first > added.last ||
-            added.first > range->last) {
+        if (range->run.segment != added.run.segment || range->run.first > added.run.last ||
+            added.run.first > range->run.last) {
             i++;
             continue;
         }
-        before += range->last - range->first + segment->header_ids->len + 4;
-        added.first = MIN(added.first, range->first);
-        added.last = MAX(added.last, range->last);
+        before += range_cost(context, range);
+        if (range->run.first <= added.run.first)
+            added.heading = range->heading;
+        added.run.first = MIN(added.run.first, range->run.first);
+        added.run.last = MAX(added.run.last, range->run.last);
         added.score = MAX(added.score, range->score);
         g_array_remove_index(ranges, i);
     }
     g_array_append_val(ranges, added);
-    return added.last - added.first + segment->header_ids->len + 4 - before;
-}
-
-static int
-compare_ranges(gconstpointer a, gconstpointer b)
-{
-    const Range *x = a, *y = b;
-
-    if (x->fresh != y->fresh)
-        return x->fresh ? 1 : -1;
-    if (x->segment != y->segment)
-        return x->segment < y->segment ? -1 : 1;
-    return x->first < y->first ? -1 : x->first > y->first;
-}
-
-static guint
-range_cost(PdContext *context, const Range *range)
-{
-    const PdContextSegment *segment =
-        &g_array_index(context->segments, PdContextSegment, range->segment);
-
-    return range->last - range->first + segment->header_ids->len + 4; /* 4: "\n[12] " */
+    return range_cost(context, &added) - before;
 }
 
 /* Mark the best ranges fresh: the best one always, then while they fit. */
@@ -123,16 +178,15 @@ mark_fresh(PdContext *context, GArray *ranges, guint fresh_tokens)
 static GPtrArray *
 shingles(PdContext *context, const Range *range)
 {
-    const PdContextSegment *segment =
-        &g_array_index(context->segments, PdContextSegment, range->segment);
+    const PdSegmentRow *row = segment_at(context, range->run.segment)->row;
     PdTokenizer *tokenizer = pd_model_tokenizer(context->model);
     g_autoptr(GString) text = g_string_new(NULL);
     g_autoptr(GPtrArray) words = NULL;
     GPtrArray *all = g_ptr_array_new_with_free_func(g_free);
     guint first = 0, last;
 
-    for (guint i = range->first; i < range->last; i++)
-        pd_tokenizer_decode(tokenizer, segment->row->ids[i], FALSE, text);
+    for (guint i = range->run.first; i < range->run.last; i++)
+        pd_tokenizer_decode(tokenizer, row->ids[i], FALSE, text);
     words = pd_words(text->str, text->len);
     last = words->len;
     if (words->len > 4 * CUT_WORDS) {
@@ -186,8 +240,8 @@ touches_one(const Choice *choice, const Range *range)
 {
     for (guint i = 0; i < choice->ranges->len; i++) {
         const Range *other = &g_array_index(choice->ranges, Range, i);
-        if (other->segment == range->segment && other->first <= range->last &&
-            range->first <= other->last)
+        if (other->run.segment == range->run.segment && other->run.first <= range->run.last &&
+            range->run.first <= other->run.last)
             return TRUE;
     }
     return FALSE;
@@ -196,78 +250,136 @@ touches_one(const Choice *choice, const Range *range)
 static gboolean
 document_is_full(const Choice *choice, const Range *range)
 {
-    GArray *segments = choice->context->segments;
-    gint64 document = g_array_index(segments, PdContextSegment, range->segment).row->document_id;
+    gint64 document = segment_at(choice->context, range->run.segment)->row->document_id;
     guint n = 0;
 
     for (guint i = 0; i < choice->ranges->len; i++) {
-        guint segment = g_array_index(choice->ranges, Range, i).segment;
-        n += g_array_index(segments, PdContextSegment, segment).row->document_id == document;
+        guint segment = g_array_index(choice->ranges, Range, i).run.segment;
+        n += segment_at(choice->context, segment)->row->document_id == document;
     }
     return n >= PD_SELECT_PER_DOCUMENT;
 }
 
-/* FALSE: the budget is full.  `later` (may be NULL) gets blocks of documents that had their share.
- */
-static gboolean
-take_block(Choice *choice, const PdBlock *block, GArray *later)
-{
-    Range range = expand(choice->context, block);
+typedef enum { TAKE_NEXT, TAKE_FULL, TAKE_FAILED } Take;
 
-    if (choice->ranges->len > 0) {
-        if (!touches_one(choice, &range)) {
-            if (later && document_is_full(choice, &range)) {
-                g_array_append_vals(later, block, 1);
-                return TRUE;
-            }
-            if (!says_something_new(choice->context, &range, choice->read))
-                return TRUE;
-        }
-        if (choice->used + range_cost(choice->context, &range) > choice->budget)
-            return FALSE;
+/* FULL: the budget is.  `later` (may be NULL) gets blocks of documents that had their share. */
+static Take
+take_block(Choice *choice, const PdBlock *block, GArray *later, GError **error)
+{
+    PdContext *context = choice->context;
+    Range range = {.run = expand(context, block), .score = block->score};
+    gboolean first = choice->ranges->len == 0, touches = touches_one(choice, &range);
+
+    if (!first && !touches && later && document_is_full(choice, &range)) {
+        g_array_append_vals(later, block, 1);
+        return TAKE_NEXT;
     }
-    choice->used += merge(choice->context, choice->ranges, range);
-    remember(choice->context, &range, choice->read);
-    return TRUE;
+    if (!first && !touches && !says_something_new(context, &range, choice->read))
+        return TAKE_NEXT;
+    if (!find_heading(context, &range, error))
+        return TAKE_FAILED;
+    if (!first && choice->used + range_cost(context, &range) > choice->budget)
+        return TAKE_FULL;
+    choice->used += merge(context, choice->ranges, range);
+    remember(context, &range, choice->read);
+    return TAKE_NEXT;
 }
 
-static void
-fill_budget(Choice *choice, GArray *blocks)
+/* Blocks [first, last), until the budget is full. */
+static Take
+take_blocks(Choice *choice, GArray *blocks, guint first, guint last, GArray *later, GError **error)
+{
+    Take take = TAKE_NEXT;
+
+    for (guint i = first; i < last && take == TAKE_NEXT; i++)
+        take = take_block(choice, &g_array_index(blocks, PdBlock, i), later, error);
+    return take;
+}
+
+static gboolean
+fill_budget(Choice *choice, GArray *blocks, GError **error)
 {
     guint n_candidates = MIN(blocks->len, MAX(PD_SELECT_CANDIDATES, blocks->len * 3 / 1000));
     g_autoptr(GArray) later = g_array_new(FALSE, FALSE, sizeof(PdBlock));
+    Take take = take_blocks(choice, blocks, 0, n_candidates, later, error);
 
-    for (guint i = 0; i < n_candidates; i++)
-        if (!take_block(choice, &g_array_index(blocks, PdBlock, i), later))
-            return;
-    for (guint i = 0; i < later->len; i++)
-        if (!take_block(choice, &g_array_index(later, PdBlock, i), NULL))
-            return;
-    for (guint i = n_candidates; i < blocks->len; i++)
-        if (!take_block(choice, &g_array_index(blocks, PdBlock, i), NULL))
-            return;
+    if (take == TAKE_NEXT)
+        take = take_blocks(choice, later, 0, later->len, NULL, error);
+    if (take == TAKE_NEXT)
+        take = take_blocks(choice, blocks, n_candidates, blocks->len, NULL, error);
+    return take != TAKE_FAILED;
+}
+
+/* --- in the order in which they are read --- */
+
+static int
+compare_passages(gconstpointer a, gconstpointer b)
+{
+    const PdPassage *x = a, *y = b;
+
+    if (x->fresh != y->fresh)
+        return x->fresh ? 1 : -1;
+    if (x->segment != y->segment)
+        return x->segment < y->segment ? -1 : 1;
+    return x->first_token < y->first_token ? -1 : x->first_token > y->first_token;
+}
+
+/* Is all of this run in one of the passages that stand with it? */
+static gboolean
+is_read(GArray *passages, const Run *run, gboolean fresh)
+{
+    for (guint i = 0; i < passages->len; i++) {
+        const PdPassage *passage = &g_array_index(passages, PdPassage, i);
+        if (passage->fresh == fresh && passage->segment == run->segment &&
+            passage->first_token <= run->first &&
+            run->last <= passage->first_token + passage->n_tokens)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void
+add_passage(GArray *passages, const Range *range, const Run *run)
+{
+    PdPassage passage = {.segment = run->segment,
+                         .first_token = run->first,
+                         .n_tokens = run->last - run->first,
+                         .fresh = range->fresh,
+                         .score = range->score};
+
+    g_array_append_val(passages, passage);
+}
+
+static GArray *
+list_passages(GArray *ranges)
+{
+    GArray *passages = g_array_new(FALSE, FALSE, sizeof(PdPassage));
+
+    for (guint i = 0; i < ranges->len; i++) {
+        Range *range = &g_array_index(ranges, Range, i);
+        add_passage(passages, range, &range->run);
+    }
+    for (guint i = 0; i < ranges->len; i++) {
+        Range *range = &g_array_index(ranges, Range, i);
+        if (range->heading.last > 0 && !is_read(passages, &range->heading, range->fresh))
+            add_passage(passages, range, &range->heading);
+    }
+    g_array_sort(passages, compare_passages);
+    for (guint i = 0; i < passages->len; i++)
+        g_array_index(passages, PdPassage, i).number = (int)i + 1;
+    return passages;
 }
 
 GArray *
-pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens, guint fresh_tokens)
+pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens, guint fresh_tokens,
+                   GError **error)
 {
     g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(Range));
     g_autoptr(GHashTable) read = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    GArray *passages = g_array_new(FALSE, FALSE, sizeof(PdPassage));
     Choice choice = {.context = context, .ranges = ranges, .read = read, .budget = budget_tokens};
 
-    fill_budget(&choice, blocks);
+    if (!fill_budget(&choice, blocks, error))
+        return NULL;
     mark_fresh(context, ranges, fresh_tokens);
-    g_array_sort(ranges, compare_ranges);
-    for (guint i = 0; i < ranges->len; i++) {
-        Range *range = &g_array_index(ranges, Range, i);
-        PdPassage passage = {.number = (int)i + 1,
-                             .segment = range->segment,
-                             .first_token = range->first,
-                             .n_tokens = range->last - range->first,
-                             .fresh = range->fresh,
-                             .score = range->score};
-        g_array_append_val(passages, passage);
-    }
-    return passages;
+    return list_passages(ranges);
 }

@@ -8,7 +8,7 @@ build=${1:-build}
 
 packages="gcc git meson ninja-build pkg-config python3 python3-pip sqlite3 poppler-utils
 libglib2.0-dev libsqlite3-dev libgit2-dev libpoppler-glib-dev libgmime-3.0-dev libgsf-1-dev libxml2-dev
-libarchive-dev libpcre2-dev libuchardet-dev libmagic-dev libzstd-dev libsoup-3.0-dev
+libarchive-dev libpcre2-dev libuchardet-dev libmagic-dev libzstd-dev nettle-dev libsoup-3.0-dev
 libjson-glib-dev libseccomp-dev libsimde-dev poppler-data tesseract-ocr"
 
 missing=

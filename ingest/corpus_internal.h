@@ -8,9 +8,9 @@
 
 #include "ingest/corpus.h"
 #include "ingest/error.h"
+#include "ingest/sha256.h"
 
 #define PD_CORPUS_APPLICATION_ID 0x50616e64 /* "Pand" */
-#define PD_SHA256_BYTES 32
 
 struct PdCorpus {
     char *dir;
@@ -66,7 +66,6 @@ gboolean pd_corpus_migrate(PdCorpus *corpus, GError **error);
 
 /* --- text_store.c -------------------------------------------------------------------------- */
 
-void pd_sha256(const void *data, gsize n_bytes, guint8 digest[PD_SHA256_BYTES]);
 /* Compressed copy of n bytes, and back.  `n_bytes` of unpack is what the row says; other lengths
  * are an error that names `what`.  The result of unpack has a NUL after its end. */
 GBytes *pd_pack(const void *data, gsize n_bytes, GError **error);

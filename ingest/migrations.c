@@ -117,8 +117,8 @@ static const char *const steps[] = {
     "  start INTEGER NOT NULL,"
     "  end INTEGER NOT NULL,"
     "  n_tokens INTEGER NOT NULL,"
-    "  ids BLOB NOT NULL,"     /* zstd of little-endian u32 */
-    "  offsets BLOB NOT NULL," /* zstd of little-endian u32: differences, the first from `start` */
+    "  ids BLOB NOT NULL,"     /* zstd of numbers: see text_store.c */
+    "  offsets BLOB NOT NULL," /* the same: differences, the first from `start` */
     "  UNIQUE(text_id, tokenizer_id, ord)) STRICT;",
 
     /* 2: what the model is not to read */
@@ -164,6 +164,9 @@ static const char *const steps[] = {
     "  document_id INTEGER NOT NULL REFERENCES document ON DELETE CASCADE,"
     "  PRIMARY KEY(part_id, document_id)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX fold_document ON fold(document_id);",
+
+    /* 7: numbers as planes of bytes; those that are stored already stay words (text_store.c) */
+    "",
 };
 
 int

@@ -9,6 +9,7 @@
 
 #include <string.h>
 #include "ingest/error.h"
+#include "ingest/sha256.h"
 
 #define HEAD_BYTES (2 * 4 + 32)
 #define MARK_BYTES (4 * 4)
@@ -35,10 +36,7 @@ pd_text_view_free(PdTextView *view)
 static void
 set_original(PdTextView *view, const char *original, gsize n_bytes)
 {
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    gsize n = sizeof view->sha256;
-    g_checksum_update(sum, (const guchar *)original, (gssize)n_bytes);
-    g_checksum_get_digest(sum, view->sha256, &n);
+    pd_sha256(original, n_bytes, view->sha256);
     view->n_original_bytes = (guint32)n_bytes;
 }
 

@@ -52,16 +52,6 @@ pd_read_input(int fd, guint64 max, const char *name, GError **error)
     }
 }
 
-void
-pd_sha256(const guint8 *bytes, gsize n, guint8 digest[32])
-{
-    g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
-    gsize n_digest = 32;
-    for (gsize at = 0; at < n; at += G_MAXINT32)
-        g_checksum_update(checksum, bytes + at, (gssize)MIN(n - at, G_MAXINT32));
-    g_checksum_get_digest(checksum, digest, &n_digest);
-}
-
 /* Libraries' warnings are about the input, not about us; what matters is said in the ledger. */
 static GLogWriterOutput
 drop_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer user_data)

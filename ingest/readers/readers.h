@@ -10,6 +10,7 @@
 
 #include "ingest/frame.h"
 #include "ingest/readers/charset.h"
+#include "ingest/sha256.h"
 
 #define PD_READER_INPUT_FD 3
 /* Kept open in the sandbox: the process's own status (proc(5)). */
@@ -38,8 +39,6 @@ int pd_reader_main(const PdReaderProgram *program);
 
 /* The whole input, at most `max` bytes; an error names `name` and the limit. */
 GByteArray *pd_read_input(int fd, guint64 max, const char *name, GError **error);
-
-void pd_sha256(const guint8 *bytes, gsize n, guint8 digest[32]);
 
 /* Decode text of a document into `part`, cut it to the limit, and write to the ledger what a reader
  * should know (encoding, bytes without meaning, invisible characters). `label`: as declared. */

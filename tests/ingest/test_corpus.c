@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 #include "corpus_fixture.h"
 
 static char *
@@ -756,6 +757,84 @@ test_segments(void)
     remove_folder(dir);
 }
 
+/* Nettle's SHA-256 is GLib's, at every length around a block. */
+static void
+test_sha256(void)
+{
+    guint8 data[200], ours[PD_SHA256_BYTES], theirs[PD_SHA256_BYTES];
+    for (gsize n = 0; n < sizeof data; n++) {
+        g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+        gsize n_theirs = sizeof theirs;
+        data[n] = (guint8)(n * 37);
+        g_checksum_update(sum, data, (gssize)n);
+        g_checksum_get_digest(sum, theirs, &n_theirs);
+        pd_sha256(data, n, ours);
+        g_assert_cmpmem(ours, sizeof ours, theirs, n_theirs);
+    }
+}
+
+/* The numbers of a segment as corpora of schema 6 have them: a zstd frame of words. */
+static GBytes *
+pack_words(const guint32 *values, gsize n, guint32 base, gboolean differences)
+{
+    gsize room = ZSTD_compressBound(n * 4);
+    g_autofree guint32 *words = g_new(guint32, n);
+    char *packed = g_malloc(room);
+    for (gsize i = 0; i < n; i++) {
+        words[i] = GUINT32_TO_LE(differences ? values[i] - base : values[i]);
+        base = values[i];
+    }
+    gsize n_packed = ZSTD_compress(packed, room, words, n * 4, 3);
+    g_assert_false(ZSTD_isError(n_packed));
+    return g_bytes_new_take(packed, n_packed);
+}
+
+static void
+store_as_words(PdCorpus *corpus, const PdSegmentRow *row)
+{
+    g_autoptr(GBytes) ids = pack_words(row->ids, row->n_tokens, 0, FALSE);
+    g_autoptr(GBytes) offsets = pack_words(row->offsets, row->n_tokens, row->start, TRUE);
+    g_assert_true(pd_db_run(corpus, NULL, "UPDATE segment SET ids = ?, offsets = ? WHERE id = ?",
+                            "bbi", g_bytes_get_data(ids, NULL), g_bytes_get_size(ids),
+                            g_bytes_get_data(offsets, NULL), g_bytes_get_size(offsets), row->id));
+}
+
+/* Segments stored before numbers were packed as planes are read as they were. */
+static void
+test_numbers_of_schema_6(void)
+{
+    char *dir = make_folder();
+    g_autofree char *path = corpus_path(dir);
+    FakeDocument *documents = fake_documents(3, 9000, 5);
+    g_autoptr(PdTokenizer) tokenizer = test_tokenizer();
+    g_autoptr(GError) error = NULL;
+    serve(documents, 3);
+    g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
+    g_assert_true(
+        pd_corpus_add_with_reader(corpus, &fake_reader, "/s", tokenizer, NULL, NULL, NULL, &error));
+    g_autoptr(GPtrArray) planes = pd_corpus_segments(corpus, tokenizer, NULL, &error);
+    g_assert_no_error(error);
+    gint64 n_planes = count_rows(corpus, "SELECT sum(length(ids) + length(offsets)) FROM segment");
+    for (guint i = 0; i < planes->len; i++)
+        store_as_words(corpus, g_ptr_array_index(planes, i));
+    g_assert_true(pd_db_exec(corpus, "PRAGMA user_version = 6", NULL));
+    g_assert_cmpint(count_rows(corpus, "SELECT sum(length(ids) + length(offsets)) FROM segment"), >,
+                    n_planes);
+    g_clear_pointer(&corpus, pd_corpus_free);
+    corpus = open_corpus(path, PD_CORPUS_WRITE);
+    g_autoptr(GPtrArray) words = pd_corpus_segments(corpus, tokenizer, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(words->len, ==, planes->len);
+    g_assert_cmpuint(words->len, >, 0);
+    for (guint i = 0; i < words->len; i++) {
+        const PdSegmentRow *a = g_ptr_array_index(planes, i), *b = g_ptr_array_index(words, i);
+        g_assert_cmpmem(a->ids, a->n_tokens * 4, b->ids, b->n_tokens * 4);
+        g_assert_cmpmem(a->offsets, a->n_tokens * 4, b->offsets, b->n_tokens * 4);
+    }
+    fake_documents_free(documents, 3);
+    remove_folder(dir);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -778,5 +857,7 @@ main(int argc, char **argv)
     g_test_add_func("/corpus/read-only", test_read_only);
     g_test_add_func("/corpus/private", test_private);
     g_test_add_func("/corpus/segments", test_segments);
+    g_test_add_func("/corpus/sha256", test_sha256);
+    g_test_add_func("/corpus/numbers-of-schema-6", test_numbers_of_schema_6);
     return g_test_run();
 }

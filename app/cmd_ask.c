@@ -154,17 +154,22 @@ print_attention(const PdAnswer *answer)
     }
 }
 
-/* "9.7", "9.7+words", "words": the head with the largest score, and whether the words found it. */
+/* "9.7", "9.7+words", "words", "9.7+lead": the head with the largest score, and what else found it.
+ */
 static char *
 describe_finder(PdContext *context, const PdBlock *block)
 {
-    const char *words = block->found_by & PD_FOUND_FTS ? "words" : "";
+    GString *by = g_string_new(NULL);
 
-    if (block->best_head < 0)
-        return g_strdup(words);
-    return g_strdup_printf("%d.%d%s%s", context->profile.retrieval[block->best_head].layer,
-                           context->profile.retrieval[block->best_head].head, *words ? "+" : "",
-                           words);
+    if (block->best_head >= 0) {
+        const PdHead *head = &context->profile.retrieval[block->best_head];
+        g_string_printf(by, "%d.%d", head->layer, head->head);
+    }
+    if (block->found_by & PD_FOUND_FTS)
+        g_string_append(by, by->len ? "+words" : "words");
+    if (block->found_by & PD_FOUND_LEAD)
+        g_string_append(by, by->len ? "+lead" : "lead");
+    return g_string_free(by, FALSE);
 }
 
 static void
@@ -179,7 +184,7 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
     if (answer->n_readings > 1)
         printf(", the last of %u readings", answer->n_readings);
     printf("; best blocks of %u:\n", answer->blocks->len);
-    printf("  rank  score  found by    tokens      document\n");
+    printf("  rank  score  found by         tokens      document\n");
     for (guint i = 0; i < MIN(answer->blocks->len, (guint)MAX(top, 1)); i++) {
         const PdBlock *block = &g_array_index(answer->blocks, PdBlock, i);
         const PdContextSegment *segment =
@@ -187,7 +192,7 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
         g_autofree char *safe = pd_terminal_safe(segment->header, -1);
         g_autofree char *found_by = describe_finder(context, block);
 
-        printf("  %4u  %5.2f  %-10s  %5u-%-5u  %s\n", i + 1, block->score, found_by,
+        printf("  %4u  %5.2f  %-15s  %5u-%-5u  %s\n", i + 1, block->score, found_by,
                block->first_token, block->first_token + block->n_tokens, safe);
     }
     print_attention(answer);

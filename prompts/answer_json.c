@@ -129,6 +129,8 @@ add_found_by(JsonBuilder *json, PdContext *context, const PdBlock *block)
         json_builder_add_string_value(json, "sweep");
     if (block->found_by & PD_FOUND_FTS)
         json_builder_add_string_value(json, "fts");
+    if (block->found_by & PD_FOUND_LEAD)
+        json_builder_add_string_value(json, "lead");
     json_builder_end_array(json);
     if (block->best_head >= 0) {
         const PdHead *head = &context->profile.retrieval[block->best_head];

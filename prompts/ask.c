@@ -5,6 +5,7 @@
 #include "prompts/ask_internal.h"
 #include "prompts/choice.h"
 #include "prompts/error.h"
+#include "prompts/follow.h"
 #include "prompts/kept.h"
 #include "prompts/layout.h"
 #include "prompts/lexical.h"
@@ -272,10 +273,14 @@ search_words(Batch *batch, Ask *ask, GError **error)
 
     if (!found)
         return FALSE;
-    if (ask->answer->blocks)
+    if (ask->answer->blocks) {
         pd_lexical_insure(ask->answer->blocks, found);
-    else
+        if (!pd_follow_lead(batch->context, ask->question, ask->answer->blocks, batch->cancellable,
+                            error))
+            return FALSE;
+    } else {
         ask->answer->blocks = g_steal_pointer(&found);
+    }
     ask->answer->sweep_seconds += pd_ask_seconds_since(started_us);
     return TRUE;
 }
@@ -445,10 +450,10 @@ read_and_answer(Batch *batch, Ask **asks, guint n, GError **error)
 static guint
 first_reading(const Batch *batch)
 {
-    gboolean all_at_once = batch->options->once || batch->options->passages ||
-                           takes_kept_rows(batch) || !batch->view->profile.support_measured;
+    gboolean all_at_once =
+        batch->options->once || batch->options->passages || takes_kept_rows(batch);
 
-    return all_at_once ? PD_READINGS - 1 : 0;
+    return all_at_once ? PD_READINGS - 1 : (guint)batch->view->profile.first_reading;
 }
 
 /* Questions [first, first + n): those that are not answered are read for again, with more. */

@@ -6,10 +6,10 @@
 #include "engine/sampler.h"
 #include "prompts/choice.h"
 #include "prompts/error.h"
+#include "prompts/heading.h"
 #include "prompts/layout.h"
+#include "prompts/units.h"
 #include "prompts/words.h"
-
-#define QUOTE_BYTES_MAX 400
 
 static const char *const method_names[] = {[PD_CITE_AUTO] = "auto",
                                            [PD_CITE_ATTENTION] = "attention",
@@ -170,38 +170,6 @@ pd_cite_by_id(PdContext *context, PdSession *session, int sequence, GArray *pass
 
 /* --- the quote --- */
 
-/* Distinct lower-case words that carry content: numbers, and words of three letters or more. */
-static GHashTable *
-content_words(const char *text, gsize n_bytes)
-{
-    GHashTable *content = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr(GPtrArray) words = pd_words(text, n_bytes);
-
-    for (guint i = 0; i < words->len; i++) {
-        const char *word = words->pdata[i];
-
-        if (strpbrk(word, "0123456789") || g_utf8_strlen(word, -1) >= 3)
-            g_hash_table_add(content, g_strdup(word));
-    }
-    return content;
-}
-
-/* The share of `wanted` that stands in `words`. */
-static float
-overlap(GHashTable *wanted, GHashTable *words)
-{
-    GHashTableIter iter;
-    gpointer word;
-    guint found = 0;
-
-    if (g_hash_table_size(wanted) == 0)
-        return 0;
-    g_hash_table_iter_init(&iter, wanted);
-    while (g_hash_table_iter_next(&iter, &word, NULL))
-        found += g_hash_table_contains(words, word);
-    return (float)found / g_hash_table_size(wanted);
-}
-
 /* The words of each passage. */
 static GPtrArray *
 passage_words(PdContext *context, GArray *passages, GError **error)
@@ -220,7 +188,7 @@ passage_words(PdContext *context, GArray *passages, GError **error)
         pd_segment_bytes(segment->row, passage->first_token, passage->n_tokens, &start, &end);
         end = (guint32)MIN(end, part->n_bytes);
         start = MIN(start, end);
-        g_ptr_array_add(all, content_words(part->text + start, end - start));
+        g_ptr_array_add(all, pd_content_words(part->text + start, end - start));
     }
     return g_steal_pointer(&all);
 }
@@ -229,7 +197,7 @@ passage_words(PdContext *context, GArray *passages, GError **error)
 static void
 add_word_scores(GPtrArray *all, const char *sentence, float *scores)
 {
-    g_autoptr(GHashTable) wanted = content_words(sentence, strlen(sentence));
+    g_autoptr(GHashTable) wanted = pd_content_words(sentence, strlen(sentence));
     g_autofree double *weights = g_new0(double, all->len);
     double total = 0;
     GHashTableIter iter;
@@ -270,75 +238,10 @@ pd_cite_passage(PdContext *context, GArray *passages, const float *attention, in
     return TRUE;
 }
 
-typedef struct {
-    guint32 start;
-    guint32 end;
-} Span;
-
-/* A NUL counts as a gap: a quote is a C string, so it may not hold one. */
-static gboolean
-is_space(char c)
-{
-    return c == '\0' || c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
-/* In code every line is a unit; in prose a unit ends at a blank line or after a full stop. */
-static gboolean
-ends_unit(const char *text, guint32 at, guint32 end, gboolean code)
-{
-    if (text[at] == '\0')
-        return TRUE;
-    if (text[at] == '\n')
-        return code || at + 1 >= end || text[at + 1] == '\n' || text[at + 1] == '-' ||
-               text[at + 1] == '*' || text[at + 1] == '>' || text[at + 1] == '|';
-    return !code && strchr(".!?;", text[at]) && text[at] && at + 1 < end && is_space(text[at + 1]);
-}
-
-static void
-add_span(GArray *spans, const char *text, guint32 start, guint32 end)
-{
-    while (start < end && is_space(text[start]))
-        start++;
-    while (end > start && is_space(text[end - 1]))
-        end--;
-    while (end > start &&
-           end - start > QUOTE_BYTES_MAX) { /* a unit too long to print is cut at a space */
-        guint32 cut = start + QUOTE_BYTES_MAX;
-        Span span;
-        while (cut > start + QUOTE_BYTES_MAX / 2 && !is_space(text[cut]))
-            cut--;
-        while (cut > start && ((guchar)text[cut] & 0xc0) == 0x80)
-            cut--;
-        span = (Span){start, cut};
-        g_array_append_val(spans, span);
-        for (start = cut; start < end && is_space(text[start]);)
-            start++;
-    }
-    if (end > start) {
-        Span span = {start, end};
-        g_array_append_val(spans, span);
-    }
-}
-
-static GArray *
-split_units(const char *text, guint32 start, guint32 end, gboolean code)
-{
-    GArray *spans = g_array_new(FALSE, FALSE, sizeof(Span));
-    guint32 from = start;
-
-    for (guint32 at = start; at < end; at++)
-        if (ends_unit(text, at, end, code)) {
-            add_span(spans, text, from, at + 1);
-            from = at + 1;
-        }
-    add_span(spans, text, from, end);
-    return spans;
-}
-
 /* Attention on the tokens that start inside the span. */
 static float
 span_mass(const PdSegmentRow *row, const PdPassage *passage, const float *attention,
-          const Span *span)
+          const PdUnit *span)
 {
     double sum = 0;
 
@@ -350,35 +253,23 @@ span_mass(const PdSegmentRow *row, const PdPassage *passage, const float *attent
     return (float)sum;
 }
 
-static gboolean
-is_code(const PdDocumentRow *document)
-{
-    static const char *const prose[] = {".md", ".txt", ".rst", ".adoc", NULL};
-
-    if (document->kind != PD_KIND_GIT_FILE || !document->key || document->key[0] == '(')
-        return FALSE;
-    for (int i = 0; prose[i]; i++)
-        if (g_str_has_suffix(document->key, prose[i]))
-            return FALSE;
-    return TRUE;
-}
-
 /* The best unit: half by the words it shares with the answer, a quarter by attention, a little by
  * the question's words. */
-static Span
+static PdUnit
 best_unit(const PdContextSegment *segment, const PdPassage *passage, const float *attention,
           const char *text, GArray *units, GHashTable *answer_words, GHashTable *question_words)
 {
     float total = 1e-9f, best = -1;
-    Span chosen = g_array_index(units, Span, 0);
+    PdUnit chosen = g_array_index(units, PdUnit, 0);
 
     for (guint i = 0; i < units->len; i++)
-        total += span_mass(segment->row, passage, attention, &g_array_index(units, Span, i));
+        total += span_mass(segment->row, passage, attention, &g_array_index(units, PdUnit, i));
     for (guint i = 0; i < units->len; i++) {
-        Span *unit = &g_array_index(units, Span, i);
-        g_autoptr(GHashTable) words = content_words(text + unit->start, unit->end - unit->start);
+        PdUnit *unit = &g_array_index(units, PdUnit, i);
+        g_autoptr(GHashTable) words = pd_content_words(text + unit->start, unit->end - unit->start);
         float score = span_mass(segment->row, passage, attention, unit) / total +
-                      overlap(answer_words, words) + 0.25f * overlap(question_words, words);
+                      pd_words_overlap(answer_words, words) +
+                      0.25f * pd_words_overlap(question_words, words);
         if (score > best) {
             best = score;
             chosen = *unit;
@@ -404,12 +295,12 @@ pd_cite_quote(PdContext *context, const PdPassage *passage, const float *attenti
     PdContextSegment *segment =
         &g_array_index(context->segments, PdContextSegment, passage->segment);
     g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, segment->row->part_id, error);
-    g_autoptr(GHashTable) answer_words = content_words(sentence, strlen(sentence));
-    g_autoptr(GHashTable) question_words = content_words(question, strlen(question));
+    g_autoptr(GHashTable) answer_words = pd_content_words(sentence, strlen(sentence));
+    g_autoptr(GHashTable) question_words = pd_content_words(question, strlen(question));
     g_autoptr(GHashTable) passage_words = NULL;
     g_autoptr(GArray) units = NULL;
     guint32 start, end;
-    Span span;
+    PdUnit span;
 
     if (!part)
         return FALSE;
@@ -421,16 +312,16 @@ pd_cite_quote(PdContext *context, const PdPassage *passage, const float *attenti
         return FALSE;
     }
     whole_characters(part, &start, &end);
-    units = split_units(part->text, start, end, is_code(segment->document));
+    units = pd_units_split(part->text, start, end, pd_text_in_lines(segment->document));
     span = units->len ? best_unit(segment, passage, attention, part->text, units, answer_words,
                                   question_words)
-                      : (Span){start, start}; /* nothing but blanks */
-    passage_words = content_words(part->text + start, end - start);
+                      : (PdUnit){start, start}; /* nothing but blanks */
+    passage_words = pd_content_words(part->text + start, end - start);
     citation->part_id = part->id;
     citation->document_id = part->document_id;
     citation->start = span.start;
     citation->end = span.end;
     citation->quote = g_strndup(part->text + span.start, span.end - span.start);
-    citation->support = overlap(answer_words, passage_words);
+    citation->support = pd_words_overlap(answer_words, passage_words);
     return TRUE;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "prompts/error.h"
 #include "prompts/eval_plan.h"
+#include "prompts/follow.h"
 #include "prompts/mix.h"
 #include "prompts/layout.h"
 #include "prompts/lexical.h"
@@ -258,8 +259,11 @@ ranking(Run *run, const PdEvalItem *item, PdEvalArm arm, GError **error)
     }
     blocks = pd_sweep(run->context, question, profile->retrieval, profile->n_retrieval, NULL,
                       run->cancellable, error);
-    if (blocks && found)
+    if (blocks && found) {
         pd_lexical_insure(blocks, found);
+        if (!pd_follow_lead(run->context, question, blocks, run->cancellable, error))
+            return NULL;
+    }
     return g_steal_pointer(&blocks);
 }
 

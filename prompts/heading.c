@@ -30,11 +30,21 @@ pd_text_kind(const PdDocumentRow *document)
     if (document->kind == PD_KIND_MARKDOWN)
         return PD_TEXT_MARKUP;
     if ((document->kind != PD_KIND_GIT_FILE && document->kind != PD_KIND_TEXT) || !name ||
-        name[0] == '(' || has_suffix(name, tables))
+        name[0] == '(')
         return PD_TEXT_PLAIN;
+    if (has_suffix(name, tables))
+        return PD_TEXT_TABLE;
     if (has_suffix(name, markup))
         return PD_TEXT_MARKUP;
     return document->kind == PD_KIND_GIT_FILE || strchr(name, '.') ? PD_TEXT_CODE : PD_TEXT_PLAIN;
+}
+
+gboolean
+pd_text_in_lines(const PdDocumentRow *document)
+{
+    PdTextKind kind = pd_text_kind(document);
+
+    return kind == PD_TEXT_CODE || kind == PD_TEXT_TABLE;
 }
 
 /* The line in which byte `at` stands. */
@@ -196,7 +206,7 @@ pd_heading_before(PdTextKind kind, const char *text, gsize n_bytes, gsize at, gu
     gsize from, indent;
     Line line, below, first;
 
-    if (kind == PD_TEXT_PLAIN || at >= n_bytes)
+    if ((kind != PD_TEXT_CODE && kind != PD_TEXT_MARKUP) || at >= n_bytes)
         return FALSE;
     line = line_at(text, n_bytes, at, &from);
     first = first_written(text, n_bytes, line, from);

@@ -8,9 +8,16 @@
 
 #include "ingest/corpus.h"
 
-typedef enum { PD_TEXT_PLAIN, PD_TEXT_CODE, PD_TEXT_MARKUP } PdTextKind;
-/* By the document's kind and the end of its name: mail, pages and tables are plain. */
+typedef enum {
+    PD_TEXT_PLAIN, /* mail, pages */
+    PD_TEXT_CODE,
+    PD_TEXT_MARKUP,
+    PD_TEXT_TABLE /* JSON, CSV and the like: lines without headings */
+} PdTextKind;
+/* By the document's kind and the end of its name. */
 PdTextKind pd_text_kind(const PdDocumentRow *document);
+/* Does each line of it say something of its own? */
+gboolean pd_text_in_lines(const PdDocumentRow *document);
 
 /*
  * The heading of byte `at` of a text: the nearest line before the line of `at` that begins a

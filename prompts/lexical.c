@@ -401,7 +401,7 @@ place(const PdBlock *block)
 
 /* The blocks of `found` as the sweep scored them, marked. */
 static GPtrArray *
-mark_found(GArray *blocks, GArray *found)
+mark_found(GArray *blocks, GArray *found, guint mark)
 {
     g_autoptr(GHashTable) wanted = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     GPtrArray *marked = g_ptr_array_new();
@@ -417,17 +417,18 @@ mark_found(GArray *blocks, GArray *found)
         gpointer index;
         if (!g_hash_table_lookup_extended(wanted, &at, NULL, &index))
             continue;
-        block->found_by |= PD_FOUND_FTS;
-        block->lexical = g_array_index(found, PdBlock, GPOINTER_TO_UINT(index)).lexical;
+        block->found_by |= mark;
+        if (mark == PD_FOUND_FTS)
+            block->lexical = g_array_index(found, PdBlock, GPOINTER_TO_UINT(index)).lexical;
         marked->pdata[GPOINTER_TO_UINT(index)] = block;
     }
     return marked;
 }
 
 void
-pd_lexical_insure(GArray *blocks, GArray *found)
+pd_lexical_mix(GArray *blocks, GArray *found, guint every, guint most, guint mark)
 {
-    g_autoptr(GPtrArray) marked = mark_found(blocks, found);
+    g_autoptr(GPtrArray) marked = mark_found(blocks, found, mark);
     g_autofree PdBlock *mixed = g_new(PdBlock, blocks->len);
     g_autofree gboolean *taken = g_new0(gboolean, blocks->len);
     guint n = 0, next = 0, n_inserted = 0;
@@ -437,7 +438,7 @@ pd_lexical_insure(GArray *blocks, GArray *found)
             continue;
         mixed[n++] = g_array_index(blocks, PdBlock, i);
         taken[i] = TRUE;
-        if ((n - n_inserted) % PD_LEXICAL_EVERY != 0 || n_inserted == PD_LEXICAL_INSURANCE)
+        if ((n - n_inserted) % every != 0 || n_inserted == most)
             continue;
         for (; next < marked->len; next++) {
             PdBlock *block = marked->pdata[next];
@@ -452,4 +453,10 @@ pd_lexical_insure(GArray *blocks, GArray *found)
     }
     g_assert(n == blocks->len);
     memcpy(blocks->data, mixed, n * sizeof *mixed);
+}
+
+void
+pd_lexical_insure(GArray *blocks, GArray *found)
+{
+    pd_lexical_mix(blocks, found, PD_LEXICAL_EVERY, PD_LEXICAL_INSURANCE, PD_FOUND_FTS);
 }

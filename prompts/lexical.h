@@ -33,10 +33,13 @@ GArray *pd_lexical_search(PdContext *context, const char *question, guint n,
 #define PD_LEXICAL_EVERY 4
 
 /*
- * Puts the best `found` (of pd_lexical_search) between the sweep's blocks: after each
- * PD_LEXICAL_EVERY of the sweep's own order comes the next of `found` that was not among them yet.
- * Every block stays in the list once; those found by words say so.
+ * Puts the best `found` (of pd_lexical_search) between the blocks: after each `every` of their own
+ * order comes the next of `found` that was not among them yet, `most` in all.  Every block stays in
+ * the list once; those found are marked with `mark`, a PdFoundBy.
  */
+void pd_lexical_mix(GArray *blocks, GArray *found, guint every, guint most, guint mark);
+
+/* Beside the sweep: pd_lexical_mix with the numbers above, marked PD_FOUND_FTS. */
 void pd_lexical_insure(GArray *blocks, GArray *found);
 
 #endif

@@ -302,13 +302,11 @@ plan_readings(const PdProfile *profile, const PdRates *rates, PdPlan *plan)
 
     plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
                                 PLAN_QUESTION_TOKENS * rates->row_seconds; /* to sweep with */
-    for (guint i = 0; i < PD_READINGS - 1; i++) {
-        double few = pd_ask_reading_tokens(i, PD_ASK_BUDGET_TOKENS);
+    for (int i = profile->first_reading; i < PD_READINGS - 1 && plan->tier == PD_KV_INDEX; i++) {
+        double few = pd_ask_reading_tokens((guint)i, PD_ASK_BUDGET_TOKENS);
 
-        if (plan->tier != PD_KV_INDEX || !profile->support_measured)
-            break;
         plan->first_token_seconds += reading_seconds(rates, few, few);
-        if (i == 0)
+        if (i == profile->first_reading)
             plan->sure_token_seconds = plan->first_token_seconds;
         plan->first_token_seconds += unsure_seconds(rates, few);
     }

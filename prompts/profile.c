@@ -5,6 +5,7 @@
  */
 #include "prompts/profile.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct {
@@ -61,7 +62,9 @@ static const GateRow gate_rows[] = {
  * answers shown and most others refused, on samples/questions-extra.jsonl and
  * questions-absent.jsonl, as tests/bench/support_threshold.py finds it.  After few of them only a
  * sure answer ends the reading: on these questions and twenty-four about list mail, 13 of 14
- * answers from 400 tokens that passed 2.25 were right, of those below it 12 of 38. */
+ * answers from 400 tokens that passed 2.25 were right, of those below it 12 of 38.  INFINITY: no
+ * answer is sure enough, so nothing is read with so little (the 0.5B is as sure of its wrong
+ * answers from 400 tokens as of the right ones). */
 typedef struct {
     const char *arch;
     int n_layers;
@@ -70,20 +73,25 @@ typedef struct {
 } SupportRow;
 
 static const SupportRow support_rows[] = {
-    /* Qwen2.5-Coder 1.5B */
+    /* Qwen2.5-Coder 0.5B and 1.5B */
+    {"qwen2", 24, 896, {INFINITY, INFINITY, 0}},
     {"qwen2", 28, 1536, {2.25, 2.25, 1.7}},
 };
 
 static void
 use_support(PdProfile *profile, const PdModelShape *shape)
 {
+    profile->first_reading = PD_READINGS - 1;
     for (gsize i = 0; i < G_N_ELEMENTS(support_rows); i++) {
         const SupportRow *row = &support_rows[i];
         if (strcmp(row->arch, shape->arch) != 0 || row->n_layers != shape->n_layers ||
             row->n_embd != shape->n_embd)
             continue;
         profile->support_measured = TRUE;
+        profile->first_reading = 0;
         memcpy(profile->support_min, row->support_min, sizeof profile->support_min);
+        while (isinf(row->support_min[profile->first_reading]))
+            profile->first_reading++;
     }
 }
 

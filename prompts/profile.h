@@ -32,7 +32,8 @@ typedef struct {
     double kv_top1;            /* how often the most likely token is the same, 0 to 1 */
     gboolean support_measured; /* answers are checked, and shown from support_min on (support.h) */
     double support_min[PD_READINGS]; /* nats, after each reading */
-    int read_whole_tokens;           /* a corpus up to this size is read whole (mode D) */
+    int first_reading; /* from 0: those before it would never be sure; the last if not measured */
+    int read_whole_tokens; /* a corpus up to this size is read whole (mode D) */
 } PdProfile;
 
 /* The row of this model, or a default made from its shape: heads of the middle layers. */

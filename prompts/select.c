@@ -91,7 +91,7 @@ find_heading(PdContext *context, Range *range, GError **error)
     g_autoptr(PdPartRow) part = NULL;
     guint32 start, end;
 
-    if (kind == PD_TEXT_PLAIN)
+    if (kind == PD_TEXT_PLAIN || kind == PD_TEXT_TABLE)
         return TRUE;
     part = pd_corpus_part(context->corpus, segment->row->part_id, error);
     if (!part)

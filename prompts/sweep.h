@@ -18,7 +18,8 @@
 #define PD_SWEEP_DISTANCE 256
 #define PD_SWEEP_BLOCK_TOKENS PD_SCORE_BLOCK
 
-typedef enum { PD_FOUND_SWEEP = 1, PD_FOUND_FTS = 2 } PdFoundBy;
+/* LEAD: by words of a passage that was found (follow.h). */
+typedef enum { PD_FOUND_SWEEP = 1, PD_FOUND_FTS = 2, PD_FOUND_LEAD = 4 } PdFoundBy;
 
 typedef struct {
     guint segment;     /* index in context->segments */

@@ -1,6 +1,8 @@
 /* See words.h. */
 #include "prompts/words.h"
 
+#include <string.h>
+
 gboolean
 pd_word_is_empty(const char *lower)
 {
@@ -38,4 +40,34 @@ pd_words(const char *text, gsize n_bytes)
             p = g_utf8_next_char(p);
     }
     return words;
+}
+
+GHashTable *
+pd_content_words(const char *text, gsize n_bytes)
+{
+    GHashTable *content = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GPtrArray) words = pd_words(text, n_bytes);
+
+    for (guint i = 0; i < words->len; i++) {
+        const char *word = words->pdata[i];
+
+        if (strpbrk(word, "0123456789") || g_utf8_strlen(word, -1) >= 3)
+            g_hash_table_add(content, g_strdup(word));
+    }
+    return content;
+}
+
+float
+pd_words_overlap(GHashTable *wanted, GHashTable *words)
+{
+    GHashTableIter iter;
+    gpointer word;
+    guint found = 0;
+
+    if (g_hash_table_size(wanted) == 0)
+        return 0;
+    g_hash_table_iter_init(&iter, wanted);
+    while (g_hash_table_iter_next(&iter, &word, NULL))
+        found += g_hash_table_contains(words, word);
+    return (float)found / g_hash_table_size(wanted);
 }

@@ -11,4 +11,10 @@ gboolean pd_word_is_empty(const char *lower);
  * replaced.  Array of char *, free with g_ptr_array_unref. */
 GPtrArray *pd_words(const char *text, gsize n_bytes);
 
+/* The distinct lower-case words that carry content: numbers, and words of three letters or more. */
+GHashTable *pd_content_words(const char *text, gsize n_bytes);
+
+/* The share of `wanted` that stands in `words`, 0 to 1. */
+float pd_words_overlap(GHashTable *wanted, GHashTable *words);
+
 #endif

@@ -215,12 +215,13 @@ test_readings(Fixture *f, gconstpointer unused)
     PdAskEvents events = {.text = append_text, .user_data = shown};
     PdAskOptions options = short_answers();
     PdProfile *profile = &f->world.context->profile;
-    g_autoptr(PdAnswer) sure = NULL, unsure = NULL, once = NULL;
+    g_autoptr(PdAnswer) sure = NULL, unsure = NULL, once = NULL, at_once = NULL;
 
     options.budget_tokens = 0;
     pd_context_set_tier(f->world.context, PD_KV_INDEX, NULL, &error);
     g_assert_no_error(error);
     profile->support_measured = TRUE;
+    profile->first_reading = 0;
     set_support_min(profile, -1e9, 1e9);
     sure = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
     g_assert_no_error(error);
@@ -243,6 +244,12 @@ test_readings(Fixture *f, gconstpointer unused)
     compare_batch(f, &options);
     profile->support_min[1] = -1e9;
     compare_batch(f, &options);
+
+    profile->first_reading = PD_READINGS - 1; /* less is never enough */
+    at_once = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(at_once->n_readings, ==, 1);
+    assert_same_answer(at_once, once);
 }
 
 /* The log-odds are those of a plain run over everything, and the rows before stay. */

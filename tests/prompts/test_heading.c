@@ -83,7 +83,7 @@ test_any_bytes(void)
         for (gsize i = 0; i < n; i++) /* the NUL of the literal is one of them */
             text[i] = letters[g_rand_int_range(rand, 0, sizeof letters)];
         for (gsize at = 0; at <= n; at++)
-            for (PdTextKind kind = PD_TEXT_PLAIN; kind <= PD_TEXT_MARKUP; kind++)
+            for (PdTextKind kind = PD_TEXT_PLAIN; kind <= PD_TEXT_TABLE; kind++)
                 if (pd_heading_before(kind, text, n, at, &start, &end)) {
                     g_assert_cmpuint(start, <, end);
                     g_assert_cmpuint(end, <=, at);
@@ -105,7 +105,7 @@ test_kinds(void)
                  {PD_KIND_GIT_FILE, "README.md", PD_TEXT_MARKUP},
                  {PD_KIND_GIT_FILE, "doc/PEP.RST", PD_TEXT_MARKUP},
                  {PD_KIND_GIT_FILE, "(diff)/src/a.c", PD_TEXT_PLAIN},
-                 {PD_KIND_GIT_FILE, "data.csv", PD_TEXT_PLAIN},
+                 {PD_KIND_GIT_FILE, "data.csv", PD_TEXT_TABLE},
                  {PD_KIND_TEXT, "a.py", PD_TEXT_CODE},
                  {PD_KIND_TEXT, "notes.txt", PD_TEXT_MARKUP},
                  {PD_KIND_TEXT, "notes", PD_TEXT_PLAIN},

@@ -8,16 +8,8 @@
 #include "engine/sampler.h"
 #include "prompts/cite.h"
 #include "prompts/context.h"
-#include "prompts/sweep.h"
+#include "prompts/find.h"
 #include "prompts/warm.h"
-
-/* What finds the passages of a swept corpus. */
-typedef enum {
-    PD_ARM_AUTO,  /* BOTH */
-    PD_ARM_SWEEP, /* the retrieval heads alone */
-    PD_ARM_FTS,   /* the words alone (BM25): nothing needs to be warm, all passages are run */
-    PD_ARM_BOTH   /* the sweep, and the best of the words between its best */
-} PdArm;
 
 typedef struct {
     PdArm arm;
@@ -42,7 +34,6 @@ typedef struct {
 #define PD_ASK_SECOND_TOKENS 800
 /* Of passages in a reading, from 0, of PD_READINGS; `all`: in the last. */
 guint pd_ask_reading_tokens(guint reading, guint all);
-#define PD_ASK_CANDIDATES 64 /* blocks that words may offer */
 #define PD_ASK_ANSWER_TOKENS 256
 
 /* A sentence of the answer and what it rests on. */
@@ -112,10 +103,6 @@ GPtrArray *pd_ask_batch(PdContext *context, const char *const *questions, guint 
 
 /* Does the text say, in one of a model's ways, that the corpus does not hold the answer? */
 gboolean pd_says_not_found(const char *text);
-
-/* "sweep" and so on, and back (NULL: AUTO); FALSE for an unknown word. */
-const char *pd_arm_name(PdArm arm);
-gboolean pd_parse_arm(const char *word, PdArm *arm);
 
 /* The answer as one JSON object (schema pandect.answer/1).  `why`: with the scored blocks and where
  * each sentence's attention went.  Free

@@ -1,4 +1,5 @@
-/* What the parts of ask share: ask.c finds and reads, ask_decode.c decodes and cites. */
+/* What the parts of ask share: ask.c reads a corpus as one text, ask_swept.c what is found in it,
+ * ask_decode.c decodes and cites. */
 #ifndef PD_ASK_INTERNAL_H
 #define PD_ASK_INTERNAL_H
 
@@ -44,6 +45,8 @@ typedef struct {
 } Ask;
 
 void pd_ask_clear(Ask *ask);
+/* Forget what was read and made, all but the answer. */
+void pd_ask_clear_reading(Ask *ask);
 /* Drop everything that was made of an answer; its figures stay. */
 void pd_answer_begin(PdAnswer *answer);
 
@@ -54,6 +57,13 @@ gboolean pd_ask_checks(const Ask *ask);
 #define PD_ASK_ROOM 48
 
 void pd_ask_tell_stage(Batch *batch, const char *stage, guint64 done, guint64 total);
+/* A PdWarmProgress that tells it; user_data: the batch. */
+void pd_ask_on_warm(guint64 done, guint64 total, gpointer user_data);
+
+/* A session for n questions with prompts of at most prompt_tokens, in place of the present one. */
+gboolean pd_ask_new_session(Batch *batch, int n, int prompt_tokens, GError **error);
+/* Question and opening of the answer behind what the prompt holds. */
+void pd_ask_finish_prompt(Ask *ask);
 
 PdAnswer *pd_answer_new(void);
 int pd_ask_answer_limit(const PdAskOptions *options);
@@ -61,6 +71,8 @@ int pd_ask_answer_limit(const PdAskOptions *options);
 int pd_ask_made_limit(const PdAskOptions *options);
 double pd_ask_seconds_since(gint64 started_us);
 
+/* Answer all questions from a swept corpus. */
+gboolean pd_ask_swept(Batch *batch, GPtrArray *asks, GError **error);
 /* Decode the answers of n questions whose prompts their sequences hold, together. */
 gboolean pd_ask_decode(Batch *batch, Ask **asks, guint n, GError **error);
 

@@ -10,10 +10,8 @@
 #include <string.h>
 #include "prompts/error.h"
 #include "prompts/eval_plan.h"
-#include "prompts/follow.h"
 #include "prompts/mix.h"
 #include "prompts/layout.h"
-#include "prompts/lexical.h"
 #include "prompts/select.h"
 
 typedef struct {
@@ -242,29 +240,12 @@ judge_answer(const PdEvalItem *item, const PdAnswer *answer, PdEvalResult *resul
     result->n_prompt_tokens = answer->n_prompt_tokens;
 }
 
-/* What an arm of pd_ask would read from, best first. */
-static GArray *
-ranking(Run *run, const PdEvalItem *item, PdEvalArm arm, GError **error)
+static PdArm
+ask_arm(PdEvalArm arm)
 {
-    const PdProfile *profile = &run->context->profile;
-    const char *question = item->fact->question;
-    g_autoptr(GArray) found = NULL;
-    g_autoptr(GArray) blocks = NULL;
-
-    if (arm != PD_EVAL_ARM_SWEEP) {
-        found =
-            pd_lexical_search(run->context, question, PD_ASK_CANDIDATES, run->cancellable, error);
-        if (!found || arm == PD_EVAL_ARM_RAG)
-            return g_steal_pointer(&found);
-    }
-    blocks = pd_sweep(run->context, question, profile->retrieval, profile->n_retrieval, NULL,
-                      run->cancellable, error);
-    if (blocks && found) {
-        pd_lexical_insure(blocks, found);
-        if (!pd_follow_lead(run->context, question, blocks, run->cancellable, error))
-            return NULL;
-    }
-    return g_steal_pointer(&blocks);
+    if (arm == PD_EVAL_ARM_RAG)
+        return PD_ARM_FTS;
+    return arm == PD_EVAL_ARM_SWEEP ? PD_ARM_SWEEP : PD_ARM_BOTH;
 }
 
 /* The ranking alone. */
@@ -273,24 +254,20 @@ rank_only(Run *run, const PdEvalItem *item, PdEvalResult *result, GError **error
 {
     guint budget = run->options->ask.budget_tokens > 0 ? (guint)run->options->ask.budget_tokens
                                                        : PD_ASK_BUDGET_TOKENS;
-    g_autoptr(GArray) blocks = ranking(run, item, result->arm, error);
+    const char *question = item->fact->question;
+    g_autoptr(GPtrArray) found =
+        pd_find_blocks(run->context, &question, 1, ask_arm(result->arm), run->cancellable, error);
     g_autoptr(GArray) passages = NULL;
+    GArray *blocks;
 
-    if (!blocks)
+    if (!found)
         return FALSE;
+    blocks = found->pdata[0];
     passages = pd_select_passages(run->context, blocks, budget, 0, error);
     if (!passages)
         return FALSE;
     judge_ranking(run, item, blocks, passages, result);
     return TRUE;
-}
-
-static PdArm
-ask_arm(PdEvalArm arm)
-{
-    if (arm == PD_EVAL_ARM_RAG)
-        return PD_ARM_FTS;
-    return arm == PD_EVAL_ARM_SWEEP ? PD_ARM_SWEEP : PD_ARM_BOTH;
 }
 
 static gboolean

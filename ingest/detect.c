@@ -74,7 +74,8 @@ pd_detect_fd(int fd, const char *name, GError **error)
     g_autofree char *what = describe(bytes, (gsize)n);
     g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED,
                 "%s is binary (%s): what can be read are git repositories and bundles, PDFs, mail "
-                "(mbox, Maildir, .eml, .msg, winmail.dat), office documents (.docx, .odt, .rtf, .xlsx, .pptx), books "
+                "(mbox, Maildir, .eml, .msg, .pst, winmail.dat), office documents (.docx, .odt, "
+                ".rtf, .xlsx, .pptx), books "
                 "(.epub), notebooks (.ipynb), HTML, Markdown and text, also compressed (.gz, .xz, "
                 ".zst, .bz2) and in archives (.zip, .tar, .7z)",
                 name, what);

@@ -359,7 +359,7 @@ end_run(Run *run, const GError *problem, GError **error)
     /* A problem with the whole input is told by who handed it over. */
     if (problem || run->n_begun || run->item.n_outcomes || run->n_files)
         return TRUE;
-    static const char *const holders[] = {"mbox", "maildir", "git", NULL};
+    static const char *const holders[] = {"mbox", "maildir", "pst", "git", NULL};
     gboolean may_be_empty = g_strv_contains(holders, run->kind) || pd_is_packed(run->kind);
     return say(run->reading, may_be_empty ? "skipped" : "failed", run->prefix,
                may_be_empty ? "nothing to read in it"

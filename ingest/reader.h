@@ -49,7 +49,7 @@ typedef struct {
 
 /* Limits, all in one table, all reported when hit. */
 typedef struct {
-    guint64 file_bytes_max;     /* 256 MiB for one document; an mbox may be larger */
+    guint64 file_bytes_max;     /* 256 MiB for one document; a mailbox may be larger */
     guint64 git_file_bytes_max; /* 1 MiB: larger tracked files are skipped as oversized */
     guint64 text_bytes_max;     /* 64 MiB a document */
     guint depth_max;            /* files inside files (attachments, archives): 5 */
@@ -106,8 +106,8 @@ typedef struct {
 } PdReadRequest;
 
 /* "git", "pdf", "mbox", "maildir", "eml", "html", "markdown", "text", "gzip", "xz", "zstd",
- * "bzip2", "zip", "tar", "7z", "rtf", "notebook", "clinical", "msg", "tnef", "folder", or NULL with
- * an error that says what the file is.
+ * "bzip2", "zip", "tar", "7z", "rtf", "notebook", "clinical", "msg", "pst", "tnef", "folder", or
+ * NULL with an error that says what the file is.
  */
 const char *pd_detect_kind(const char *path, GError **error);
 

@@ -44,11 +44,12 @@ program_of_kind(const char *kind)
         {"pdf", "pandect-read-pdf"},       {"mbox", "pandect-read-mail"},
         {"eml", "pandect-read-mail"},      {"maildir", "pandect-read-mail"},
         {"msg", "pandect-read-mail"},      {"tnef", "pandect-read-mail"},
-        {"gzip", "pandect-read-packed"},   {"xz", "pandect-read-packed"},
-        {"zstd", "pandect-read-packed"},   {"bzip2", "pandect-read-packed"},
-        {"zip", "pandect-read-archive"},   {"tar", "pandect-read-archive"},
-        {"7z", "pandect-read-archive"},    {"rtf", "pandect-read-text"},
-        {"notebook", "pandect-read-text"}, {"clinical", "pandect-read-text"},
+        {"pst", "pandect-read-mail"},      {"gzip", "pandect-read-packed"},
+        {"xz", "pandect-read-packed"},     {"zstd", "pandect-read-packed"},
+        {"bzip2", "pandect-read-packed"},  {"zip", "pandect-read-archive"},
+        {"tar", "pandect-read-archive"},   {"7z", "pandect-read-archive"},
+        {"rtf", "pandect-read-text"},      {"notebook", "pandect-read-text"},
+        {"clinical", "pandect-read-text"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(programs); i++) {
         if (strcmp(programs[i][0], kind) == 0)

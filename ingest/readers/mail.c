@@ -222,7 +222,12 @@ identify(Mail *mail, GMimeMessage *message, const PdMailInput *input)
         document->native_id = g_string_free(id, FALSE);
     }
     g_free(document->key);
-    document->key = g_strdup(input->name ? input->name : document->native_id);
+    if (input->name)
+        document->key = g_strdup(input->name);
+    else if (input->folder && *input->folder)
+        document->key = g_strconcat(input->folder, "!/", document->native_id, NULL);
+    else
+        document->key = g_strdup(document->native_id);
 }
 
 static gboolean

@@ -15,6 +15,7 @@ typedef struct {
     gint64 raw_bytes;
     GByteArray *message; /* without envelope line and quoting */
     const char *name; /* key of a message that is a file of its own (""), or NULL: by Message-ID */
+    const char *folder;   /* then: in which folder of its store it lies; NULL or "": none */
     const char *item_key; /* as it was begun: for what is said of a message that is none */
 } PdMailInput;
 

@@ -1,4 +1,5 @@
-/* pandect-read-mail: mbox files, Maildir folders and single messages, also those of Outlook. */
+/* pandect-read-mail: mbox files, Maildir folders, Outlook's stores, and single messages, also those
+ * of Outlook. */
 #include "ingest/readers/mail.h"
 
 #include <dirent.h>
@@ -10,6 +11,7 @@
 
 #include "ingest/error.h"
 #include "ingest/readers/mbox.h"
+#include "ingest/readers/pst.h"
 #include "ingest/readers/sniff.h"
 
 /* One message is held raw, unquoted and decoded at the same time. */
@@ -18,8 +20,8 @@
 static gboolean
 prepare(const PdWorkerRequest *request, PdSandboxNeeds *needs, GError **error)
 {
-    needs->one_document =
-        strcmp(request->kind, "mbox") != 0 && strcmp(request->kind, "maildir") != 0;
+    static const char *const holders[] = {"mbox", "maildir", "pst", NULL};
+    needs->one_document = !g_strv_contains(holders, request->kind);
     if (request->path)
         g_ptr_array_add(needs->read_paths, g_strdup(request->path));
     return TRUE;
@@ -271,6 +273,8 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
         return read_mbox(request, emitter, error);
     if (strcmp(request->kind, "maildir") == 0 && request->path)
         return read_maildir(request, emitter, error);
+    if (strcmp(request->kind, "pst") == 0)
+        return pd_pst_read(request, message_bytes_max(request), emitter, error);
     g_autoptr(GByteArray) bytes =
         pd_read_input(PD_READER_INPUT_FD, message_bytes_max(request), request->name, error);
     if (!bytes)
@@ -282,7 +286,7 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 int
 main(void)
 {
-    static const char *const kinds[] = {"mbox", "maildir", "eml", "msg", "tnef", NULL};
+    static const char *const kinds[] = {"mbox", "maildir", "pst", "eml", "msg", "tnef", NULL};
     const PdReaderProgram program = {kinds, prepare, run};
     return pd_reader_main(&program);
 }

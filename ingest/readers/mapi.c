@@ -17,6 +17,7 @@ enum {
     ID_DISPLAY_CC = 0x0E03,
     ID_DISPLAY_TO = 0x0E04,
     ID_DELIVERY_TIME = 0x0E06,
+    ID_RECIPIENT_TYPE = 0x0C15,
     ID_BODY = 0x1000,
     ID_RTF_COMPRESSED = 0x1009,
     ID_HTML = 0x1013,
@@ -24,10 +25,12 @@ enum {
     ID_REFERENCES = 0x1039,
     ID_IN_REPLY_TO = 0x1042,
     ID_DISPLAY_NAME = 0x3001,
+    ID_ADDRESS = 0x3003,
     ID_ATTACH_DATA = 0x3701,
     ID_ATTACH_FILENAME = 0x3704,
     ID_ATTACH_LONG_FILENAME = 0x3707,
     ID_ATTACH_MIME_TAG = 0x370E,
+    ID_SMTP = 0x39FE,
     ID_INTERNET_CODEPAGE = 0x3FDE,
     ID_MESSAGE_CODEPAGE = 0x3FFD,
     ID_SENDER_SMTP = 0x5D01,
@@ -230,6 +233,33 @@ pd_mapi_set_attachment(PdMapiMessage *message, PdMapiAttachment *attachment, gui
         g_free(*kept);
         *kept = g_steal_pointer(&text);
     }
+}
+
+void
+pd_mapi_set_recipient(const PdMapiMessage *message, PdMapiRecipient *recipient, guint16 id,
+                      guint16 type, const guint8 *value, gsize n)
+{
+    if (id == ID_RECIPIENT_TYPE && type == PD_MAPI_I4 && n >= 4)
+        recipient->type = get_u32(value);
+    gboolean address = id == ID_SMTP || (id == ID_ADDRESS && !recipient->address);
+    if (!address && id != ID_DISPLAY_NAME)
+        return;
+    char **kept = address ? &recipient->address : &recipient->name;
+    g_free(*kept);
+    *kept = pd_mapi_string(message, type, value, n);
+}
+
+void
+pd_mapi_take_recipient(PdMapiMessage *message, PdMapiRecipient *recipient)
+{
+    if (recipient->type == 1 || recipient->type == 2) {
+        GString *list = message->recipients[recipient->type - 1];
+        g_autofree char *shown = pd_mapi_mailbox(recipient->name, recipient->address);
+        g_string_append_printf(list, "%s%s", list->len ? ", " : "", shown);
+    }
+    g_free(recipient->name);
+    g_free(recipient->address);
+    *recipient = (PdMapiRecipient){0};
 }
 
 static const char *

@@ -63,6 +63,17 @@ void pd_mapi_set_attachment(PdMapiMessage *message, PdMapiAttachment *attachment
 /* A string value as UTF-8, or NULL.  Free with g_free. */
 char *pd_mapi_string(const PdMapiMessage *message, guint16 type, const guint8 *value, gsize n);
 
+/* One of a message's recipients while its properties come; {0} to begin with. */
+typedef struct {
+    guint type; /* 1 To, 2 Cc; others are not shown */
+    char *name;
+    char *address;
+} PdMapiRecipient;
+void pd_mapi_set_recipient(const PdMapiMessage *message, PdMapiRecipient *recipient, guint16 id,
+                           guint16 type, const guint8 *value, gsize n);
+/* Into the message's list; *recipient is {0} again. */
+void pd_mapi_take_recipient(PdMapiMessage *message, PdMapiRecipient *recipient);
+
 /* "\"Kay Smith\" <kay@example.org>"; both may be NULL.  Free with g_free. */
 char *pd_mapi_mailbox(const char *name, const char *address);
 

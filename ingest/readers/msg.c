@@ -23,10 +23,6 @@ enum {
     PART_HEAD_BYTES = 8, /* of a recipient or attachment */
     ENTRY_BYTES = 16,
     PROPERTY_DATA = 0x3701,
-    PROPERTY_RECIPIENT_TYPE = 0x0C15,
-    PROPERTY_NAME = 0x3001,
-    PROPERTY_ADDRESS = 0x3003,
-    PROPERTY_SMTP = 0x39FE,
 };
 
 typedef struct {
@@ -34,12 +30,6 @@ typedef struct {
     const PdMapiLimits *limits;
     gsize *n_bytes; /* of the whole file's values, taken so far */
 } Reading;
-
-typedef struct {
-    guint type; /* 1 To, 2 Cc; others are not shown */
-    char *name;
-    char *address;
-} Recipient;
 
 /* Of a folder, what to do with a value; `folder`: it is one. */
 typedef void (*SetValue)(Reading *reading, gpointer into, guint16 id, guint16 type,
@@ -115,31 +105,17 @@ static void
 set_recipient(Reading *reading, gpointer into, guint16 id, guint16 type, const guint8 *value,
               gsize n, GsfInfile *folder)
 {
-    Recipient *recipient = into;
-    if (id == PROPERTY_RECIPIENT_TYPE && type == PD_MAPI_I4 && n >= 4)
-        recipient->type = get_u32(value);
-    gboolean address = id == PROPERTY_SMTP || (id == PROPERTY_ADDRESS && !recipient->address);
-    if (folder || (!address && id != PROPERTY_NAME))
-        return;
-    char *text = pd_mapi_string(reading->message, type, value, n);
-    char **kept = address ? &recipient->address : &recipient->name;
-    g_free(*kept);
-    *kept = text;
+    if (!folder)
+        pd_mapi_set_recipient(reading->message, into, id, type, value, n);
 }
 
 static void
 read_recipient(Reading *reading, GsfInfile *folder)
 {
-    Recipient recipient = {0};
+    PdMapiRecipient recipient = {0};
     read_fixed(reading, folder, PART_HEAD_BYTES, set_recipient, &recipient);
     read_values(reading, folder, set_recipient, &recipient);
-    if (recipient.type == 1 || recipient.type == 2) {
-        GString *list = reading->message->recipients[recipient.type - 1];
-        g_autofree char *shown = pd_mapi_mailbox(recipient.name, recipient.address);
-        g_string_append_printf(list, "%s%s", list->len ? ", " : "", shown);
-    }
-    g_free(recipient.name);
-    g_free(recipient.address);
+    pd_mapi_take_recipient(reading->message, &recipient);
 }
 
 static gboolean read_message(Reading *reading, GsfInfile *folder, gsize n_head);

@@ -262,7 +262,8 @@ guint64
 pd_unpacked_bytes_max(const PdReadLimits *limits, const guint8 *bytes, gsize n, const char *name)
 {
     const char *kind = pd_sniff(bytes, MIN(n, PD_SNIFF_BYTES), name);
-    gboolean piecemeal = kind && (strcmp(kind, "mbox") == 0 || pd_is_packed(kind));
+    gboolean piecemeal =
+        kind && (strcmp(kind, "mbox") == 0 || strcmp(kind, "pst") == 0 || pd_is_packed(kind));
     return piecemeal ? limits->unpacked_bytes_max
                      : MIN(limits->unpacked_bytes_max, limits->file_bytes_max);
 }
@@ -344,6 +345,14 @@ looks_like_msg(const guint8 *bytes, gsize n, gboolean named_so)
            memmem(bytes, n, stream, sizeof stream - 1);
 }
 
+/* [MS-PST] 2.2.2.6: stores of mail; address books ("AB") are others. */
+static gboolean
+looks_like_pst(const guint8 *bytes, gsize n)
+{
+    return n > 12 && memcmp(bytes, "!BDN", 4) == 0 &&
+           (memcmp(bytes + 8, "SM", 2) == 0 || memcmp(bytes + 8, "SO", 2) == 0);
+}
+
 const char *
 pd_sniff(const guint8 *bytes, gsize n, const char *name)
 {
@@ -371,6 +380,8 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
         return "rtf";
     if (looks_like_msg(bytes, n, has_suffix(name, outlook)))
         return "msg";
+    if (looks_like_pst(bytes, n))
+        return "pst";
     if (n > 8 && memcmp(bytes, "\x78\x9f\x3e\x22", 4) == 0) /* [MS-OXTNEF] 2.1.1 */
         return "tnef";
     if (looks_like_mbox(at, end))

@@ -10,7 +10,7 @@
 #define PD_SNIFF_BYTES 8192
 
 /* "git" (a bundle), "pdf", "gzip", "xz", "zstd", "bzip2", "zip", "tar", "7z", "rtf", "mbox", "eml",
- * "msg" (Outlook's), "tnef" (winmail.dat), "notebook", "clinical" (C-CDA, FHIR), "html",
+ * "msg" and "pst" (Outlook's), "tnef" (winmail.dat), "notebook", "clinical" (C-CDA, FHIR), "html",
  * "markdown", "text", or NULL if it is none of these.
  *
  * `bytes`: the start of the file, PD_SNIFF_BYTES of it if there are so many; `name` may be NULL. */

@@ -299,4 +299,5 @@ def main():
     write("html.msg", compound(message(value(0x1013, 0x102, HTML.encode("latin-1")))))
 
 
-main()
+if __name__ == "__main__":
+    main()

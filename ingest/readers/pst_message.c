@@ -1,0 +1,195 @@
+/*
+ * See pst_message.h.  Below a message's node lie the table of its recipients and a node for each
+ * attachment; below an attachment's, its bytes or a message.
+ */
+#include "ingest/readers/pst_message.h"
+
+enum {
+    PROPERTY_SUBJECT = 0x0037,
+    PROPERTY_DATA = 0x3701,
+    PROPERTY_METHOD = 0x3705,
+    PROPERTY_PATH = 0x3708,
+    PROPERTY_LONG_PATH = 0x370D,
+    METHOD_MESSAGE = 5,
+};
+
+typedef struct {
+    PdPst *pst;
+    PdMapiMessage *message;
+    const PdMapiLimits *limits;
+    gsize *bytes_left;
+} Reading;
+
+typedef struct {
+    Reading *reading;
+    PdMapiAttachment *attachment;
+    guint32 method;
+    guint32 object; /* number of the node below that is what was attached; 0: none */
+    char *link;     /* where it lay, of one that is not in the store */
+} Attached;
+
+typedef struct {
+    Reading *reading;
+    PdMapiRecipient recipient;
+} Recipients;
+
+static gboolean read_message(Reading *reading, const PdPstNode *node);
+
+static guint32
+get_u32(const guint8 *at)
+{
+    return (guint32)at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
+}
+
+/* --- recipients ---------------------------------------------------------------------------- */
+
+static void
+set_recipient(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer user_data)
+{
+    Recipients *recipients = user_data;
+    pd_mapi_set_recipient(recipients->reading->message, &recipients->recipient, id, type, value, n);
+}
+
+static void
+take_recipient(gpointer user_data)
+{
+    Recipients *recipients = user_data;
+    pd_mapi_take_recipient(recipients->reading->message, &recipients->recipient);
+}
+
+static void
+read_recipients(Reading *reading, const GArray *below)
+{
+    const PdPstNode *node = pd_pst_find_below(below, PD_PST_RECIPIENTS);
+    g_auto(PdPstHeap) heap = {0};
+    Recipients recipients = {reading, {0}};
+    if (node && pd_pst_heap_open(reading->pst, node, reading->bytes_left, &heap))
+        pd_pst_each_row(&heap, set_recipient, take_recipient, &recipients);
+}
+
+/* --- attachments --------------------------------------------------------------------------- */
+
+static void
+set_attachment(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer user_data)
+{
+    Attached *attached = user_data;
+    PdMapiMessage *message = attached->reading->message;
+    if (id == PROPERTY_METHOD && type == PD_MAPI_I4)
+        attached->method = get_u32(value);
+    else if (id == PROPERTY_DATA && type == PD_MAPI_OBJECT && n >= 4)
+        attached->object = get_u32(value);
+    else if (id == PROPERTY_PATH || id == PROPERTY_LONG_PATH) {
+        g_free(attached->link);
+        attached->link = pd_mapi_string(message, type, value, n);
+    } else
+        pd_mapi_set_attachment(message, attached->attachment, id, type, value, n);
+}
+
+/* The bytes of an object, or the message that it is. */
+static void
+read_object(Attached *attached, PdPstHeap *heap)
+{
+    Reading *reading = attached->reading;
+    if (attached->method != METHOD_MESSAGE) {
+        attached->attachment->bytes = pd_pst_heap_value(heap, attached->object);
+        return;
+    }
+    const PdPstNode *node = pd_pst_find_below(heap->below, attached->object);
+    g_autoptr(PdMapiMessage) inner = pd_mapi_message_new();
+    PdMapiLimits limits;
+    Reading below = {reading->pst, inner, &limits, reading->bytes_left};
+    inner->codepage = reading->message->codepage;
+    if (!pd_mapi_limits_below(reading->message, reading->limits, &limits))
+        return;
+    if (node && read_message(&below, node))
+        pd_mapi_take_inner(reading->message, attached->attachment, g_steal_pointer(&inner));
+    else
+        pd_mapi_remark(reading->message, "a message in it is damaged and was not read");
+}
+
+static void
+read_attachment(Reading *reading, const PdPstNode *node)
+{
+    g_auto(PdPstHeap) heap = {0};
+    Attached attached = {.reading = reading};
+    attached.attachment = pd_mapi_add_attachment(reading->message);
+    if (!pd_pst_heap_open(reading->pst, node, reading->bytes_left, &heap)) {
+        pd_mapi_remark(reading->message, "an attachment is damaged and was not read");
+        return;
+    }
+    pd_pst_each_property(&heap, set_attachment, &attached);
+    if (attached.object && !attached.attachment->bytes)
+        read_object(&attached, &heap);
+    if (attached.link && !attached.attachment->bytes && !attached.attachment->message) {
+        g_autofree char *remark = g_strdup_printf(
+            "what is attached is not in the store but was a file elsewhere: %s", attached.link);
+        pd_mapi_remark(reading->message, remark);
+    }
+    g_free(attached.link);
+}
+
+/* --- messages ------------------------------------------------------------------------------ */
+
+static void
+set_message(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer user_data)
+{
+    Reading *reading = user_data;
+    /* A subject may begin with two characters: 1, and how long "Re: " or the like behind them is
+     * ([MS-PST] 2.5.3.1.1.1). */
+    gsize n_char = type == PD_MAPI_UNICODE ? 2 : 1;
+    if (id == PROPERTY_SUBJECT && n >= 2 * n_char && value[0] == 1 &&
+        (n_char == 1 || value[1] == 0)) {
+        value += 2 * n_char;
+        n -= 2 * n_char;
+    }
+    pd_mapi_set(reading->message, id, type, value, n);
+}
+
+static gboolean
+read_message(Reading *reading, const PdPstNode *node)
+{
+    g_auto(PdPstHeap) heap = {0};
+    if (!pd_pst_heap_open(reading->pst, node, reading->bytes_left, &heap))
+        return FALSE;
+    pd_pst_each_property(&heap, set_message, reading);
+    read_recipients(reading, heap.below);
+    for (guint i = 0; i < heap.below->len; i++) {
+        const PdPstNode *below = &g_array_index(heap.below, PdPstNode, i);
+        if ((below->id & PD_PST_TYPE_MASK) != PD_PST_ATTACHMENT)
+            continue;
+        if (reading->message->attachments->len >= reading->limits->attachments_max) {
+            pd_mapi_remark(reading->message,
+                           "more attachments than the limit: the rest was not read");
+            break;
+        }
+        read_attachment(reading, below);
+    }
+    return TRUE;
+}
+
+static void
+remark_count(PdMapiMessage *message, guint n, const char *what)
+{
+    g_autofree char *remark = g_strdup_printf("%u %s", n, what);
+    if (n)
+        pd_mapi_remark(message, remark);
+}
+
+gboolean
+pd_pst_read_message(PdPst *pst, const PdPstNode *node, const PdMapiLimits *limits,
+                    PdMapiMessage *message)
+{
+    PdPstDamage *damage = pd_pst_damage(pst);
+    gsize bytes_left = limits->bytes_max;
+    Reading reading = {pst, message, limits, &bytes_left};
+    *damage = (PdPstDamage){0};
+    gboolean ok = read_message(&reading, node);
+    remark_count(message, damage->n_unread,
+                 "of its pieces are damaged or not in the file: not all of it was read");
+    remark_count(message, damage->n_broken,
+                 "of its lists or values are damaged: not all of it was read");
+    remark_count(message, damage->n_over, "of its values are over the limit and were not read");
+    remark_count(message, damage->n_wrong_sums,
+                 "of its pieces have another checksum than was written down: read as they are");
+    return ok;
+}

@@ -1,0 +1,13 @@
+/* One message of an Outlook store, with all in it, to MAPI's properties. */
+#ifndef PD_PST_MESSAGE_H
+#define PD_PST_MESSAGE_H
+
+#include "ingest/readers/mapi.h"
+#include "ingest/readers/pst_file.h"
+
+/* FALSE: its properties cannot be read.  What else is missing is remarked.  `limits`: bytes_max
+ * holds for the message with all that lies in it. */
+gboolean pd_pst_read_message(PdPst *pst, const PdPstNode *node, const PdMapiLimits *limits,
+                             PdMapiMessage *message);
+
+#endif

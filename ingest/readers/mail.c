@@ -238,12 +238,14 @@ read_headers(Mail *mail, GMimeMessage *message, GError **error)
     g_autofree char *from = addresses(message, GMIME_ADDRESS_TYPE_FROM, "From");
     g_autofree char *to = addresses(message, GMIME_ADDRESS_TYPE_TO, "To");
     g_autofree char *cc = addresses(message, GMIME_ADDRESS_TYPE_CC, "Cc");
+    g_autofree char *bcc = addresses(message, GMIME_ADDRESS_TYPE_BCC, "Bcc");
     g_autofree char *to_line = NULL;
     g_autofree char *cc_line = NULL;
     GString *out = pd_document_add_part(document, "headers", NULL)->text;
     if (!add_header(mail, out, "From", from, &document->author, error) ||
         !add_header(mail, out, "To", to, &to_line, error) ||
         !add_header(mail, out, "Cc", cc, &cc_line, error) ||
+        !add_header(mail, out, "Bcc", bcc, NULL, error) ||
         !add_header(mail, out, "Date", g_mime_object_get_header(object, "Date"), NULL, error) ||
         !add_header(mail, out, "Subject", g_mime_message_get_subject(message), &document->title,
                     error))

@@ -14,6 +14,7 @@ enum {
     ID_TRANSPORT_HEADERS = 0x007D,
     ID_SENDER_NAME = 0x0C1A,
     ID_SENDER_ADDRESS = 0x0C1F,
+    ID_DISPLAY_BCC = 0x0E02,
     ID_DISPLAY_CC = 0x0E03,
     ID_DISPLAY_TO = 0x0E04,
     ID_DELIVERY_TIME = 0x0E06,
@@ -57,8 +58,9 @@ pd_mapi_message_new(void)
     message->strings = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
     message->attachments = g_ptr_array_new_with_free_func(attachment_free);
     message->remarks = g_ptr_array_new_with_free_func(g_free);
-    for (int i = 0; i < 2; i++)
+    for (gsize i = 0; i < G_N_ELEMENTS(message->recipients); i++)
         message->recipients[i] = g_string_new(NULL);
+    message->details = g_string_new(NULL);
     return message;
 }
 
@@ -70,8 +72,9 @@ pd_mapi_message_free(PdMapiMessage *message)
     g_hash_table_unref(message->strings);
     g_clear_pointer(&message->html, g_byte_array_unref);
     g_clear_pointer(&message->rtf, g_byte_array_unref);
-    for (int i = 0; i < 2; i++)
+    for (gsize i = 0; i < G_N_ELEMENTS(message->recipients); i++)
         g_string_free(message->recipients[i], TRUE);
+    g_string_free(message->details, TRUE);
     g_ptr_array_unref(message->attachments);
     g_ptr_array_unref(message->remarks);
     g_free(message);
@@ -140,6 +143,14 @@ codepage_name(guint codepage)
     return NULL;
 }
 
+GDateTime *
+pd_mapi_time(guint64 ticks)
+{
+    enum { TICKS = 10000000 };
+    const gint64 unix_epoch = 11644473600; /* seconds from 1601 on */
+    return g_date_time_new_from_unix_utc((gint64)(ticks / TICKS) - unix_epoch);
+}
+
 char *
 pd_mapi_string(const PdMapiMessage *message, guint16 type, const guint8 *value, gsize n)
 {
@@ -172,8 +183,8 @@ is_string_of_interest(guint16 id)
     static const guint16 ids[] = {ID_SUBJECT,           ID_SENT_FOR_NAME,  ID_SENT_FOR_ADDRESS,
                                   ID_TRANSPORT_HEADERS, ID_SENDER_NAME,    ID_DISPLAY_CC,
                                   ID_DISPLAY_TO,        ID_SENDER_ADDRESS, ID_BODY,
-                                  ID_MESSAGE_ID,        ID_REFERENCES,     ID_IN_REPLY_TO,
-                                  ID_SENDER_SMTP,       ID_SENT_FOR_SMTP};
+                                  ID_DISPLAY_BCC,       ID_MESSAGE_ID,     ID_REFERENCES,
+                                  ID_IN_REPLY_TO,       ID_SENDER_SMTP,    ID_SENT_FOR_SMTP};
     for (gsize i = 0; i < G_N_ELEMENTS(ids); i++)
         if (ids[i] == id)
             return TRUE;
@@ -252,7 +263,7 @@ pd_mapi_set_recipient(const PdMapiMessage *message, PdMapiRecipient *recipient, 
 void
 pd_mapi_take_recipient(PdMapiMessage *message, PdMapiRecipient *recipient)
 {
-    if (recipient->type == 1 || recipient->type == 2) {
+    if (recipient->type >= 1 && recipient->type <= G_N_ELEMENTS(message->recipients)) {
         GString *list = message->recipients[recipient->type - 1];
         g_autofree char *shown = pd_mapi_mailbox(recipient->name, recipient->address);
         g_string_append_printf(list, "%s%s", list->len ? ", " : "", shown);
@@ -424,12 +435,8 @@ put_date(GByteArray *out, const PdMapiMessage *message)
 {
     static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    enum { TICKS = 10000000 };
-    const gint64 unix_epoch = 11644473600; /* seconds from 1601 on */
     g_autofree char *carried = transport_header(message, "Date");
-    g_autoptr(GDateTime) when =
-        message->sent ? g_date_time_new_from_unix_utc((gint64)(message->sent / TICKS) - unix_epoch)
-                      : NULL;
+    g_autoptr(GDateTime) when = message->sent ? pd_mapi_time(message->sent) : NULL;
     if (carried && *carried) {
         put_header(out, "Date", carried);
     } else if (when) {
@@ -484,6 +491,15 @@ put_attachment(GByteArray *out, const PdMapiAttachment *attachment, const char *
     put_name(out, attachment->name);
     put_base64(out, attachment->bytes ? attachment->bytes->data : NULL,
                attachment->bytes ? attachment->bytes->len : 0);
+}
+
+static void
+put_details(GByteArray *out, const PdMapiMessage *message, const char *boundary)
+{
+    g_autofree char *head =
+        g_strdup_printf("\n--%s\nContent-Type: text/plain; charset=utf-8\n", boundary);
+    put(out, head);
+    put_base64(out, (const guint8 *)message->details->str, message->details->len);
 }
 
 /* The text in its best forms: mail.c chooses among alternatives. */
@@ -544,6 +560,7 @@ pd_mapi_to_mime(const PdMapiMessage *message)
     put_header(out, "From", from);
     put_recipients(out, message, "To", 0, ID_DISPLAY_TO);
     put_recipients(out, message, "Cc", 1, ID_DISPLAY_CC);
+    put_recipients(out, message, "Bcc", 2, ID_DISPLAY_BCC);
     put_date(out, message);
     put_header(out, "Subject", string_of(message, ID_SUBJECT));
     put_field(out, message, "Message-ID", ID_MESSAGE_ID);
@@ -552,6 +569,8 @@ pd_mapi_to_mime(const PdMapiMessage *message)
     put(out, "MIME-Version: 1.0\n");
     g_autofree char *type = g_strdup_printf("multipart/mixed; boundary=\"%s\"", boundary);
     put_header(out, "Content-Type", type);
+    if (message->details->len)
+        put_details(out, message, boundary);
     if (string_of(message, ID_BODY) || message->html)
         put_body(out, message, boundary);
     if (message->rtf && !string_of(message, ID_BODY) && !message->html) {

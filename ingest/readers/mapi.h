@@ -30,7 +30,8 @@ struct PdMapiMessage {
     guint64 sent;           /* 100 ns since 1601, UTC; 0: unknown */
     GByteArray *html;       /* NULL: none */
     GByteArray *rtf;        /* decompressed; NULL: none */
-    GString *recipients[2]; /* To, Cc: "Kay <kay@example.org>, ..." */
+    GString *recipients[3]; /* To, Cc, Bcc: "Kay <kay@example.org>, ..." */
+    GString *details;       /* of what is no mail: "Start: 2001-05-14 10:00 UTC\n" ... */
     GPtrArray *attachments; /* PdMapiAttachment */
     GPtrArray *remarks;     /* char *: what was not read, for the ledger */
 };
@@ -60,12 +61,14 @@ enum {
 void pd_mapi_set(PdMapiMessage *message, guint16 id, guint16 type, const guint8 *value, gsize n);
 void pd_mapi_set_attachment(PdMapiMessage *message, PdMapiAttachment *attachment, guint16 id,
                             guint16 type, const guint8 *value, gsize n);
+/* 100 ns since 1601 as a date; NULL: none. */
+GDateTime *pd_mapi_time(guint64 ticks);
 /* A string value as UTF-8, or NULL.  Free with g_free. */
 char *pd_mapi_string(const PdMapiMessage *message, guint16 type, const guint8 *value, gsize n);
 
 /* One of a message's recipients while its properties come; {0} to begin with. */
 typedef struct {
-    guint type; /* 1 To, 2 Cc; others are not shown */
+    guint type; /* 1 To, 2 Cc, 3 Bcc; others are not shown */
     char *name;
     char *address;
 } PdMapiRecipient;

@@ -4,7 +4,8 @@
  * The messages are those of the file's list of nodes, not those that folders show: what lies in a
  * folder that is gone, or in none, is read too, and said to.  They come folder by folder, in the
  * order of the folders' paths; of each there is its number, its parent's and two places in memory,
- * and one of them at a time is read.  A message becomes one of RFC 5322 as a .msg file does, and
+ * and one of them at a time is read.  A message becomes one of RFC 5322 as a .msg file does
+ * (appointments, contacts, tasks and notes too: what they are is a text of its own in front), and
  * its key is "Folder/Folder!/its Message-ID".
  */
 #include "ingest/readers/pst.h"
@@ -13,6 +14,7 @@
 
 #include "ingest/error.h"
 #include "ingest/readers/mail.h"
+#include "ingest/readers/pst_details.h"
 #include "ingest/readers/pst_message.h"
 
 enum {
@@ -35,13 +37,15 @@ typedef struct {
 typedef struct {
     PdPst *pst;
     PdEmitter *emitter;
+    GHashTable *names;   /* as pd_pst_names */
     GHashTable *folders; /* id -> Folder */
     GArray *messages;    /* PdPstNode */
     guint32 visible, deleted;
     guint64 n_hidden; /* settings that lie in folders like messages */
     guint64 n_lost;   /* messages that are in no folder */
     guint64 n_deleted;
-    guint64 n_wrong_sums; /* of the pages of the list */
+    guint64 n_wrong_sums; /* of pages of the list of nodes */
+    guint64 n_unnamed;    /* damaged pieces of folders, and of the list of names */
     GArray *lost_pages;   /* guint64: where they are */
 } Store;
 
@@ -216,8 +220,10 @@ static gboolean
 survey(Store *store, const char *name, GError **error)
 {
     PdPstNode node;
+    PdPstDamage *damage = pd_pst_damage(store->pst);
     pd_pst_each_node(store->pst, on_node, on_lost_page, store);
-    store->n_wrong_sums = pd_pst_damage(store->pst)->n_wrong_sums;
+    store->n_wrong_sums = damage->n_wrong_sums;
+    *damage = (PdPstDamage){0};
     if (store->lost_pages->len && !store->messages->len && !g_hash_table_size(store->folders)) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT,
                     "%s has no list of messages that can be read: it is damaged or cut off; "
@@ -227,6 +233,7 @@ survey(Store *store, const char *name, GError **error)
     }
     if (pd_pst_find_node(store->pst, PD_PST_STORE, &node))
         read_values(store, &node, on_store_value, store);
+    store->names = pd_pst_names(store->pst);
     name_folders(store);
     g_array_sort_with_data(store->messages, compare_messages, store);
     for (guint i = 0; i < store->messages->len; i++) {
@@ -234,6 +241,7 @@ survey(Store *store, const char *name, GError **error)
         store->n_lost += !folder_of(store, message->parent);
         store->n_deleted += is_deleted(store, message);
     }
+    store->n_unnamed = damage->n_unread + damage->n_broken + damage->n_wrong_sums;
     return TRUE;
 }
 
@@ -260,6 +268,8 @@ say_survey(Store *store, GError **error)
     return say_count(store,
                      "head or pages of its lists with another checksum than was written down",
                      store->n_wrong_sums, "read as they are", error) &&
+           say_count(store, "damaged pieces of folders and of the list of fields", store->n_unnamed,
+                     "names may be missing or wrong", error) &&
            say_count(store, "messages among the deleted ones", store->n_deleted, "read", error) &&
            say_count(store, "messages in no folder, mostly after a deletion", store->n_lost,
                      "read, under " LOST, error) &&
@@ -277,7 +287,7 @@ emit_message(Store *store, const PdPstNode *node, const char *folder, const char
     PdMapiLimits limits = pd_mail_mapi_limits(emitter->limits);
     g_autoptr(PdMapiMessage) mapi = pd_mapi_message_new();
     limits.bytes_max = MIN(limits.bytes_max, bytes_max);
-    gboolean ok = pd_pst_read_message(store->pst, node, &limits, mapi);
+    gboolean ok = pd_pst_read_message(store->pst, store->names, node, &limits, mapi);
     for (guint i = 0; i < mapi->remarks->len; i++)
         if (!pd_emit_ledger(emitter, "partial", item_key, -1, error, "%s",
                             (const char *)g_ptr_array_index(mapi->remarks, i)))
@@ -329,6 +339,7 @@ pd_pst_read(const PdWorkerRequest *request, gsize bytes_max, PdEmitter *emitter,
     gboolean ok = survey(&store, request->name, error) &&
                   (request->resume_item || say_survey(&store, error)) &&
                   emit_messages(&store, request->resume_item, bytes_max, error);
+    g_clear_pointer(&store.names, g_hash_table_unref);
     g_hash_table_unref(store.folders);
     g_array_unref(store.messages);
     g_array_unref(store.lost_pages);

@@ -360,7 +360,9 @@ gboolean
 pd_pst_find_node(PdPst *pst, guint32 id, PdPstNode *node)
 {
     g_autofree Page *page = g_new(Page, 1);
+    guint n_wrong_sums = pst->damage.n_wrong_sums;
     const guint8 *entry = find_in_tree(pst, pst->nodes_at, PAGE_NODES, id, G_MAXUINT32, page);
+    pst->damage.n_wrong_sums = n_wrong_sums; /* pd_pst_each_node counts those of its pages */
     if (entry)
         *node = node_of(pst, entry);
     return entry != NULL;
@@ -377,7 +379,7 @@ inflate(GByteArray *packed, gsize n)
     gsize n_read, n_written;
     g_byte_array_set_size(bytes, (guint)n);
     GConverterResult result =
-        g_converter_convert(G_CONVERTER(zlib), packed->data, packed->len, bytes->data, n,
+        g_converter_convert(G_CONVERTER(zlib), owned->data, owned->len, bytes->data, n,
                             G_CONVERTER_INPUT_AT_END, &n_read, &n_written, NULL);
     return result == G_CONVERTER_FINISHED && n_written == n ? g_steal_pointer(&bytes) : NULL;
 }

@@ -4,6 +4,8 @@
  */
 #include "ingest/readers/pst_message.h"
 
+#include "ingest/readers/pst_details.h"
+
 enum {
     PROPERTY_SUBJECT = 0x0037,
     PROPERTY_DATA = 0x3701,
@@ -15,9 +17,11 @@ enum {
 
 typedef struct {
     PdPst *pst;
+    GHashTable *names;
     PdMapiMessage *message;
     const PdMapiLimits *limits;
     gsize *bytes_left;
+    PdPstDetails *details; /* while the message's own properties come */
 } Reading;
 
 typedef struct {
@@ -97,7 +101,7 @@ read_object(Attached *attached, PdPstHeap *heap)
     const PdPstNode *node = pd_pst_find_below(heap->below, attached->object);
     g_autoptr(PdMapiMessage) inner = pd_mapi_message_new();
     PdMapiLimits limits;
-    Reading below = {reading->pst, inner, &limits, reading->bytes_left};
+    Reading below = {reading->pst, reading->names, inner, &limits, reading->bytes_left, NULL};
     inner->codepage = reading->message->codepage;
     if (!pd_mapi_limits_below(reading->message, reading->limits, &limits))
         return;
@@ -143,15 +147,18 @@ set_message(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer use
         n -= 2 * n_char;
     }
     pd_mapi_set(reading->message, id, type, value, n);
+    pd_pst_details_set(reading->details, reading->message, id, type, value, n);
 }
 
 static gboolean
 read_message(Reading *reading, const PdPstNode *node)
 {
     g_auto(PdPstHeap) heap = {0};
+    g_autoptr(PdPstDetails) details = reading->details = pd_pst_details_new(reading->names);
     if (!pd_pst_heap_open(reading->pst, node, reading->bytes_left, &heap))
         return FALSE;
     pd_pst_each_property(&heap, set_message, reading);
+    pd_pst_details_take(details, reading->message);
     read_recipients(reading, heap.below);
     for (guint i = 0; i < heap.below->len; i++) {
         const PdPstNode *below = &g_array_index(heap.below, PdPstNode, i);
@@ -176,12 +183,12 @@ remark_count(PdMapiMessage *message, guint n, const char *what)
 }
 
 gboolean
-pd_pst_read_message(PdPst *pst, const PdPstNode *node, const PdMapiLimits *limits,
-                    PdMapiMessage *message)
+pd_pst_read_message(PdPst *pst, GHashTable *names, const PdPstNode *node,
+                    const PdMapiLimits *limits, PdMapiMessage *message)
 {
     PdPstDamage *damage = pd_pst_damage(pst);
     gsize bytes_left = limits->bytes_max;
-    Reading reading = {pst, message, limits, &bytes_left};
+    Reading reading = {pst, names, message, limits, &bytes_left, NULL};
     *damage = (PdPstDamage){0};
     gboolean ok = read_message(&reading, node);
     remark_count(message, damage->n_unread,

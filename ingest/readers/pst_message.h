@@ -5,9 +5,9 @@
 #include "ingest/readers/mapi.h"
 #include "ingest/readers/pst_file.h"
 
-/* FALSE: its properties cannot be read.  What else is missing is remarked.  `limits`: bytes_max
- * holds for the message with all that lies in it. */
-gboolean pd_pst_read_message(PdPst *pst, const PdPstNode *node, const PdMapiLimits *limits,
-                             PdMapiMessage *message);
+/* FALSE: its properties cannot be read.  What else is missing is remarked.  `names`: as
+ * pd_pst_names, or NULL; `limits`: bytes_max holds for the message with all that lies in it. */
+gboolean pd_pst_read_message(PdPst *pst, GHashTable *names, const PdPstNode *node,
+                             const PdMapiLimits *limits, PdMapiMessage *message);
 
 #endif

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ingest/readers/pst_details.h"
 #include "ingest/readers/pst_message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,11 +35,11 @@ on_lost(guint64 offset, gpointer user_data)
 }
 
 static void
-check_message(PdPst *pst, const PdPstNode *node)
+check_message(PdPst *pst, GHashTable *names, const PdPstNode *node)
 {
     const PdMapiLimits limits = {.depth_max = 2, .attachments_max = 10, .bytes_max = 1u << 18};
     g_autoptr(PdMapiMessage) message = pd_mapi_message_new();
-    pd_pst_read_message(pst, node, &limits, message);
+    pd_pst_read_message(pst, names, node, &limits, message);
     g_assert_cmpuint(message->attachments->len, <=, limits.attachments_max);
     g_autoptr(GByteArray) mime = pd_mapi_to_mime(message);
     g_assert_nonnull(g_strstr_len((const char *)mime->data, mime->len,
@@ -57,9 +58,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!pst)
         return 0;
     g_autoptr(GArray) messages = g_array_new(FALSE, FALSE, sizeof(PdPstNode));
+    g_autoptr(GHashTable) names = pd_pst_names(pst);
     Nodes nodes = {messages, 0};
     pd_pst_each_node(pst, on_node, on_lost, &nodes);
     for (guint i = 0; i < messages->len; i++)
-        check_message(pst, &g_array_index(messages, PdPstNode, i));
+        check_message(pst, names, &g_array_index(messages, PdPstNode, i));
     return 0;
 }

@@ -70,7 +70,7 @@ class Writer:
         self.word = "I" if form == "ansi" else "Q"
         self.page_bytes = 4096 if form == "4k" else 512
         self.block_max = {"ansi": 8180, "unicode": 8176, "4k": 65512}[form]
-        self.out = bytearray(0x4400)
+        self.out = bytearray(0x1000)
         self.blocks, self.nodes, self.next_bid, self.next_page = [], [], 4, 1
 
     def words(self, *values):
@@ -406,6 +406,14 @@ def text(subject, body, **more):
     }
 
 
+def named(writer, names):
+    """The list of what 0x8000, 0x8001, ... stand for: sets of [MS-OXPROPS] 1.3.2, and numbers in them."""
+    sets = sorted({s for s, _ in names})
+    guids = b"".join(struct.pack("<HHQ", s, 6, 0)[:8] + bytes.fromhex("c000000000000046") for s in sets)
+    entries = b"".join(struct.pack("<IHH", n, 3 + sets.index(s) << 1, i) for i, (s, n) in enumerate(names))
+    return properties(writer, {0x0001: (I4, 251), 0x0002: (BINARY, guids), 0x0003: (BINARY, entries), 0x0004: (BINARY, b"")})
+
+
 class Mailbox:
     """A store with the folders that all of them have."""
 
@@ -457,13 +465,31 @@ def sample(form, cipher):
     ])
     # The same mail once more, among the deleted ones.
     box.add(0x8082, first, [recipients(w, people, "cp1252"), attached_file(w, 0, "note.txt", NOTE)])
+    # No mails.  What programs keep in properties of their own has numbers that the store gives.
+    appointment = {
+        **text("Yard closes", "Bring the keys.\r\n", type="IPM.Appointment"),
+        0x8000: (TIME, SENT + 36 * 10**9), 0x8001: (TIME, SENT + 72 * 10**9), 0x8002: (UNICODE, "Pier 4"),
+    }
+    contact = {
+        **text("Lee, Ann", "", type="IPM.Contact"), 0x3001: (UNICODE, "Ann Lee"), 0x3A16: (UNICODE, "Yard & Co"),
+        0x3A1C: (UNICODE, "+47 555 01"), 0x8003: (UNICODE, "ann.lee@example.org"),
+        0x8004: (UNICODE, "Pier 4\r\n0150 Oslo"),
+    }
+    task = {**text("Paint the buoy", "", type="IPM.Task"), 0x8005: (TIME, SENT)}
+    for item in appointment, contact, task:
+        del item[0x0C1E]
+        box.add(0x80A2, item)
+    w.node(NAMES, 0, named(w, [
+        (0x2002, 0x820D), (0x2002, 0x820E), (0x2002, 0x8208), (0x2004, 0x8083), (0x2004, 0x801B), (0x2003, 0x8105),
+    ]))
     # In no folder any more.
-    w.node(0x200 << 5 << 8 | 4, 0x9002, message(w, text("Lost", "Nobody sees it.\r\n", id="<lost@example.org>")))
+    w.node(0x100 << 5 | 4, 0x9002, message(w, text("Lost", "Nobody sees it.\r\n", id="<lost@example.org>")))
     # A setting that lies in a folder like a message.
     w.node(0x10100 << 5 | 8, 0x8042, message(w, text("View", "", type="IPM.Configuration.View")))
     return box.finish({
         ROOT: (ROOT, ""), VISIBLE: (ROOT, "Top of Outlook data file"), 0x8042: (VISIBLE, "Inbox"),
-        0x8062: (0x8042, "\u00c5land/2001"), 0x8082: (VISIBLE, "Deleted Items"), 0x80E2: (ROOT, "Search Root"),
+        0x8062: (0x8042, "\u00c5land/2001"), 0x8082: (VISIBLE, "Deleted Items"),
+        0x80A2: (VISIBLE, "Calendar"), 0x80E2: (ROOT, "Search Root"),
     })
 
 
@@ -541,6 +567,10 @@ def check_sample(path):
         assert b"Secret" in found["Inbox/Message00001/Recipients.txt"]
         assert found["Inbox/Message00002/Message.html"].decode("latin-1").strip("\0") == HTML
         assert found["Inbox/\u00c5land_2001/Message00001/Message.rtf"].strip(b"\0") == RTF
+        assert b"11:21:00" in found["Calendar/Appointment00001/Appointment.txt"]
+        assert b"Pier 4" in found["Calendar/Appointment00001/Appointment.txt"]
+        assert b"ann.lee@example.org" in found["Calendar/Contact00002/Contact.txt"]
+        assert b"10:21:00" in found["Calendar/Task00003/Task.txt"]
         log = "Inbox/\u00c5land_2001/Message00002/"
         assert same_text(found[log + "Message.txt"], LONG)
         assert found[log + "Recipients.txt"].count(b"Hand ") == 24  # a name and an address each

@@ -5,7 +5,8 @@
  * leftmost (Sennrich et al. 2016, section 3.2; ties as in SentencePiece and Hugging Face
  * tokenizers).  Short pieces, nearly all of real text, are scanned for the best pair again after
  * each join; long ones use a heap whose outdated entries are recognised when they surface, so a
- * megabyte without a space costs n log n, not n^2.
+ * megabyte without a space costs n log n, not n^2.  What a short piece costs is waiting for the
+ * table of pairs, which no processor's near cache holds: so that of two bytes stands by itself.
  *
  * With ranked merges a pair is looked up by its two ids; with SentencePiece scores any two
  * neighbours join whose text together is a token.
@@ -14,7 +15,7 @@
 
 #include "engine/tokenizer_private.h"
 
-#define SHORT_SYMBOLS 40
+#define SHORT_BYTES 40
 
 typedef struct {
     guint32 id; /* PD_NO_TOKEN: a character outside the vocabulary */
@@ -22,6 +23,13 @@ typedef struct {
     guint32 len; /* bytes; 0 once joined to its left neighbour */
     guint32 prev, next;
 } Symbol;
+
+/* Of a short piece; it ends where the next one starts. */
+typedef struct {
+    guint32 id;
+    guint32 start;
+    PdJoin join; /* with the next one */
+} ShortSymbol;
 
 typedef struct {
     guint32 rank;
@@ -37,7 +45,6 @@ struct PdMerger {
 };
 
 #define NO_SYMBOL G_MAXUINT32
-#define NO_RANK G_MAXUINT32
 
 static guint64
 hash_pair(guint64 key)
@@ -52,12 +59,12 @@ pd_pairs_init(PdPairs *p, gsize n)
     guint64 size = 16;
     while (size < 2 * (guint64)n)
         size *= 2;
-    p->keys = g_try_new(guint64, size);
-    p->ranks = g_try_new(guint32, size);
-    p->results = g_try_new(guint32, size);
-    if (p->keys == NULL || p->ranks == NULL || p->results == NULL)
+    p->slots = g_try_new(PdPair, size);
+    p->bytes = g_try_new(PdJoin, 256 * 256);
+    if (p->slots == NULL || p->bytes == NULL)
         return FALSE;
-    memset(p->keys, 0xff, size * sizeof *p->keys);
+    memset(p->slots, 0xff, size * sizeof *p->slots);
+    memset(p->bytes, 0xff, 256 * 256 * sizeof *p->bytes);
     p->mask = size - 1;
     return TRUE;
 }
@@ -65,9 +72,8 @@ pd_pairs_init(PdPairs *p, gsize n)
 void
 pd_pairs_clear(PdPairs *p)
 {
-    g_free(p->keys);
-    g_free(p->ranks);
-    g_free(p->results);
+    g_free(p->slots);
+    g_free(p->bytes);
 }
 
 void
@@ -75,41 +81,45 @@ pd_pairs_add(PdPairs *p, guint32 left, guint32 right, guint32 rank, guint32 resu
 {
     guint64 key = (guint64)left << 32 | right;
     guint64 slot = hash_pair(key) & p->mask;
-    while (p->keys[slot] != G_MAXUINT64) {
-        if (p->keys[slot] == key)
+    while (p->slots[slot].key != G_MAXUINT64) {
+        if (p->slots[slot].key == key)
             return;
         slot = (slot + 1) & p->mask;
     }
     g_assert(p->n < p->mask);
-    p->keys[slot] = key;
-    p->ranks[slot] = rank;
-    p->results[slot] = result;
+    p->slots[slot] = (PdPair){key, rank, result};
     p->n++;
 }
 
-/* The rank at which two neighbours join, NO_RANK if never. */
-static guint32
-find_join(const PdTokenizer *tok, const char *text, const Symbol *a, const Symbol *b,
-          guint32 *result)
+void
+pd_pairs_add_bytes(PdPairs *p, guint8 left, guint8 right, guint32 rank, guint32 result)
 {
+    PdJoin *join = &p->bytes[left << 8 | right];
+    if (join->rank == PD_NO_RANK)
+        *join = (PdJoin){rank, result};
+}
+
+/* How two neighbours join whose bytes, together n, are those at `text`. */
+static inline PdJoin
+find_join(const PdTokenizer *tok, const char *text, gsize n, guint32 left, guint32 right)
+{
+    const PdJoin never = {PD_NO_RANK, PD_NO_TOKEN};
     if (tok->kind == PD_TOKENIZER_SCORES) {
-        guint32 id = pd_vocab_find(&tok->vocab, text + a->start, a->len + b->len);
-        *result = id;
-        return id == PD_NO_TOKEN ? NO_RANK : tok->score_ranks[id];
+        guint32 id = pd_vocab_find(&tok->vocab, text, n);
+        return id == PD_NO_TOKEN ? never : (PdJoin){tok->score_ranks[id], id};
     }
     /* Both unknown would be the empty slot's key. */
-    if (a->id == PD_NO_TOKEN || b->id == PD_NO_TOKEN)
-        return NO_RANK;
+    if (left == PD_NO_TOKEN || right == PD_NO_TOKEN)
+        return never;
     const PdPairs *p = &tok->pairs;
-    guint64 key = (guint64)a->id << 32 | b->id;
+    guint64 key = (guint64)left << 32 | right;
     guint64 slot = hash_pair(key) & p->mask;
-    while (p->keys[slot] != key) {
-        if (p->keys[slot] == G_MAXUINT64)
-            return NO_RANK;
+    while (p->slots[slot].key != key) {
+        if (p->slots[slot].key == G_MAXUINT64)
+            return never;
         slot = (slot + 1) & p->mask;
     }
-    *result = p->results[slot];
-    return p->ranks[slot];
+    return (PdJoin){p->slots[slot].rank, p->slots[slot].result};
 }
 
 PdMerger *
@@ -130,19 +140,102 @@ pd_merger_free(PdMerger *m)
     g_free(m);
 }
 
+/* The first symbol of n bytes: its length; *id PD_NO_TOKEN: unknown. */
+static inline gsize
+first_symbol(const PdTokenizer *tok, const char *text, gsize n, guint32 *id)
+{
+    if (tok->kind == PD_TOKENIZER_BYTES) {
+        *id = tok->byte_ids[(guint8)*text];
+        return 1;
+    }
+    gsize len = MIN((gsize)g_utf8_skip[(guint8)*text], n);
+    *id = pd_vocab_find(&tok->vocab, text, len);
+    return len;
+}
+
+static void
+put_symbol(const PdTokenizer *tok, const char *text, guint32 start, guint32 len, guint32 id,
+           GArray *ids, GArray *starts)
+{
+    if (id != PD_NO_TOKEN) {
+        g_array_append_val(ids, id);
+        g_array_append_val(starts, start);
+        return;
+    }
+    for (guint32 at = start; at < start + len; at++) {
+        guint32 byte_id = tok->byte_ids[(guint8)text[at]];
+        if (byte_id == PD_NO_TOKEN) /* a vocabulary with holes cannot say this byte */
+            continue;
+        g_array_append_val(ids, byte_id);
+        g_array_append_val(starts, at);
+    }
+}
+
+/* --- short pieces -------------------------------------------------------------------------- */
+
+/* The symbols of n bytes, an end behind them, and how neighbours join; returns their number. */
+static gsize
+make_short(const PdTokenizer *tok, const char *text, gsize n, ShortSymbol *s)
+{
+    gsize n_symbols = 0;
+    for (gsize at = 0; at < n; n_symbols++) {
+        s[n_symbols].start = (guint32)at;
+        at += first_symbol(tok, text + at, n - at, &s[n_symbols].id);
+    }
+    s[n_symbols].start = (guint32)n;
+    if (tok->kind == PD_TOKENIZER_BYTES)
+        for (gsize i = 0; i + 1 < n_symbols; i++)
+            s[i].join = tok->pairs.bytes[(guint8)text[i] << 8 | (guint8)text[i + 1]];
+    else
+        for (gsize i = 0; i + 1 < n_symbols; i++)
+            s[i].join = find_join(tok, text + s[i].start, s[i + 2].start - s[i].start, s[i].id,
+                                  s[i + 1].id);
+    s[n_symbols - 1].join.rank = PD_NO_RANK;
+    return n_symbols;
+}
+
+/* The same for symbol i, if there is one behind it. */
+static inline void
+update_join(const PdTokenizer *tok, const char *text, ShortSymbol *s, gsize i, gsize n_symbols)
+{
+    s[i].join.rank = PD_NO_RANK;
+    if (i + 1 < n_symbols)
+        s[i].join =
+            find_join(tok, text + s[i].start, s[i + 2].start - s[i].start, s[i].id, s[i + 1].id);
+}
+
+static void
+merge_short(const PdTokenizer *tok, const char *text, gsize n, GArray *ids, GArray *starts)
+{
+    ShortSymbol s[SHORT_BYTES + 1];
+    gsize n_symbols = make_short(tok, text, n, s);
+    for (;;) {
+        gsize best = 0;
+        for (gsize i = 1; i < n_symbols; i++)
+            if (s[i].join.rank < s[best].join.rank)
+                best = i;
+        if (s[best].join.rank == PD_NO_RANK)
+            break;
+        s[best].id = s[best].join.result;
+        memmove(&s[best + 1], &s[best + 2], (n_symbols - best - 1) * sizeof *s);
+        n_symbols--;
+        update_join(tok, text, s, best, n_symbols);
+        if (best > 0)
+            update_join(tok, text, s, best - 1, n_symbols);
+    }
+    for (gsize i = 0; i < n_symbols; i++)
+        put_symbol(tok, text, s[i].start, s[i + 1].start - s[i].start, s[i].id, ids, starts);
+}
+
+/* --- long pieces --------------------------------------------------------------------------- */
+
 static void
 make_symbols(PdMerger *m, const char *text, gsize n)
 {
-    const PdTokenizer *tok = m->tok;
     g_array_set_size(m->symbols, 0);
     for (gsize at = 0; at < n;) {
-        Symbol s = {.start = at, .len = 1};
-        if (tok->kind == PD_TOKENIZER_BYTES) {
-            s.id = tok->byte_ids[(guint8)text[at]];
-        } else {
-            s.len = MIN((gsize)g_utf8_skip[(guint8)text[at]], n - at);
-            s.id = pd_vocab_find(&tok->vocab, text + at, s.len);
-        }
+        Symbol s = {.start = at};
+        s.len = first_symbol(m->tok, text + at, n - at, &s.id);
         s.prev = m->symbols->len - 1; /* of the first: NO_SYMBOL */
         s.next = m->symbols->len + 1;
         at += s.len;
@@ -150,37 +243,6 @@ make_symbols(PdMerger *m, const char *text, gsize n)
             s.next = NO_SYMBOL;
         g_array_append_val(m->symbols, s);
     }
-}
-
-static void
-merge_short(PdMerger *m, const char *text)
-{
-    Symbol *s = (Symbol *)m->symbols->data;
-    gsize n = m->symbols->len;
-    guint32 ranks[SHORT_SYMBOLS], results[SHORT_SYMBOLS];
-    for (gsize i = 0; i + 1 < n; i++)
-        ranks[i] = find_join(m->tok, text, &s[i], &s[i + 1], &results[i]);
-    while (n > 1) {
-        gsize best = 0;
-        for (gsize i = 1; i + 1 < n; i++)
-            if (ranks[i] < ranks[best])
-                best = i;
-        if (ranks[best] == NO_RANK)
-            break;
-        s[best].id = results[best];
-        s[best].len += s[best + 1].len;
-        gsize tail = n - best - 2; /* symbols after the pair */
-        memmove(&s[best + 1], &s[best + 2], tail * sizeof *s);
-        n--;
-        if (tail > 0) {
-            memmove(&ranks[best + 1], &ranks[best + 2], (tail - 1) * sizeof *ranks);
-            memmove(&results[best + 1], &results[best + 2], (tail - 1) * sizeof *results);
-            ranks[best] = find_join(m->tok, text, &s[best], &s[best + 1], &results[best]);
-        }
-        if (best > 0)
-            ranks[best - 1] = find_join(m->tok, text, &s[best - 1], &s[best], &results[best - 1]);
-    }
-    g_array_set_size(m->symbols, n);
 }
 
 static gboolean
@@ -234,9 +296,10 @@ push_join(PdMerger *m, const char *text, guint32 left)
     const Symbol *a = &s[left];
     if (left == NO_SYMBOL || a->next == NO_SYMBOL)
         return;
-    Join join = {.left = left, .len = a->len + s[a->next].len};
-    join.rank = find_join(m->tok, text, a, &s[a->next], &join.result);
-    if (join.rank != NO_RANK)
+    const Symbol *b = &s[a->next];
+    PdJoin found = find_join(m->tok, text + a->start, a->len + b->len, a->id, b->id);
+    Join join = {found.rank, left, a->len + b->len, found.result};
+    if (join.rank != PD_NO_RANK)
         heap_push(m->heap, join);
 }
 
@@ -281,24 +344,15 @@ pd_merger_run(PdMerger *m, const char *text, gsize n, GArray *ids, GArray *start
             return;
         }
     }
+    if (n <= SHORT_BYTES) {
+        merge_short(tok, text, n, ids, starts);
+        return;
+    }
     make_symbols(m, text, n);
-    if (m->symbols->len <= SHORT_SYMBOLS)
-        merge_short(m, text);
-    else
-        merge_long(m, text);
+    merge_long(m, text);
     for (gsize i = 0; i < m->symbols->len; i++) {
         const Symbol *s = &g_array_index(m->symbols, Symbol, i);
-        if (s->len > 0 && s->id != PD_NO_TOKEN) {
-            g_array_append_val(ids, s->id);
-            g_array_append_val(starts, s->start);
-            continue;
-        }
-        for (guint32 at = s->start; at < s->start + s->len; at++) {
-            guint32 id = tok->byte_ids[(guint8)text[at]];
-            if (id == PD_NO_TOKEN) /* a vocabulary with holes cannot say this byte */
-                continue;
-            g_array_append_val(ids, id);
-            g_array_append_val(starts, at);
-        }
+        if (s->len > 0)
+            put_symbol(tok, text, s->start, s->len, s->id, ids, starts);
     }
 }

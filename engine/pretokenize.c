@@ -201,23 +201,68 @@ pd_pretokenizer_digest(const PdPretokenizer *pre, GChecksum *sum)
 
 typedef enum { CLASS_OTHER, CLASS_LETTER, CLASS_DIGIT, CLASS_SPACE, CLASS_WIDE } Class;
 
+enum { O = CLASS_OTHER, L = CLASS_LETTER, D = CLASS_DIGIT, S = CLASS_SPACE, W = CLASS_WIDE };
+/* clang-format off */
+static const guint8 classes[256] = {
+    O, O, O, O, O, O, O, O, O, S, S, S, S, S, O, O,
+    O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O,
+    S, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O,
+    D, D, D, D, D, D, D, D, D, D, O, O, O, O, O, O,
+    O, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,
+    L, L, L, L, L, L, L, L, L, L, L, O, O, O, O, O,
+    O, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,
+    L, L, L, L, L, L, L, L, L, L, L, O, O, O, O, O,
+    W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
+    W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
+    W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
+    W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
+    W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
+    W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
+    W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
+    W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W,
+};
+/* clang-format on */
+
 static inline Class
 class_of(char c)
 {
-    guint8 byte = c;
-    if ((guint8)((byte | 0x20) - 'a') < 26)
-        return CLASS_LETTER;
-    if ((guint8)(byte - '0') < 10)
-        return CLASS_DIGIT;
-    if (byte == ' ' || (guint8)(byte - '\t') < 5)
-        return CLASS_SPACE;
-    return byte < 0x80 ? CLASS_OTHER : CLASS_WIDE;
+    return classes[(guint8)c];
 }
 
 static inline gboolean
 is_line_end(char c)
 {
     return c == '\r' || c == '\n';
+}
+
+/* How many of the eight bytes at `text` are letters of ASCII before the first that is none.  To
+ * seven bits of each byte, in lower case, is added what carries into the eighth from 'a' on, and
+ * from behind 'z' on; no sum leaves its byte. */
+static inline guint
+letters_of_eight(const char *text)
+{
+    const guint64 ones = G_GUINT64_CONSTANT(0x0101010101010101), high = ones << 7;
+    guint64 bytes;
+    memcpy(&bytes, text, sizeof bytes);
+    bytes = GUINT64_FROM_LE(bytes);
+    guint64 lower = (bytes | ones * 0x20) & ~high;
+    guint64 from_a = lower + ones * (0x80 - 'a'), behind_z = lower + ones * (0x7f - 'z');
+    guint64 others = ~(from_a & ~behind_z & ~bytes) & high;
+    return others ? (guint)__builtin_ctzll(others) / 8 : 8;
+}
+
+/* Where the letters end that begin at `at`; 0: at a byte beyond ASCII. */
+static inline gsize
+letters_end(const char *text, gsize n, gsize at)
+{
+    guint step = 8;
+    while (step == 8 && n - at >= 8) {
+        step = letters_of_eight(text + at);
+        at += step;
+    }
+    while (at < n && class_of(text[at]) == CLASS_LETTER)
+        at++;
+    return at < n && class_of(text[at]) == CLASS_WIDE ? 0 : at;
 }
 
 /* Where the bytes of a class end, at most `limit` of them; 0: at one beyond ASCII. */
@@ -265,11 +310,11 @@ scan_ascii(const char *text, gsize n, gsize at, guint digits)
     if (end)
         return at + end;
     if (class == CLASS_LETTER)
-        return run_end(text, n, at, CLASS_LETTER, n);
+        return letters_end(text, n, at + 1);
     if (class == CLASS_DIGIT)
         return run_end(text, n, at, CLASS_DIGIT, digits);
     if (next == CLASS_LETTER && !is_line_end(text[at]))
-        return run_end(text, n, at + 1, CLASS_LETTER, n);
+        return letters_end(text, n, at + 1);
     gboolean blank = text[at] == ' ' && at + 1 < n && next == CLASS_OTHER;
     if (class == CLASS_SPACE && !blank)
         return scan_space(text, n, at);
@@ -285,9 +330,31 @@ scan_ascii(const char *text, gsize n, gsize at, guint digits)
 typedef struct {
     const PdPretokenizer *pre;
     pcre2_match_data *match[STAGES_MAX];
-    PdPieceFunc func;
+    const char *text; /* all of it */
+    gsize start;      /* of the first piece in `ends` */
+    guint32 ends[PD_PIECES_MAX];
+    guint n_ends;
+    PdPiecesFunc func;
     gpointer user_data;
 } Split;
+
+static void
+hand_over(Split *s)
+{
+    if (s->n_ends == 0)
+        return;
+    s->func(s->text, s->start, s->ends, s->n_ends, s->user_data);
+    s->start = s->ends[s->n_ends - 1];
+    s->n_ends = 0;
+}
+
+static inline void
+add_piece(Split *s, gsize end)
+{
+    if (s->n_ends == PD_PIECES_MAX)
+        hand_over(s);
+    s->ends[s->n_ends++] = (guint32)end;
+}
 
 /* Where the next match lies: FALSE if there is none. */
 static gboolean
@@ -317,26 +384,26 @@ next_match(Split *s, int stage, const char *text, gsize n, gsize from, gsize *be
 
 static void split_stage(Split *s, int stage, const char *text, gsize n);
 
-static void
+static inline void
 emit(Split *s, int stage, const char *text, gsize from, gsize to)
 {
-    if (to > from)
+    if (to <= from)
+        return;
+    if (stage + 1 == s->pre->n_stages)
+        add_piece(s, (gsize)(text - s->text) + to);
+    else
         split_stage(s, stage + 1, text + from, to - from);
 }
 
 static void
 split_stage(Split *s, int stage, const char *text, gsize n)
 {
-    if (stage == s->pre->n_stages) {
-        s->func(text, n, s->user_data);
-        return;
-    }
     PdSplitBehaviour behaviour = s->pre->stages[stage].behaviour;
     gsize open = 0; /* start of what has not been given on yet */
     gsize at = 0;
     gsize begin, end;
+    guint digits = s->pre->stages[stage].digits;
     while (at < n) {
-        guint digits = s->pre->stages[stage].digits;
         begin = at;
         end = digits ? scan_ascii(text, n, at, digits) : 0;
         if (!end && !next_match(s, stage, text, n, at, &begin, &end))
@@ -358,15 +425,24 @@ split_stage(Split *s, int stage, const char *text, gsize n)
 }
 
 void
-pd_pretokenizer_split(const PdPretokenizer *pre, const char *text, gsize n, PdPieceFunc func,
+pd_pretokenizer_split(const PdPretokenizer *pre, const char *text, gsize n, PdPiecesFunc func,
                       gpointer user_data)
 {
-    Split s = {.pre = pre, .func = func, .user_data = user_data};
+    Split s;
     if (n == 0)
         return;
+    s.pre = pre;
+    s.text = text;
+    s.start = s.n_ends = 0;
+    s.func = func;
+    s.user_data = user_data;
     for (int i = 0; i < pre->n_stages; i++)
         s.match[i] = pcre2_match_data_create(1, NULL);
-    split_stage(&s, 0, text, n);
+    if (pre->n_stages == 0)
+        add_piece(&s, n);
+    else
+        split_stage(&s, 0, text, n);
+    hand_over(&s);
     for (int i = 0; i < pre->n_stages; i++)
         pcre2_match_data_free(s.match[i]);
 }

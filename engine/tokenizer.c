@@ -96,6 +96,8 @@ pd_tokenizer_add_merge(PdTokenizer *tok, const char *left, gsize n_left, const c
     guint32 result = pd_vocab_find(&tok->vocab, joined, n_left + n_right);
     if (a != PD_NO_TOKEN && b != PD_NO_TOKEN && result != PD_NO_TOKEN) {
         pd_pairs_add(&tok->pairs, a, b, rank, result);
+        if (n_left == 1 && n_right == 1)
+            pd_pairs_add_bytes(&tok->pairs, (guint8)*left, (guint8)*right, rank, result);
         return TRUE;
     }
     /* A merge towards a special token must not happen in text. */
@@ -209,12 +211,13 @@ make_id(PdTokenizer *tok)
     if (tok->score_ranks != NULL)
         for (guint32 i = 0; i < pd_vocab_size(v); i++)
             digest_u32(sum, tok->score_ranks[i]);
-    for (guint64 i = 0; tok->pairs.keys != NULL && i <= tok->pairs.mask; i++) {
-        if (tok->pairs.keys[i] == G_MAXUINT64)
+    for (guint64 i = 0; tok->pairs.slots != NULL && i <= tok->pairs.mask; i++) {
+        const PdPair *pair = &tok->pairs.slots[i];
+        if (pair->key == G_MAXUINT64)
             continue;
-        digest_u32(sum, tok->pairs.keys[i] >> 32);
-        digest_u32(sum, tok->pairs.keys[i]);
-        digest_u32(sum, tok->pairs.ranks[i]);
+        digest_u32(sum, pair->key >> 32);
+        digest_u32(sum, pair->key);
+        digest_u32(sum, pair->rank);
     }
     if (tok->pre != NULL)
         pd_pretokenizer_digest(tok->pre, sum);

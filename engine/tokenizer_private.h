@@ -13,6 +13,7 @@
 
 #define PD_VOCAB_TOKENS_MAX (1u << 22) /* sixteen times the largest vocabulary known */
 #define PD_NO_TOKEN G_MAXUINT32
+#define PD_NO_RANK G_MAXUINT32
 
 /* The numbers of GGUF's tokenizer.ggml.token_type. */
 typedef enum {
@@ -48,11 +49,21 @@ guint64 pd_hash_bytes(const char *bytes, gsize n);
 
 /* bpe.c: which two tokens join, in which order, to what. */
 typedef struct {
-    guint64 *keys; /* left << 32 | right; G_MAXUINT64: empty */
-    guint32 *ranks;
-    guint32 *results;
-    guint64 mask;
+    guint64 key; /* left << 32 | right; G_MAXUINT64: empty */
+    guint32 rank;
+    guint32 result;
+} PdPair;
+
+typedef struct {
+    guint32 rank; /* PD_NO_RANK: they never join */
+    guint32 result;
+} PdJoin;
+
+typedef struct {
+    PdPair *slots; /* open addressing; a pair lies within one line of the processor's cache */
+    guint64 mask;  /* number of slots - 1 */
     gsize n;
+    PdJoin *bytes; /* BYTES: of 256 x 256 single bytes once more, with which each piece begins */
 } PdPairs;
 
 /* Room for n pairs; FALSE without memory. */
@@ -60,6 +71,8 @@ gboolean pd_pairs_init(PdPairs *pairs, gsize n);
 void pd_pairs_clear(PdPairs *pairs);
 /* The first rank given to a pair stays. */
 void pd_pairs_add(PdPairs *pairs, guint32 left, guint32 right, guint32 rank, guint32 result);
+/* The same of two bytes' own tokens. */
+void pd_pairs_add_bytes(PdPairs *pairs, guint8 left, guint8 right, guint32 rank, guint32 result);
 
 /* pretokenize.c */
 typedef struct PdPretokenizer PdPretokenizer;
@@ -85,9 +98,14 @@ void pd_pretokenizer_digest(const PdPretokenizer *pre, GChecksum *sum);
  * more, and nothing before it. */
 gboolean pd_pretokenizer_is_local(const PdPretokenizer *pre);
 
-typedef void (*PdPieceFunc)(const char *text, gsize n, gpointer user_data);
-/* The pieces of valid UTF-8, in order; together they are the text.  Thread-safe. */
-void pd_pretokenizer_split(const PdPretokenizer *pre, const char *text, gsize n, PdPieceFunc func,
+#define PD_PIECES_MAX 256
+/* The next n pieces, at most PD_PIECES_MAX: they follow each other from `start`, and each ends at
+ * its place in text + ends[i]. */
+typedef void (*PdPiecesFunc)(const char *text, gsize start, const guint32 *ends, guint n,
+                             gpointer user_data);
+/* The pieces of n < 2^32 bytes of valid UTF-8, in order; together they are the text. `func` is
+ * called with many at a time.  Thread-safe. */
+void pd_pretokenizer_split(const PdPretokenizer *pre, const char *text, gsize n, PdPiecesFunc func,
                            gpointer user_data);
 
 /* tokenizer_encode.c: what encoding needs and keeps between calls. */

@@ -659,10 +659,12 @@ tricky_text(GRand *rand, guint n_words, gboolean any_bytes)
 }
 
 static void
-append_piece(const char *text, gsize n, gpointer user_data)
+append_pieces(const char *text, gsize start, const guint32 *ends, guint n, gpointer user_data)
 {
-    g_string_append_len(user_data, text, (gssize)n);
-    g_string_append_c(user_data, '\0');
+    for (guint i = 0; i < n; start = ends[i++]) {
+        g_string_append_len(user_data, text + start, (gssize)(ends[i] - start));
+        g_string_append_c(user_data, '\0');
+    }
 }
 
 /* The pieces that are found by hand are those that PCRE2 finds: a pattern in a group is not
@@ -687,13 +689,211 @@ test_scanned_pieces(void)
         for (guint i = 0; i < 3000; i++) {
             g_autoptr(GString) text = tricky_text(rand, i % 50, FALSE);
             g_autoptr(GString) a = g_string_new(NULL), b = g_string_new(NULL);
-            pd_pretokenizer_split(known, text->str, text->len, append_piece, a);
-            pd_pretokenizer_split(plain, text->str, text->len, append_piece, b);
+            pd_pretokenizer_split(known, text->str, text->len, append_pieces, a);
+            pd_pretokenizer_split(plain, text->str, text->len, append_pieces, b);
             g_assert_cmpmem(a->str, a->len, b->str, b->len);
         }
         pd_pretokenizer_free(known);
         pd_pretokenizer_free(plain);
     }
+}
+
+/* --- plain merging ---------------------------------------------------------------------------
+ * What a tokenizer.json means, as its text says it: symbols and merges are strings, the merge of
+ * lowest rank is looked for again after each, pieces are found by PCRE2.  Nothing is kept. */
+
+typedef struct {
+    GHashTable *ids;   /* token as the file writes it -> id + 1 */
+    GHashTable *ranks; /* "left right" -> rank + 1 */
+    char *bytes[256];  /* a byte as the file writes it */
+    PdPretokenizer *pre;
+    GArray *out;
+} Plain;
+
+static void
+read_plain(Plain *plain, const char *name, const char *pattern)
+{
+    g_autofree char *path = fixture_path(name);
+    g_autoptr(JsonParser) parser = json_parser_new();
+    g_assert_true(json_parser_load_from_file(parser, path, NULL));
+    JsonObject *root = json_node_get_object(json_parser_get_root(parser));
+    JsonObject *model = json_object_get_object_member(root, "model");
+    JsonObject *vocab = json_object_get_object_member(model, "vocab");
+    JsonArray *merges = json_object_get_array_member(model, "merges");
+    plain->ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    plain->ranks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GList) names = json_object_get_members(vocab);
+    for (GList *at = names; at; at = at->next)
+        g_hash_table_insert(plain->ids, g_strdup(at->data),
+                            GSIZE_TO_POINTER(json_object_get_int_member(vocab, at->data) + 1));
+    for (guint i = 0; i < json_array_get_length(merges); i++) {
+        JsonArray *pair = json_array_get_array_element(merges, i);
+        char *key = g_strdup_printf("%s %s", json_array_get_string_element(pair, 0),
+                                    json_array_get_string_element(pair, 1));
+        g_hash_table_insert(plain->ranks, key, GSIZE_TO_POINTER(i + 1));
+    }
+    /* GPT-2's bytes_to_unicode. */
+    gunichar next = 0x100;
+    for (int b = 0; b < 256; b++) {
+        char text[8] = {0};
+        gboolean printable = (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+        g_unichar_to_utf8(printable ? (gunichar)b : next++, text);
+        plain->bytes[b] = g_strdup(text);
+    }
+    plain->pre = pd_pretokenizer_new();
+    g_assert_true(pd_pretokenizer_add(plain->pre, pattern, PD_SPLIT_ISOLATED, NULL));
+    plain->out = g_array_new(FALSE, FALSE, sizeof(guint32));
+}
+
+static void
+plain_clear(Plain *plain)
+{
+    g_hash_table_unref(plain->ids);
+    g_hash_table_unref(plain->ranks);
+    for (int b = 0; b < 256; b++)
+        g_free(plain->bytes[b]);
+    pd_pretokenizer_free(plain->pre);
+    g_array_unref(plain->out);
+}
+
+/* The leftmost pair of lowest rank, or the number of symbols. */
+static guint
+plain_best(const Plain *plain, const GPtrArray *symbols)
+{
+    guint best = symbols->len;
+    gsize best_rank = G_MAXSIZE;
+    for (guint i = 0; i + 1 < symbols->len; i++) {
+        g_autofree char *key =
+            g_strdup_printf("%s %s", (char *)symbols->pdata[i], (char *)symbols->pdata[i + 1]);
+        gsize rank = GPOINTER_TO_SIZE(g_hash_table_lookup(plain->ranks, key));
+        if (rank == 0 || rank >= best_rank)
+            continue;
+        best = i;
+        best_rank = rank;
+    }
+    return best;
+}
+
+static void
+plain_piece(Plain *plain, const char *text, gsize n)
+{
+    g_autoptr(GPtrArray) symbols = g_ptr_array_new_with_free_func(g_free);
+    for (gsize i = 0; i < n; i++)
+        g_ptr_array_add(symbols, g_strdup(plain->bytes[(guint8)text[i]]));
+    for (guint i = plain_best(plain, symbols); i < symbols->len; i = plain_best(plain, symbols)) {
+        char *joined = g_strconcat(symbols->pdata[i], symbols->pdata[i + 1], NULL);
+        g_free(symbols->pdata[i]);
+        symbols->pdata[i] = joined;
+        g_ptr_array_remove_index(symbols, i + 1);
+    }
+    for (guint i = 0; i < symbols->len; i++) {
+        guint32 id =
+            (guint32)GPOINTER_TO_SIZE(g_hash_table_lookup(plain->ids, symbols->pdata[i])) - 1;
+        g_array_append_val(plain->out, id);
+    }
+}
+
+static void
+plain_pieces(const char *text, gsize start, const guint32 *ends, guint n, gpointer user_data)
+{
+    for (guint i = 0; i < n; start = ends[i++])
+        plain_piece(user_data, text + start, ends[i] - start);
+}
+
+static void
+assert_plain(Plain *plain, const PdTokenizer *tok, const char *text, gsize n)
+{
+    g_array_set_size(plain->out, 0);
+    for (gsize at = 0; at < n;) {
+        const char *end;
+        g_utf8_validate_len(text + at, n - at, &end);
+        gsize valid = (gsize)(end - text) - at;
+        pd_pretokenizer_split(plain->pre, text + at, valid, plain_pieces, plain);
+        at += valid;
+        if (at < n) /* by itself */
+            plain_piece(plain, text + at++, 1);
+    }
+    g_autoptr(GArray) ids = encode(tok, text, n, NULL);
+    g_assert_cmpmem(ids->data, ids->len * 4, plain->out->data, plain->out->len * 4);
+    assert_lossless(tok, text, n);
+}
+
+/* Words of letters that join often, of many lengths: those that are kept, those that are too long
+ * or have too many tokens, and with few letters those that come again. */
+static GString *
+joining_text(GRand *rand, guint n_letters, guint n_words)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < n_words; i++) {
+        gint n = g_rand_int_range(rand, 0, 8) ? g_rand_int_range(rand, 1, 12)
+                                              : g_rand_int_range(rand, 12, 90);
+        for (gint k = 0; k < n; k++)
+            g_string_append_c(text,
+                              "ethnaoirs"[g_rand_int_range(rand, 0, (gint)MAX(n_letters, 1))]);
+        g_string_append_c(text, " \n.1'"[g_rand_int_range(rand, 0, 5)]);
+    }
+    return text;
+}
+
+/* A letter or two of every script, from every block of the basic plane and some behind it. */
+static GString *
+text_of_scripts(GRand *rand)
+{
+    GString *text = g_string_new(NULL);
+    for (gunichar block = 0; block < 0x20000; block += 0x40) {
+        for (gint k = g_rand_int_range(rand, 1, 5); k > 0; k--) {
+            gunichar c = block + (gunichar)g_rand_int_range(rand, 0, 0x40);
+            if (g_unichar_validate(c))
+                g_string_append_unichar(text, c);
+        }
+        if (g_rand_boolean(rand))
+            g_string_append_c(text, ' ');
+    }
+    return text;
+}
+
+static void
+check_plain(const char *name, const char *pattern)
+{
+    Plain plain;
+    g_autoptr(PdTokenizer) tok = open_json(name);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(13);
+    read_plain(&plain, name, pattern);
+    for (guint i = 0; i < 40; i++) {
+        g_autoptr(GString) words = joining_text(rand, 2 + i % 8, 40);
+        g_autoptr(GString) tricky = tricky_text(rand, 60, TRUE);
+        g_autoptr(GString) noise = g_string_new(NULL);
+        for (guint k = 0; k < 300; k++)
+            g_string_append_c(noise, (char)g_rand_int_range(rand, 0, i % 2 ? 0x80 : 0x100));
+        assert_plain(&plain, tok, words->str, words->len);
+        assert_plain(&plain, tok, tricky->str, tricky->len);
+        assert_plain(&plain, tok, noise->str, noise->len);
+    }
+    for (guint n = 1; n < 130; n += n < 70 ? 1 : 9) { /* runs, over every limit of the cache */
+        g_autofree char *run = g_strnfill(n, " the-e=\n1"[n % 10]);
+        assert_plain(&plain, tok, run, n);
+        assert_plain(&plain, tok, run, n); /* from the cache */
+    }
+    /* More words than the cache holds, then some of them again. */
+    g_autoptr(GString) many = joining_text(rand, 9, 80000);
+    g_array_unref(encode(tok, many->str, many->len, NULL));
+    for (gsize at = 0; at + 500 < many->len; at += many->len / 12)
+        assert_plain(&plain, tok, many->str + at, 500);
+    for (guint i = 0; i < 3; i++) {
+        g_autoptr(GString) scripts = text_of_scripts(rand);
+        assert_plain(&plain, tok, scripts->str, scripts->len);
+    }
+    plain_clear(&plain);
+}
+
+static void
+test_plain_merges(void)
+{
+    check_plain("qwen2", "(?:(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|"
+                         " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+)");
+    check_plain("llama-bpe",
+                "(?:(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
+                " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+)");
 }
 
 /* What is settled of a text stays when the text is cut, and the rest is encoded as if alone. */
@@ -798,6 +998,7 @@ main(int argc, char **argv)
     g_test_add_func("/tokenizer/real/gemma3", test_real_gemma3);
     g_test_add_func("/tokenizer/real/deepseek", test_real_deepseek);
     g_test_add_func("/tokenizer/scanned-pieces", test_scanned_pieces);
+    g_test_add_func("/tokenizer/plain-merges", test_plain_merges);
     g_test_add_func("/tokenizer/settled", test_settled);
     g_test_add_func("/tokenizer/utf8-stream", test_utf8_stream);
     return g_test_run();

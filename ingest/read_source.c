@@ -23,6 +23,7 @@
 #include "ingest/item.h"
 #include "ingest/pathspec.h"
 #include "ingest/readers/sniff.h"
+#include "ingest/sha256.h"
 #include "ingest/spool.h"
 
 /* Text files of at most so many bytes wait for each other, up to so many. */
@@ -45,7 +46,7 @@ typedef struct {
     PdPathspec *pathspec; /* of the source's files */
     const char *revision; /* of the file of a repository that is read, with all that lies in it */
     guint64 n_unwanted;   /* files of folders */
-    GHashTable *keys;     /* key -> raw hash (GBytes) of the documents sent so far */
+    GHashTable *keys;     /* set of Sent: the documents sent so far */
     gboolean stop;        /* the sink or the user said so: the error is not to be caught */
     guint64 n_done;       /* files of a folder */
     /* of the compressed file that is being read, with all that lies in it */
@@ -162,21 +163,52 @@ on_begin(guint64 number, guint64 offset, const char *key, gpointer user_data, GE
     return TRUE;
 }
 
+/* A document that was sent.  One allocation: an archive may hold a million mails. */
+typedef struct {
+    guint8 raw_sha256[PD_SHA256_BYTES];
+    char key[];
+} Sent;
+
+static Sent *
+sent_new(const PdDocument *document)
+{
+    gsize n = strlen(document->key) + 1;
+    Sent *sent = g_malloc(sizeof *sent + n);
+    memcpy(sent->raw_sha256, document->raw_sha256, sizeof sent->raw_sha256);
+    memcpy(sent->key, document->key, n);
+    return sent;
+}
+
+static guint
+sent_hash(gconstpointer sent)
+{
+    return g_str_hash(((const Sent *)sent)->key);
+}
+
+static gboolean
+sent_equal(gconstpointer a, gconstpointer b)
+{
+    return g_str_equal(((const Sent *)a)->key, ((const Sent *)b)->key);
+}
+
 /* Give the document a key of its own; FALSE: it is the same message again. */
 static gboolean
 claim_key(Reading *reading, PdDocument *document, gboolean *clash)
 {
-    g_autoptr(GBytes) hash = g_bytes_new(document->raw_sha256, sizeof document->raw_sha256);
-    GBytes *before = g_hash_table_lookup(reading->keys, document->key);
+    g_autofree Sent *sent = sent_new(document);
+    const Sent *before = g_hash_table_lookup(reading->keys, sent);
     *clash = before != NULL;
-    if (before && document->raw_bytes && g_bytes_equal(before, hash))
+    if (before && document->raw_bytes &&
+        memcmp(before->raw_sha256, sent->raw_sha256, sizeof sent->raw_sha256) == 0)
         return FALSE;
     g_autofree char *base = g_strdup(document->key);
-    for (guint i = 2; g_hash_table_contains(reading->keys, document->key); i++) {
+    for (guint i = 2; g_hash_table_contains(reading->keys, sent); i++) {
         g_free(document->key);
         document->key = g_strdup_printf("%s~%u", base, i);
+        g_free(sent);
+        sent = sent_new(document);
     }
-    g_hash_table_insert(reading->keys, g_strdup(document->key), g_steal_pointer(&hash));
+    g_hash_table_add(reading->keys, g_steal_pointer(&sent));
     return TRUE;
 }
 
@@ -814,18 +846,12 @@ read_folder_source(Reading *reading, GError **error)
     return !reading->n_unwanted || say(reading, "note", "", reason, -1, error);
 }
 
-static void
-free_bytes(gpointer data)
-{
-    g_bytes_unref(data);
-}
-
 gboolean
 pd_read_source(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
                const PdReadSink *sink, GCancellable *cancellable, GError **error)
 {
     g_return_val_if_fail(kind && request && request->path && sink, FALSE);
-    g_autoptr(GHashTable) keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_bytes);
+    g_autoptr(GHashTable) keys = g_hash_table_new_full(sent_hash, sent_equal, g_free, NULL);
     g_autoptr(PdPathspec) pathspec = pd_pathspec_new(request->include, request->exclude, error);
     if (!pathspec)
         return FALSE;

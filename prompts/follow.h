@@ -18,7 +18,7 @@
 #define PD_FOLLOW_BLOCKS 2
 #define PD_FOLLOW_EVERY 2
 
-/* `blocks`: PdBlock, best first; those that come in move up; all found are marked PD_FOUND_LEAD. */
+/* `blocks`: PdBlock, best first; those that come in move up and are marked PD_FOUND_LEAD. */
 gboolean pd_follow_lead(PdContext *context, const char *question, GArray *blocks,
                         GCancellable *cancellable, GError **error);
 

@@ -399,36 +399,33 @@ place(const PdBlock *block)
     return (guint64)block->segment << 32 | block->first_token;
 }
 
-/* The blocks of `found` as the sweep scored them, marked. */
+/* The blocks of `found` as they stand in `blocks`; NULL: not there. */
 static GPtrArray *
-mark_found(GArray *blocks, GArray *found, guint mark)
+find_in(GArray *blocks, GArray *found)
 {
     g_autoptr(GHashTable) wanted = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-    GPtrArray *marked = g_ptr_array_new();
+    GPtrArray *places = g_ptr_array_new();
 
     for (guint i = 0; i < found->len; i++) {
         guint64 at = place(&g_array_index(found, PdBlock, i));
         g_hash_table_insert(wanted, g_memdup2(&at, sizeof at), GUINT_TO_POINTER(i));
     }
-    g_ptr_array_set_size(marked, (int)found->len);
+    g_ptr_array_set_size(places, (int)found->len);
     for (guint i = 0; i < blocks->len; i++) {
         PdBlock *block = &g_array_index(blocks, PdBlock, i);
         guint64 at = place(block);
         gpointer index;
         if (!g_hash_table_lookup_extended(wanted, &at, NULL, &index))
             continue;
-        block->found_by |= mark;
-        if (mark == PD_FOUND_FTS)
-            block->lexical = g_array_index(found, PdBlock, GPOINTER_TO_UINT(index)).lexical;
-        marked->pdata[GPOINTER_TO_UINT(index)] = block;
+        places->pdata[GPOINTER_TO_UINT(index)] = block;
     }
-    return marked;
+    return places;
 }
 
 void
 pd_lexical_mix(GArray *blocks, GArray *found, guint every, guint most, guint mark)
 {
-    g_autoptr(GPtrArray) marked = mark_found(blocks, found, mark);
+    g_autoptr(GPtrArray) places = find_in(blocks, found);
     g_autofree PdBlock *mixed = g_new(PdBlock, blocks->len);
     g_autofree gboolean *taken = g_new0(gboolean, blocks->len);
     guint n = 0, next = 0, n_inserted = 0;
@@ -440,12 +437,13 @@ pd_lexical_mix(GArray *blocks, GArray *found, guint every, guint most, guint mar
         taken[i] = TRUE;
         if ((n - n_inserted) % every != 0 || n_inserted == most)
             continue;
-        for (; next < marked->len; next++) {
-            PdBlock *block = marked->pdata[next];
+        for (; next < places->len; next++) {
+            PdBlock *block = places->pdata[next];
             guint at = block ? (guint)(block - (PdBlock *)(gpointer)blocks->data) : 0;
             if (!block || taken[at])
                 continue;
-            mixed[n++] = *block;
+            mixed[n] = *block;
+            mixed[n++].found_by |= mark;
             taken[at] = TRUE;
             n_inserted++;
             break;
@@ -458,5 +456,14 @@ pd_lexical_mix(GArray *blocks, GArray *found, guint every, guint most, guint mar
 void
 pd_lexical_insure(GArray *blocks, GArray *found)
 {
+    g_autoptr(GPtrArray) places = find_in(blocks, found);
+
+    for (guint i = 0; i < places->len; i++) {
+        PdBlock *block = places->pdata[i];
+        if (!block)
+            continue;
+        block->found_by |= PD_FOUND_FTS;
+        block->lexical = g_array_index(found, PdBlock, i).lexical;
+    }
     pd_lexical_mix(blocks, found, PD_LEXICAL_EVERY, PD_LEXICAL_INSURANCE, PD_FOUND_FTS);
 }

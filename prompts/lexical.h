@@ -35,11 +35,12 @@ GArray *pd_lexical_search(PdContext *context, const char *question, guint n,
 /*
  * Puts the best `found` (of pd_lexical_search) between the blocks: after each `every` of their own
  * order comes the next of `found` that was not among them yet, `most` in all.  Every block stays in
- * the list once; those found are marked with `mark`, a PdFoundBy.
+ * the list once; those that come in are marked with `mark`, a PdFoundBy.
  */
 void pd_lexical_mix(GArray *blocks, GArray *found, guint every, guint most, guint mark);
 
-/* Beside the sweep: pd_lexical_mix with the numbers above, marked PD_FOUND_FTS. */
+/* Beside the sweep: pd_lexical_mix with the numbers above; all of `found` is marked PD_FOUND_FTS
+ * and gets its score. */
 void pd_lexical_insure(GArray *blocks, GArray *found);
 
 #endif

@@ -233,7 +233,29 @@ typedef struct {
     GHashTable *read; /* shingles of the ranges */
     guint used;
     guint budget;
+    float best_score;
+    float best_lexical;
 } Choice;
+
+static void
+find_best(Choice *choice, GArray *blocks)
+{
+    for (guint i = 0; i < blocks->len; i++) {
+        const PdBlock *block = &g_array_index(blocks, PdBlock, i);
+        choice->best_score = MAX(choice->best_score, block->score);
+        choice->best_lexical = MAX(choice->best_lexical, block->lexical);
+    }
+}
+
+/* What is far behind the best only distracts a small model. */
+static gboolean
+stands_out(const Choice *choice, const PdBlock *block)
+{
+    return !(block->found_by & PD_FOUND_SWEEP) || block->found_by & PD_FOUND_LEAD ||
+           block->score >= PD_SELECT_STANDS_OUT * choice->best_score ||
+           (block->found_by & PD_FOUND_FTS &&
+            block->lexical >= PD_SELECT_STANDS_OUT * choice->best_lexical);
+}
 
 static gboolean
 touches_one(const Choice *choice, const Range *range)
@@ -291,8 +313,11 @@ take_blocks(Choice *choice, GArray *blocks, guint first, guint last, GArray *lat
 {
     Take take = TAKE_NEXT;
 
-    for (guint i = first; i < last && take == TAKE_NEXT; i++)
-        take = take_block(choice, &g_array_index(blocks, PdBlock, i), later, error);
+    for (guint i = first; i < last && take == TAKE_NEXT; i++) {
+        const PdBlock *block = &g_array_index(blocks, PdBlock, i);
+        if (choice->used < PD_SELECT_LEAST_TOKENS || stands_out(choice, block))
+            take = take_block(choice, block, later, error);
+    }
     return take;
 }
 
@@ -378,6 +403,7 @@ pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens, guin
     g_autoptr(GHashTable) read = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     Choice choice = {.context = context, .ranges = ranges, .read = read, .budget = budget_tokens};
 
+    find_best(&choice, blocks);
     if (!fill_budget(&choice, blocks, error))
         return NULL;
     mark_fresh(context, ranges, fresh_tokens);

@@ -142,7 +142,7 @@ test_second_fact(Fixture *f, gconstpointer unused)
         }
     }
     g_assert_cmpuint(n_lead, >=, 1);
-    g_assert_cmpuint(n_lead, <=, PD_FOLLOW_FOUND);
+    g_assert_cmpuint(n_lead, <=, PD_FOLLOW_BLOCKS);
 }
 
 /* The sentence that shares most words with the question leads, not the block that stands first. */

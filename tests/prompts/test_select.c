@@ -328,6 +328,48 @@ test_heading(Fixture *f, gconstpointer unused)
     fixture_remove(g_steal_pointer(&dir));
 }
 
+/* The sweep's blocks far behind the best are left out once there is enough; what words or a lead
+ * found, and what only words found, is not. */
+static void
+test_stands_out(Fixture *f, gconstpointer unused)
+{
+    const struct {
+        guint segment, token, found_by;
+        float score, lexical;
+        gboolean taken;
+    } cases[] = {{0, 0, PD_FOUND_SWEEP, 10, 0, TRUE},
+                 {0, 800, PD_FOUND_SWEEP, 4, 0, TRUE}, /* there is not enough yet */
+                 {0, 400, PD_FOUND_SWEEP, 3, 0, TRUE}, /* the third passage passes 400 tokens */
+                 {0, 1300, PD_FOUND_SWEEP, 4.9f, 0, FALSE},
+                 {3, 200, PD_FOUND_SWEEP, 5.1f, 0, TRUE},
+                 {3, 600, PD_FOUND_SWEEP | PD_FOUND_FTS, 1, 7, TRUE},
+                 {3, 1000, PD_FOUND_SWEEP | PD_FOUND_FTS, 1, 3, FALSE},
+                 {3, 1300, PD_FOUND_SWEEP | PD_FOUND_LEAD, 1, 0, TRUE},
+                 {1, 600, PD_FOUND_FTS, 3, 3, TRUE}};
+    g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        PdBlock block = {.segment = cases[i].segment,
+                         .first_token = cases[i].token,
+                         .n_tokens = PD_SWEEP_BLOCK_TOKENS,
+                         .found_by = cases[i].found_by,
+                         .score = cases[i].score,
+                         .lexical = cases[i].lexical};
+        g_array_append_val(blocks, block);
+    }
+    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        gboolean taken = FALSE;
+        for (guint p = 0; p < passages->len; p++) {
+            const PdPassage *passage = &g_array_index(passages, PdPassage, p);
+            taken |= passage->segment == cases[i].segment &&
+                     passage->first_token <= cases[i].token &&
+                     passage->first_token + passage->n_tokens > cases[i].token;
+        }
+        g_assert_cmpint(taken, ==, cases[i].taken);
+    }
+}
+
 #define ADD(name, func) g_test_add(name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -344,5 +386,6 @@ main(int argc, char **argv)
     ADD("/select/duplicates", test_duplicates);
     ADD("/select/per-document", test_per_document);
     ADD("/select/heading", test_heading);
+    ADD("/select/stands-out", test_stands_out);
     return g_test_run();
 }

@@ -20,7 +20,7 @@ static const char examples[] =
     "\n"
     "Arms:\n"
     "  hybrid       what `ask` does with a corpus larger than the window\n"
-    "  sweep        the same without the words' insurance: retrieval heads alone\n"
+    "  sweep        the retrieval heads alone, without words and what they lead to\n"
     "  rag          BM25's best passages in the same window, same reader\n"
     "  oracle       the passages with the answer and nothing else\n"
     "  ceiling      dense over 4,096 tokens: those passages among others of the corpus\n"

@@ -205,7 +205,8 @@ static char *
 mail_head(const Place *place)
 {
     GString *out = g_string_new(NULL);
-    g_autofree char *from = pd_place_person(place->author && place->author[0] ? place->author : "unknown");
+    g_autofree char *from =
+        pd_place_person(place->author && place->author[0] ? place->author : "unknown");
     g_autofree char *date = pd_place_date(place->date_utc);
     g_string_append(out, from);
     if (place->recipients && place->recipients[0]) {

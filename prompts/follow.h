@@ -16,7 +16,7 @@
 /* How many blocks its words may find; how many of them come in, and after how many others each. */
 #define PD_FOLLOW_FOUND 8
 #define PD_FOLLOW_BLOCKS 2
-#define PD_FOLLOW_EVERY 2
+#define PD_FOLLOW_EVERY 3
 
 /* `blocks`: PdBlock, best first; those that come in move up and are marked PD_FOUND_LEAD. */
 gboolean pd_follow_lead(PdContext *context, const char *question, GArray *blocks,

@@ -1,7 +1,6 @@
 /* See follow.h. */
 #include "prompts/follow.h"
 
-#include <math.h>
 #include <string.h>
 #include "prompts/heading.h"
 #include "prompts/lexical.h"

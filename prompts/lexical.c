@@ -422,10 +422,10 @@ find_in(GArray *blocks, GArray *found)
     return places;
 }
 
-void
-pd_lexical_mix(GArray *blocks, GArray *found, guint every, guint most, guint mark)
+/* `places`: of find_in. */
+static void
+mix(GArray *blocks, GPtrArray *places, guint every, guint most, guint mark)
 {
-    g_autoptr(GPtrArray) places = find_in(blocks, found);
     g_autofree PdBlock *mixed = g_new(PdBlock, blocks->len);
     g_autofree gboolean *taken = g_new0(gboolean, blocks->len);
     guint n = 0, next = 0, n_inserted = 0;
@@ -454,6 +454,14 @@ pd_lexical_mix(GArray *blocks, GArray *found, guint every, guint most, guint mar
 }
 
 void
+pd_lexical_mix(GArray *blocks, GArray *found, guint every, guint most, guint mark)
+{
+    g_autoptr(GPtrArray) places = find_in(blocks, found);
+
+    mix(blocks, places, every, most, mark);
+}
+
+void
 pd_lexical_insure(GArray *blocks, GArray *found)
 {
     g_autoptr(GPtrArray) places = find_in(blocks, found);
@@ -465,5 +473,5 @@ pd_lexical_insure(GArray *blocks, GArray *found)
         block->found_by |= PD_FOUND_FTS;
         block->lexical = g_array_index(found, PdBlock, i).lexical;
     }
-    pd_lexical_mix(blocks, found, PD_LEXICAL_EVERY, PD_LEXICAL_INSURANCE, PD_FOUND_FTS);
+    mix(blocks, places, PD_LEXICAL_EVERY, PD_LEXICAL_INSURANCE, PD_FOUND_FTS);
 }

@@ -32,12 +32,15 @@ static const char examples[] =
     "  pandect -C case eval needle hops absent --tokens 32768,131072 --items 24 --csv out.csv\n"
     "  pandect -C case eval needle --no-read --tokens max --items 48\n"
     "  pandect -C case eval repofn --arms hybrid,oracle --json > repofn.jsonl\n"
+    "  pandect -C case eval needle --tokens 131072 --keep measured    (stopped?  The same again)\n"
     "\n"
     "The corpus itself is not changed: for each length a copy is made, shortened to whole "
     "documents\n"
-    "that the seed chooses, and the facts are planted in it.  With --keep the copies stay and can "
-    "be\n"
-    "asked, shown and verified like any corpus.  Answers are judged by string rules; intervals "
+    "that the seed chooses, and the facts are planted in it.  With --keep the copies stay, "
+    "can be\n"
+    "asked, shown and verified like any corpus, and the same command goes on where it was "
+    "stopped;\n"
+    "other arms and models use the same copies.  Answers are judged by string rules; intervals "
     "are\n"
     "Wilson's at 95 %.  Ctrl-C prints what is finished.";
 
@@ -52,6 +55,7 @@ typedef struct {
     int budget;
     int max_tokens;
     gboolean no_read;
+    gboolean again;
     gboolean json;
 } EvalFlags;
 
@@ -74,7 +78,10 @@ typedef struct {
     GArray *lengths; /* guint64, 0: all */
     PdCorpus *corpus;
     PdModel *model;
+    char *run; /* what the answers depend on besides the question */
     GPtrArray *results;
+    PdEvalAnswers *answers; /* of the present length; NULL: they are not kept */
+    GError *answers_error;  /* why one could not be */
     PdProgress *progress;
 } Eval;
 
@@ -82,7 +89,10 @@ static void
 eval_clear(Eval *eval)
 {
     g_clear_pointer(&eval->progress, pd_progress_free);
+    g_clear_pointer(&eval->answers, pd_eval_answers_free);
+    g_clear_error(&eval->answers_error);
     g_clear_pointer(&eval->results, g_ptr_array_unref);
+    g_free(eval->run);
     g_clear_pointer(&eval->lengths, g_array_unref);
     g_clear_pointer(&eval->model, pd_model_unref);
     g_clear_pointer(&eval->corpus, pd_corpus_free);
@@ -185,16 +195,61 @@ on_stage(const char *stage, guint64 done, guint64 total, gpointer user_data)
 }
 
 static void
-on_result(const PdEvalResult *result, gpointer user_data)
+print_result(const Eval *eval, const PdEvalResult *result)
 {
-    Eval *eval = user_data;
     g_autofree char *json = NULL;
 
     if (!eval->flags->json)
         return;
-    json = pd_eval_result_json(result);
+    json = pd_eval_result_json(result, eval->run);
     puts(json);
     fflush(stdout);
+}
+
+static void
+on_result(const PdEvalResult *result, gpointer user_data)
+{
+    Eval *eval = user_data;
+
+    print_result(eval, result);
+    if (eval->answers && !pd_eval_answers_add(eval->answers, result, &eval->answers_error))
+        g_clear_pointer(&eval->answers, pd_eval_answers_free);
+}
+
+/* "pandect 0.1, model 1f2e..., kv auto, answers, budget 1536, longest answer 256" */
+static char *
+describe_run(const Eval *eval, GError **error)
+{
+    const EvalFlags *flags = eval->flags;
+    const char *id = pd_model_id(eval->model, eval->app->cancellable, error);
+
+    if (!id)
+        return NULL;
+    return g_strdup_printf("pandect %s, model %s, kv %s, %s, budget %d, longest answer %d",
+                           PD_VERSION, id, flags->model.kv ? flags->model.kv : "auto",
+                           eval->options.no_read ? "ranks alone" : "answers",
+                           flags->budget ? flags->budget : PD_ASK_BUDGET_TOKENS,
+                           flags->max_tokens ? flags->max_tokens : PD_ASK_ANSWER_TOKENS);
+}
+
+/* The answers to one length's questions that are there from before. */
+static gboolean
+open_answers(Eval *eval, const char *dir, GError **error)
+{
+    g_autofree char *path = g_build_filename(dir, "answers.jsonl", NULL);
+    guint n_before = eval->results->len;
+
+    eval->answers =
+        pd_eval_answers_open(path, eval->run, eval->flags->again ? NULL : eval->results, error);
+    if (!eval->answers)
+        return FALSE;
+    for (guint i = n_before; i < eval->results->len; i++)
+        print_result(eval, g_ptr_array_index(eval->results, i));
+    if (eval->results->len > n_before)
+        pd_warn("going on: %u answers of this model and these settings are in %s (--again: ask "
+                "anew)",
+                eval->results->len - n_before, path);
+    return TRUE;
 }
 
 static void
@@ -232,10 +287,18 @@ run_length(Eval *eval, guint64 length, const char *work_dir, GError **error)
     pd_progress_update(eval->progress, "making a corpus to measure", 0, 0);
     corpus = pd_eval_corpus_new(eval->corpus, pd_model_tokenizer(eval->model), &eval->options,
                                 length, dir, eval->app->cancellable, error);
-    if (corpus)
+    g_clear_pointer(&eval->progress, pd_progress_free);
+    if (corpus && (!eval->flags->keep || open_answers(eval, dir, error))) {
+        eval->progress = pd_progress_new(eval->app, "");
         ok = pd_eval_run(corpus, eval->model, &eval->options, &events, eval->results,
                          eval->app->cancellable, error);
-    g_clear_pointer(&eval->progress, pd_progress_free);
+        g_clear_pointer(&eval->progress, pd_progress_free);
+    }
+    g_clear_pointer(&eval->answers, pd_eval_answers_free);
+    if (ok && eval->answers_error) {
+        g_propagate_error(error, g_steal_pointer(&eval->answers_error));
+        ok = FALSE;
+    }
     if (corpus)
         print_length(eval, corpus, dir);
     g_clear_pointer(&corpus, pd_eval_corpus_free);
@@ -301,6 +364,9 @@ run_eval(Eval *eval)
     eval->model = pd_open_ordinary_model(&eval->flags->model, &error);
     if (!eval->model)
         return pd_fail(error);
+    eval->run = describe_run(eval, &error);
+    if (!eval->run)
+        return pd_fail(error);
     eval->results = g_ptr_array_new_with_free_func((GDestroyNotify)pd_eval_result_free);
     ok = run_lengths(eval, &error);
     if (!write_report(eval, &report_error))
@@ -331,7 +397,9 @@ pd_cmd_eval(PdApp *app, int argc, char **argv)
          "A line of JSON for each answer, a summary last", NULL},
         {"csv", 0, 0, G_OPTION_ARG_FILENAME, &flags.csv, "Also the summary as CSV", "FILE"},
         {"keep", 0, 0, G_OPTION_ARG_FILENAME, &flags.keep,
-         "Make the copies in this folder and keep them", "DIR"},
+         "Keep copies and answers in this folder, and go on with those there", "DIR"},
+        {"again", 0, 0, G_OPTION_ARG_NONE, &flags.again,
+         "Ask anew what --keep's folder has answers to", NULL},
         G_OPTION_ENTRY_NULL};
 
     if (!pd_parse_options(entries, "TASK...",

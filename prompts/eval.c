@@ -1,6 +1,10 @@
 /* See eval.h: names, and the making of a corpus for measuring. */
 #include "prompts/eval.h"
 
+#include <errno.h>
+#include <glib/gstdio.h>
+#include "engine/remove_tree.h"
+#include "prompts/eval_keep.h"
 #include "prompts/eval_plan.h"
 
 static const char *const task_names[PD_EVAL_N_TASKS] = {
@@ -131,20 +135,60 @@ count(PdEvalCorpus *eval, PdTokenizer *tokenizer, GCancellable *cancellable, GEr
     return TRUE;
 }
 
-PdEvalCorpus *
-pd_eval_corpus_new(PdCorpus *from, PdTokenizer *tokenizer, const PdEvalOptions *options,
-                   guint64 n_tokens, const char *dir, GCancellable *cancellable, GError **error)
+/* Makes the copy in a folder that holds nothing yet, questions and all. */
+static gboolean
+make_copy(PdCorpus *from, PdTokenizer *tokenizer, const PdEvalOptions *options, guint64 n_tokens,
+          const char *id, const char *dir, GCancellable *cancellable, GError **error)
 {
     g_autoptr(PdEvalCorpus) eval = g_new0(PdEvalCorpus, 1);
 
     eval->n_wanted = n_tokens;
     eval->notes = g_ptr_array_new_with_free_func(g_free);
     if (!pd_corpus_copy(from, dir, cancellable, error))
+        return FALSE;
+    eval->corpus = pd_corpus_open(dir, PD_CORPUS_WRITE, error);
+    return eval->corpus && shorten(eval, tokenizer, options->seed, cancellable, error) &&
+           plan_and_plant(eval, tokenizer, options, cancellable, error) &&
+           count(eval, tokenizer, cancellable, error) &&
+           pd_eval_questions_save(eval, id, dir, error);
+}
+
+/* Beside `dir` first: what lies under the name itself is never half of a copy. */
+static gboolean
+make_and_rename(PdCorpus *from, PdTokenizer *tokenizer, const PdEvalOptions *options,
+                guint64 n_tokens, const char *id, const char *dir, GCancellable *cancellable,
+                GError **error)
+{
+    g_autofree char *part = g_strconcat(dir, ".part", NULL);
+
+    pd_remove_tree(part);
+    if (!make_copy(from, tokenizer, options, n_tokens, id, part, cancellable, error)) {
+        pd_remove_tree(part);
+        return FALSE;
+    }
+    if (g_rename(part, dir) == 0)
+        return TRUE;
+    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "%s: cannot rename to %s: %s",
+                part, dir, g_strerror(errno));
+    return FALSE;
+}
+
+PdEvalCorpus *
+pd_eval_corpus_new(PdCorpus *from, PdTokenizer *tokenizer, const PdEvalOptions *options,
+                   guint64 n_tokens, const char *dir, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(PdEvalCorpus) eval = g_new0(PdEvalCorpus, 1);
+    g_autofree char *questions = g_build_filename(dir, PD_EVAL_QUESTIONS_FILE, NULL);
+    g_autofree char *id = pd_eval_copy_id(from, tokenizer, options, n_tokens, error);
+
+    if (!id)
+        return NULL;
+    if (!g_file_test(questions, G_FILE_TEST_EXISTS) &&
+        !make_and_rename(from, tokenizer, options, n_tokens, id, dir, cancellable, error))
+        return NULL;
+    eval->n_wanted = n_tokens;
+    if (!pd_eval_questions_load(eval, id, dir, error))
         return NULL;
     eval->corpus = pd_corpus_open(dir, PD_CORPUS_WRITE, error);
-    if (!eval->corpus || !shorten(eval, tokenizer, options->seed, cancellable, error) ||
-        !plan_and_plant(eval, tokenizer, options, cancellable, error) ||
-        !count(eval, tokenizer, cancellable, error))
-        return NULL;
-    return g_steal_pointer(&eval);
+    return eval->corpus ? g_steal_pointer(&eval) : NULL;
 }

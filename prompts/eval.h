@@ -79,7 +79,9 @@ typedef struct {
     GPtrArray *notes; /* char *: what could not be asked and why */
 } PdEvalCorpus;
 
-/* Makes the corpus of one length (0: all) in the folder `dir`, which must hold none. */
+/* The corpus of one length (0: all) in the folder `dir`: the one that an earlier call made there of
+ * the same documents with the same options, else a new one, made beside it ("DIR.part") and renamed
+ * when nothing is missing.  Any other corpus in `dir` is an error. */
 PdEvalCorpus *pd_eval_corpus_new(PdCorpus *from, PdTokenizer *tokenizer,
                                  const PdEvalOptions *options, guint64 n_tokens, const char *dir,
                                  GCancellable *cancellable, GError **error);
@@ -119,11 +121,26 @@ typedef struct {
     gpointer user_data;
 } PdEvalEvents;
 
-/* Puts every question in every arm; finished results are appended to `results` and stay there on
- * failure and cancellation.  Arms that cannot run add a note. */
+/* Puts every question in every arm but those that `results` has for this length already; finished
+ * results are appended and stay there on failure and cancellation.  Arms that cannot run add a
+ * note. */
 gboolean pd_eval_run(PdEvalCorpus *eval, PdModel *model, const PdEvalOptions *options,
                      const PdEvalEvents *events, GPtrArray *results, GCancellable *cancellable,
                      GError **error);
+
+/* --- answers on disk (eval_keep.c) ----------------------------------------------------------- */
+
+/* A file to which answers are appended, a line of JSON each. */
+typedef struct PdEvalAnswers PdEvalAnswers;
+
+/* Opens the file, or makes it.  Answers of the same `run` (what they depend on besides the
+ * question: program, model, settings) that it holds are appended to `results`; NULL: they are not
+ * wanted. */
+PdEvalAnswers *pd_eval_answers_open(const char *path, const char *run, GPtrArray *results,
+                                    GError **error);
+gboolean pd_eval_answers_add(PdEvalAnswers *answers, const PdEvalResult *result, GError **error);
+void pd_eval_answers_free(PdEvalAnswers *answers);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdEvalAnswers, pd_eval_answers_free)
 
 /* --- report (eval_report.c) ------------------------------------------------------------------ */
 
@@ -132,8 +149,9 @@ void pd_eval_wilson(guint k, guint n, double *low, double *high);
 
 /* Tables of one length's results, for people.  Free with g_free. */
 char *pd_eval_table(GPtrArray *results, guint64 length);
-/* One JSON object a line: schema pandect.eval.item/1 and, over all results, pandect.eval/1. */
-char *pd_eval_result_json(const PdEvalResult *result);
+/* One JSON object a line: schema pandect.eval.item/1 (`run` as above) and, over all results,
+ * pandect.eval/1. */
+char *pd_eval_result_json(const PdEvalResult *result, const char *run);
 char *pd_eval_summary_json(GPtrArray *results, PdModel *model, const PdEvalOptions *options);
 /* A line a group with its header line. */
 char *pd_eval_csv(GPtrArray *results);

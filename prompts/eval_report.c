@@ -344,12 +344,13 @@ pd_eval_table(GPtrArray *results, guint64 length)
 /* --- JSON ------------------------------------------------------------------------------------ */
 
 char *
-pd_eval_result_json(const PdEvalResult *result)
+pd_eval_result_json(const PdEvalResult *result, const char *run)
 {
     g_autoptr(JsonBuilder) json = json_builder_new();
 
     json_builder_begin_object(json);
     pd_json_string(json, "schema", "pandect.eval.item/1");
+    pd_json_string(json, "run", run);
     pd_json_int(json, "tokens", (gint64)result->length);
     pd_json_string(json, "task", pd_eval_task_name(result->task));
     pd_json_string(json, "subtask", result->subtask);
@@ -364,6 +365,7 @@ pd_eval_result_json(const PdEvalResult *result)
         json_builder_add_string_value(json, valid);
     }
     json_builder_end_array(json);
+    pd_json_int(json, "places", result->n_places);
     pd_json_string(json, "place", result->place);
     pd_json_string(json, "answer", result->answer);
     json_builder_set_member_name(json, "right");
@@ -372,7 +374,11 @@ pd_eval_result_json(const PdEvalResult *result)
     else
         json_builder_add_null_value(json);
     pd_json_bool(json, "refused", result->refused);
-    pd_json_int(json, "rank", result->rank);
+    json_builder_set_member_name(json, "rank");
+    if (result->ranked)
+        json_builder_add_int_value(json, result->rank);
+    else
+        json_builder_add_null_value(json);
     pd_json_int(json, "blocks", result->n_blocks);
     pd_json_bool(json, "read", result->read);
     pd_json_int(json, "citations", result->n_citations);

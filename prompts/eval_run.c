@@ -190,6 +190,25 @@ ceiling_passages(Run *run, const PdEvalItem *item, GError **error)
 
 /* --- one question ---------------------------------------------------------------------------- */
 
+static guint64
+length_of(const PdEvalCorpus *eval)
+{
+    return eval->n_wanted ? eval->n_wanted : eval->n_tokens;
+}
+
+/* Has it been put before? */
+static gboolean
+is_done(Run *run, const PdEvalItem *item, PdEvalArm arm)
+{
+    for (guint i = 0; i < run->results->len; i++) {
+        const PdEvalResult *result = g_ptr_array_index(run->results, i);
+        if (result->arm == arm && result->index == item->index &&
+            result->length == length_of(run->eval) && g_str_equal(result->subtask, item->subtask))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static PdEvalResult *
 result_new(Run *run, const PdEvalItem *item, PdEvalArm arm)
 {
@@ -200,7 +219,7 @@ result_new(Run *run, const PdEvalItem *item, PdEvalArm arm)
     result->index = item->index;
     result->depth = item->depth;
     result->arm = arm;
-    result->length = run->eval->n_wanted ? run->eval->n_wanted : run->eval->n_tokens;
+    result->length = length_of(run->eval);
     result->question = g_strdup(item->fact->question);
     result->gold = g_new0(char *, item->fact->accept->len + 1);
     for (guint i = 0; i < item->fact->accept->len; i++)
@@ -339,38 +358,53 @@ open_context(Run *run, PdReadMode mode, GError **error)
            pd_context_warm(run->context, &report, on_warm, run, run->cancellable, error);
 }
 
+/* Questions of these arms that are still to be put. */
+static guint64
+count_open(Run *run, guint arms)
+{
+    guint64 n = 0;
+
+    for (guint i = 0; i < run->eval->items->len; i++)
+        for (guint arm = 0; arm < PD_EVAL_N_ARMS; arm++)
+            n += (arms & 1u << arm) && !is_done(run, g_ptr_array_index(run->eval->items, i), arm);
+    return n;
+}
+
+static gboolean
+run_items(Run *run, guint arms, GError **error)
+{
+    for (guint i = 0; i < run->eval->items->len; i++)
+        for (guint arm = 0; arm < PD_EVAL_N_ARMS; arm++) {
+            const PdEvalItem *item = g_ptr_array_index(run->eval->items, i);
+            if ((arms & 1u << arm) && !is_done(run, item, arm) && !run_item(run, item, arm, error))
+                return FALSE;
+        }
+    return TRUE;
+}
+
 static gboolean
 run_swept(Run *run, guint arms, GError **error)
 {
-    if (!arms)
-        return TRUE;
-    if (!open_context(run, PD_READ_SWEPT, error))
-        return FALSE;
-    for (guint i = 0; i < run->eval->items->len; i++)
-        for (guint arm = 0; arm < PD_EVAL_N_ARMS; arm++)
-            if ((arms & 1u << arm) &&
-                !run_item(run, g_ptr_array_index(run->eval->items, i), arm, error))
-                return FALSE;
-    return TRUE;
+    return count_open(run, arms) == 0 ||
+           (open_context(run, PD_READ_SWEPT, error) && run_items(run, arms, error));
 }
 
 /* Where the corpus does not fit the window that is said, and the other arms stand. */
 static gboolean
 run_dense(Run *run, GError **error)
 {
+    guint dense = 1u << PD_EVAL_ARM_DENSE;
     g_autoptr(GError) local = NULL;
 
-    if (!open_context(run, PD_READ_WHOLE, &local)) {
-        if (!g_error_matches(local, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG)) {
-            g_propagate_error(error, g_steal_pointer(&local));
-            return FALSE;
-        }
-        g_ptr_array_add(run->eval->notes, g_strdup_printf("dense: %s", local->message));
+    if (count_open(run, dense) == 0)
         return TRUE;
+    if (open_context(run, PD_READ_WHOLE, &local))
+        return run_items(run, dense, error);
+    if (!g_error_matches(local, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_TOO_LONG)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
     }
-    for (guint i = 0; i < run->eval->items->len; i++)
-        if (!run_item(run, g_ptr_array_index(run->eval->items, i), PD_EVAL_ARM_DENSE, error))
-            return FALSE;
+    g_ptr_array_add(run->eval->notes, g_strdup_printf("dense: %s", local->message));
     return TRUE;
 }
 
@@ -390,9 +424,7 @@ pd_eval_run(PdEvalCorpus *eval, PdModel *model, const PdEvalOptions *options,
     guint arms = options->no_read ? options->arms & ranked : options->arms;
     gboolean ok;
 
-    for (guint arm = 0; arm < PD_EVAL_N_ARMS; arm++)
-        if (arms & 1u << arm)
-            run.total += eval->items->len;
+    run.total = count_open(&run, arms);
     ok = run_swept(&run, arms & ~dense, error) && (!(arms & dense) || run_dense(&run, error));
     g_clear_pointer(&run.context, pd_context_free);
     return ok;

@@ -4,7 +4,9 @@
 #include "prompts_fixture.h"
 #include "prompts/eval.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
+#include "prompts/error.h"
 
 /* Wilson's interval as R's prop.test(correct = FALSE) prints it. */
 static void
@@ -108,11 +110,132 @@ test_planting(void)
     fixture_remove(dir);
 }
 
+static gboolean
+same_items(const PdEvalCorpus *a, const PdEvalCorpus *b)
+{
+    if (a->items->len != b->items->len || a->n_tokens != b->n_tokens ||
+        a->n_documents != b->n_documents || a->notes->len != b->notes->len)
+        return FALSE;
+    for (guint i = 0; i < a->items->len; i++) {
+        const PdEvalItem *x = g_ptr_array_index(a->items, i), *y = g_ptr_array_index(b->items, i);
+        if (x->task != y->task || !g_str_equal(x->subtask, y->subtask) || x->index != y->index ||
+            g_strcmp0(x->depth, y->depth) != 0 || x->fact->kind != y->fact->kind ||
+            !g_str_equal(x->fact->question, y->fact->question) ||
+            x->fact->accept->len != y->fact->accept->len || x->places->len != y->places->len ||
+            memcmp(x->places->data, y->places->data, x->places->len * sizeof(PdEvalPlace)) != 0)
+            return FALSE;
+        for (guint k = 0; k < x->fact->accept->len; k++)
+            if (!g_str_equal(x->fact->accept->pdata[k], y->fact->accept->pdata[k]))
+                return FALSE;
+    }
+    return TRUE;
+}
+
+/* A finished copy is opened again with its questions; what a kill left beside it is made anew; a
+ * copy of other settings is refused and stays. */
+static void
+test_going_on(void)
+{
+    char *dir = fixture_folder();
+    g_autofree char *from_dir = g_build_filename(dir, "from", NULL);
+    g_autofree char *part = g_build_filename(dir, "copy.part", NULL);
+    g_autofree char *rest = g_build_filename(part, "corpus.db", NULL);
+    g_autofree char *questions = g_build_filename(dir, "copy", "eval.json", NULL);
+    g_autofree char *to = NULL, *to2 = NULL;
+    g_autofree char *text = fixture_text(9000, 3);
+    g_autoptr(PdModel) model = fixture_model();
+    TestDocument document = {PD_KIND_TEXT, "a", text, -1};
+    g_autoptr(GError) error = NULL;
+
+    fixture_add(from_dir, model, "texts", &document, 1);
+    g_assert_cmpint(g_mkdir(part, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(rest, "half", -1, NULL));
+    {
+        g_autoptr(PdEvalCorpus) first = plan(dir, "copy", model, &to);
+        PdEvalCorpus *again;
+
+        g_clear_pointer(&first->corpus, pd_corpus_free); /* its writer lock */
+        again = plan(dir, "copy", model, &to2);
+        g_assert_true(same_items(first, again));
+        pd_eval_corpus_free(again);
+        g_assert_false(g_file_test(part, G_FILE_TEST_EXISTS));
+    }
+    {
+        PdEvalOptions options = {.tasks = 1u << PD_EVAL_NEEDLE, .items = 3, .seed = 7};
+        g_autoptr(PdCorpus) from = pd_corpus_open(from_dir, PD_CORPUS_READ, &error);
+
+        g_assert_no_error(error);
+        g_assert_null(
+            pd_eval_corpus_new(from, pd_model_tokenizer(model), &options, 0, to, NULL, &error));
+        g_assert_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_QUESTIONS);
+        g_assert_true(g_file_test(questions, G_FILE_TEST_EXISTS));
+    }
+    fixture_assert_sound(to, model);
+    fixture_remove(dir);
+}
+
+/* Files written by hand: what is damaged is told from what is not this run's and what is cut. */
+static void
+test_answers(void)
+{
+    static const char lines[] =
+        "{\"run\":\"r\",\"tokens\":4096,\"task\":\"hops\",\"subtask\":\"hops\",\"item\":2,"
+        "\"depth\":null,"
+        "\"arm\":\"rag\",\"question\":\"Who?\",\"gold\":[\"Kay\",\"Lee\"],\"places\":2,"
+        "\"place\":\"a:1\",\"answer\":\"Kay\",\"right\":true,\"refused\":false,\"rank\":3,"
+        "\"blocks\":64,\"read\":true,\"citations\":1,\"cited\":true,\"prompt_tokens\":77,"
+        "\"seconds\":1.5}\n"
+        "{\"run\":\"other\",\"tokens\":4096}\n"
+        "not JSON\n"
+        "{\"run\":\"r\",\"tokens\":4096,\"task\":\"hops\"}\n"
+        "{\"run\":\"r\",\"tokens\":4096,\"task\":\"hops\",\"subt";
+    char *dir = fixture_folder();
+    g_autofree char *path = g_build_filename(dir, "answers.jsonl", NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(g_file_set_contents(path, lines, -1, NULL));
+    for (int round = 0; round < 3; round++) {
+        g_autoptr(GPtrArray) results =
+            g_ptr_array_new_with_free_func((GDestroyNotify)pd_eval_result_free);
+        g_autoptr(PdEvalAnswers) answers = pd_eval_answers_open(path, "r", results, &error);
+        PdEvalResult *result;
+
+        g_assert_no_error(error);
+        g_assert_cmpuint(results->len, ==, round ? 2 : 1);
+        result = results->pdata[0];
+        g_assert_cmpint(result->task, ==, PD_EVAL_HOPS);
+        g_assert_cmpint(result->arm, ==, PD_EVAL_ARM_RAG);
+        g_assert_cmpuint(result->length, ==, 4096);
+        g_assert_cmpuint(result->index, ==, 2);
+        g_assert_cmpstr(result->gold[1], ==, "Lee");
+        g_assert_null(result->gold[2]);
+        g_assert_cmpuint(result->rank, ==, 3);
+        g_assert_true(result->ranked && result->right && result->read && result->cited);
+        g_assert_true(result->answered);
+        g_assert_cmpfloat(result->seconds, ==, 1.5);
+        /* The same question again, not ranked, and no answer: the later one stands. */
+        if (round) {
+            PdEvalResult *later = results->pdata[1];
+            g_assert_false(later->ranked || later->answered);
+            g_assert_cmpuint(later->n_blocks, ==, (guint)round);
+        }
+        result->index = 5;
+        result->ranked = FALSE;
+        g_clear_pointer(&result->answer, g_free);
+        result->answered = FALSE;
+        result->n_blocks = (guint)round + 1;
+        g_assert_true(pd_eval_answers_add(answers, result, &error));
+    }
+    fixture_remove(dir);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/eval/wilson", test_wilson);
     g_test_add_func("/eval/planting", test_planting);
+    g_test_add_func("/eval/going_on", test_going_on);
+    g_test_add_func("/eval/answers", test_answers);
     return g_test_run();
 }

@@ -43,6 +43,7 @@ typedef struct {
     gboolean reread;
     gboolean once;
     int fresh;
+    int rerank;
 } AskFlags;
 
 static void
@@ -223,6 +224,7 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     options->sampler.repetition_penalty = 1;
     options->sampler.seed = (guint64)flags->seed;
     options->fresh_tokens = flags->fresh;
+    options->rerank = pd_rerank_option(flags->rerank);
     options->reread = flags->reread;
     options->once = flags->once;
     if (!pd_parse_cite_method(flags->cite, &options->cite))
@@ -414,7 +416,7 @@ run_ask(PdApp *app, AskFlags *flags, PdAskOptions *options, const char *question
 int
 pd_cmd_ask(PdApp *app, int argc, char **argv)
 {
-    g_auto(AskFlags) flags = {.top_p = 1};
+    g_auto(AskFlags) flags = {.top_p = 1, .rerank = -1};
     PdAskOptions options = {0};
     int exit_code = PD_EXIT_OK;
     const GOptionEntry entries[] = {
@@ -443,6 +445,10 @@ pd_cmd_ask(PdApp *app, int argc, char **argv)
          "What finds passages: sweep, fts (words, BM25) or both (default)", "ARM"},
         {"fresh", 0, 0, G_OPTION_ARG_INT, &flags.fresh,
          "Of the passages, the best N tokens are run again (400)", "TOKENS"},
+        {"rerank", 0, 0, G_OPTION_ARG_INT, &flags.rerank,
+         "So many of the best blocks are put in order by reading each (0: none; as measured for "
+         "the model)",
+         "N"},
         {"reread", 0, 0, G_OPTION_ARG_NONE, &flags.reread,
          "Run the passages again in each other's sight instead of taking their kept rows: slower",
          NULL},

@@ -54,6 +54,7 @@ typedef struct {
     int items;
     int budget;
     int max_tokens;
+    int rerank;
     gboolean no_read;
     gboolean again;
     gboolean json;
@@ -176,6 +177,7 @@ fill_options(Eval *eval, int argc, char **argv, int *exit_code)
     eval->options.seed = (guint64)flags->seed;
     eval->options.ask.budget_tokens = flags->budget;
     eval->options.ask.max_answer_tokens = flags->max_tokens;
+    eval->options.ask.rerank = pd_rerank_option(flags->rerank);
     eval->options.ask.sampler.top_p = 1;
     eval->options.ask.sampler.repetition_penalty = 1;
     /* Ranks need no answers; without dense there is nothing else to see. */
@@ -225,11 +227,13 @@ describe_run(const Eval *eval, GError **error)
 
     if (!id)
         return NULL;
-    return g_strdup_printf("pandect %s, model %s, kv %s, %s, budget %d, longest answer %d",
-                           PD_VERSION, id, flags->model.kv ? flags->model.kv : "auto",
-                           eval->options.no_read ? "ranks alone" : "answers",
-                           flags->budget ? flags->budget : PD_ASK_BUDGET_TOKENS,
-                           flags->max_tokens ? flags->max_tokens : PD_ASK_ANSWER_TOKENS);
+    return g_strdup_printf(
+        "pandect %s, model %s, kv %s, %s, budget %d, rerank %d, longest answer %d", PD_VERSION, id,
+        flags->model.kv ? flags->model.kv : "auto",
+        eval->options.no_read ? "ranks alone" : "answers",
+        flags->budget ? flags->budget : PD_ASK_BUDGET_TOKENS,
+        flags->rerank < 0 ? pd_profile_for(pd_model_shape(eval->model)).n_rerank : flags->rerank,
+        flags->max_tokens ? flags->max_tokens : PD_ASK_ANSWER_TOKENS);
 }
 
 /* The answers to one length's questions that are there from before. */
@@ -377,7 +381,7 @@ run_eval(Eval *eval)
 int
 pd_cmd_eval(PdApp *app, int argc, char **argv)
 {
-    g_auto(EvalFlags) flags = {.items = 12, .seed = 1};
+    g_auto(EvalFlags) flags = {.items = 12, .seed = 1, .rerank = -1};
     g_auto(Eval) eval = {.app = app, .flags = &flags};
     int exit_code = PD_EXIT_OK;
     const GOptionEntry entries[] = {
@@ -393,6 +397,10 @@ pd_cmd_eval(PdApp *app, int argc, char **argv)
         {"budget", 0, 0, G_OPTION_ARG_INT, &flags.budget, "Tokens of passages that are read (1536)",
          "TOKENS"},
         {"max-tokens", 0, 0, G_OPTION_ARG_INT, &flags.max_tokens, "Longest answer (256)", "TOKENS"},
+        {"rerank", 0, 0, G_OPTION_ARG_INT, &flags.rerank,
+         "So many of the best blocks are put in order by reading each (0: none; as measured for "
+         "the model)",
+         "N"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &flags.json,
          "A line of JSON for each answer, a summary last", NULL},
         {"csv", 0, 0, G_OPTION_ARG_FILENAME, &flags.csv, "Also the summary as CSV", "FILE"},

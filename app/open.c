@@ -118,3 +118,11 @@ pd_open_context(PdApp *app, const PdModelFlags *flags, gboolean must_write, PdOp
     return opened->context && (tier == PD_KV_AUTO ||
                                pd_context_set_tier(opened->context, tier, app->cancellable, error));
 }
+
+int
+pd_rerank_option(int n_blocks)
+{
+    if (n_blocks < 0)
+        return 0;
+    return n_blocks == 0 ? -1 : n_blocks;
+}

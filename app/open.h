@@ -36,6 +36,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdModelFlags, pd_model_flags_clear)
 PdModel *pd_open_model(const PdModelFlags *flags, GError **error);
 /* The same for commands that need ordinary heads and their rows: refuses the DeepSeek-V4 family. */
 PdModel *pd_open_ordinary_model(const PdModelFlags *flags, GError **error);
+/* --rerank N as PdAskOptions has it; negative: it was not given. */
+int pd_rerank_option(int n_blocks);
 /* "auto" and so on; FALSE for an unknown word. */
 gboolean pd_parse_mode(const char *word, PdReadMode *mode);
 gboolean pd_parse_kv(const char *word, PdKvTier *tier);

@@ -140,6 +140,8 @@ add_found_by(JsonBuilder *json, PdContext *context, const PdBlock *block)
     }
     if (block->found_by & PD_FOUND_FTS)
         pd_json_double(json, "bm25", block->lexical);
+    if (pd_block_is_ranked(block))
+        pd_json_double(json, "likelihood", block->likelihood);
 }
 
 static void

@@ -16,6 +16,8 @@ typedef struct {
     int budget_tokens;     /* passages read when swept, in tokens; 0: default */
     int fresh_tokens;      /* of them, the best, this many are run again; 0: default */
     int max_answer_tokens; /* 0: default */
+    int rerank; /* swept, arm BOTH: so many of the best blocks are put in order by reading them
+                   (rerank.h); 0: as the model's profile has it, negative: none */
     int think_tokens; /* the longest reasoning before the answer, of a model that does; 0: none */
     PdSamplerOptions sampler;
     PdCiteMethod cite;
@@ -32,6 +34,8 @@ typedef struct {
  * and more often right with little before it.  The last reading has the whole budget. */
 #define PD_ASK_FIRST_TOKENS 400
 #define PD_ASK_SECOND_TOKENS 800
+/* How many blocks that comes to. */
+guint pd_ask_n_rerank(const PdContext *context, const PdAskOptions *options);
 /* Of passages in a reading, from 0, of PD_READINGS; `all`: in the last. */
 guint pd_ask_reading_tokens(guint reading, guint all);
 #define PD_ASK_ANSWER_TOKENS 256
@@ -47,10 +51,12 @@ typedef enum { PD_ANSWERED, PD_NOT_FOUND } PdAnswerStatus;
 
 typedef struct {
     PdAnswerStatus status;
-    GString *text;     /* as streamed, without markers */
-    char *withheld;    /* an answer that what was read does not state; NULL: none */
-    gboolean checked;  /* whether what was read states it (support.h) */
-    double support;    /* then: log-odds */
+    GString *text;    /* as streamed, without markers */
+    char *withheld;   /* an answer that what was read does not state; NULL: none */
+    gboolean checked; /* whether what was read states it (support.h) */
+    double support;   /* then: log-odds */
+    double
+        likelihood; /* of the block most likely to be asked for so (rerank.h); 0: none was read */
     GArray *sentences; /* PdSentence */
     GArray *citations; /* PdCitation, each once */
     GArray *passages;  /* PdPassage: what was read (the last time) */

@@ -251,6 +251,21 @@ withhold(PdAnswer *answer)
     g_array_append_val(answer->sentences, sentence);
 }
 
+/* Enough for the present reading? */
+static gboolean
+is_supported(const Ask *ask)
+{
+    const PdProfile *profile = &ask->batch->view->profile;
+    const PdAnswer *answer = ask->answer;
+    guint reading = ask->batch->reading;
+
+    if (answer->likelihood == 0 || profile->likelihood_weight == 0 ||
+        ask->batch->view != ask->batch->context)
+        return answer->support >= profile->support_min[reading];
+    return answer->support + profile->likelihood_weight * answer->likelihood >=
+           profile->evidence_min[reading];
+}
+
 static gboolean
 check_answer(Ask *ask, GError **error)
 {
@@ -265,8 +280,7 @@ check_answer(Ask *ask, GError **error)
             return FALSE;
         answer->checked = TRUE;
     }
-    ask->unsure =
-        !answer->checked || answer->support < batch->view->profile.support_min[batch->reading];
+    ask->unsure = !answer->checked || !is_supported(ask);
     if (ask->unsure && batch->reading < PD_READINGS - 1)
         return TRUE; /* nothing is shown yet */
     if (ask->unsure && answer->checked)

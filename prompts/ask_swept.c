@@ -17,6 +17,16 @@ takes_kept_rows(const Batch *batch)
 
 /* --- finding --- */
 
+guint
+pd_ask_n_rerank(const PdContext *context, const PdAskOptions *options)
+{
+    int of_profile = context->profile.n_rerank;
+
+    if (!pd_context_keeps_rows(context))
+        of_profile /= 2;
+    return (guint)MAX(options->rerank ? options->rerank : of_profile, 0);
+}
+
 static GPtrArray *
 find_once(Batch *batch, GPtrArray *asks, PdArm arm, GError **error)
 {
@@ -24,7 +34,9 @@ find_once(Batch *batch, GPtrArray *asks, PdArm arm, GError **error)
 
     for (guint i = 0; i < asks->len; i++)
         questions[i] = ((Ask *)asks->pdata[i])->question;
-    return pd_find_blocks(batch->context, questions, asks->len, arm, batch->cancellable, error);
+    return pd_find_blocks(batch->context, questions, asks->len, arm,
+                          pd_ask_n_rerank(batch->context, batch->options), batch->cancellable,
+                          error);
 }
 
 /* As pd_context_warm, in the batch's figures. */
@@ -68,6 +80,19 @@ warm_and_find(Batch *batch, GPtrArray *asks, PdArm arm, PdWarmReport *sum, doubl
     }
 }
 
+static double
+best_likelihood(GArray *blocks)
+{
+    double best = 0;
+
+    for (guint i = 0; blocks && i < blocks->len; i++) {
+        const PdBlock *block = &g_array_index(blocks, PdBlock, i);
+        if (pd_block_is_ranked(block) && (best == 0 || block->likelihood > best))
+            best = block->likelihood;
+    }
+    return best;
+}
+
 /* What every question's passages are chosen from. */
 static gboolean
 find_blocks(Batch *batch, GPtrArray *asks, GError **error)
@@ -90,6 +115,7 @@ find_blocks(Batch *batch, GPtrArray *asks, GError **error)
         answer->warm = report;
         answer->sweep_seconds = seconds;
         answer->blocks = found ? g_array_ref(found->pdata[i]) : NULL;
+        answer->likelihood = best_likelihood(answer->blocks);
     }
     return TRUE;
 }

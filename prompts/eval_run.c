@@ -275,7 +275,8 @@ rank_only(Run *run, const PdEvalItem *item, PdEvalResult *result, GError **error
                                                        : PD_ASK_BUDGET_TOKENS;
     const char *question = item->fact->question;
     g_autoptr(GPtrArray) found =
-        pd_find_blocks(run->context, &question, 1, ask_arm(result->arm), run->cancellable, error);
+        pd_find_blocks(run->context, &question, 1, ask_arm(result->arm),
+                       pd_ask_n_rerank(run->context, &run->options->ask), run->cancellable, error);
     g_autoptr(GArray) passages = NULL;
     GArray *blocks;
 

@@ -4,6 +4,7 @@
 #include "prompts/choice.h"
 #include "prompts/follow.h"
 #include "prompts/lexical.h"
+#include "prompts/rerank.h"
 #include "prompts/sweep.h"
 
 static const char *const arm_names[] = {
@@ -27,8 +28,8 @@ pd_parse_arm(const char *word, PdArm *arm)
 
 /* What words find for one question, alone or among what the sweep found. */
 static GArray *
-search_words(PdContext *context, const char *question, GArray *swept, GCancellable *cancellable,
-             GError **error)
+search_words(PdContext *context, const char *question, GArray *swept, guint n_rerank,
+             GCancellable *cancellable, GError **error)
 {
     g_autoptr(GArray) found =
         pd_lexical_search(context, question, PD_FIND_BY_WORDS, cancellable, error);
@@ -36,11 +37,13 @@ search_words(PdContext *context, const char *question, GArray *swept, GCancellab
     if (!found || !swept)
         return g_steal_pointer(&found);
     pd_lexical_insure(swept, found);
+    if (!pd_rerank_blocks(context, question, swept, n_rerank, cancellable, error))
+        return NULL;
     return pd_follow_lead(context, question, swept, cancellable, error) ? g_array_ref(swept) : NULL;
 }
 
 GPtrArray *
-pd_find_blocks(PdContext *context, const char *const *questions, guint n, PdArm arm,
+pd_find_blocks(PdContext *context, const char *const *questions, guint n, PdArm arm, guint n_rerank,
                GCancellable *cancellable, GError **error)
 {
     const PdProfile *profile = &context->profile;
@@ -54,8 +57,8 @@ pd_find_blocks(PdContext *context, const char *const *questions, guint n, PdArm 
             return g_steal_pointer(&swept);
     }
     for (guint i = 0; i < n; i++) {
-        GArray *blocks =
-            search_words(context, questions[i], swept ? swept->pdata[i] : NULL, cancellable, error);
+        GArray *blocks = search_words(context, questions[i], swept ? swept->pdata[i] : NULL,
+                                      n_rerank, cancellable, error);
         if (!blocks)
             return NULL;
         g_ptr_array_add(found, blocks);

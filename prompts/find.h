@@ -26,9 +26,10 @@ gboolean pd_parse_arm(const char *word, PdArm *arm);
 /*
  * For each of n questions the blocks of the corpus, best first: an array of PdBlock, of all blocks
  * or, for PD_ARM_FTS, of those that words found.  arm: not AUTO.  All but FTS need the corpus warm;
- * CORRUPT: a record on the disk is damaged and was dropped, warm again.
+ * CORRUPT: a record on the disk is damaged and was dropped, warm again.  n_rerank: so many of the
+ * best of BOTH are put in the order that reading them gives (rerank.h).
  */
 GPtrArray *pd_find_blocks(PdContext *context, const char *const *questions, guint n, PdArm arm,
-                          GCancellable *cancellable, GError **error);
+                          guint n_rerank, GCancellable *cancellable, GError **error);
 
 #endif

@@ -18,6 +18,8 @@ static const char refusal_text[] =
 static const char check_text[] =
     "Is this answer stated in the documents above? Reply with yes or no only.";
 
+static const char question_for_text[] = "Write a question that this document answers.";
+
 static GArray *
 new_ids(void)
 {
@@ -68,6 +70,14 @@ pd_layout_check(PdModel *model, const char *question, const char *answer)
 {
     g_autofree char *text =
         g_strdup_printf("\n\nQuestion: %s\n\nAnswer: %s\n\n%s", question, answer, check_text);
+
+    return end_turn(model, text, FALSE);
+}
+
+GArray *
+pd_layout_question_for(PdModel *model)
+{
+    g_autofree char *text = g_strconcat("\n\n", question_for_text, NULL);
 
     return end_turn(model, text, FALSE);
 }

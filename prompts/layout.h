@@ -25,6 +25,8 @@ GArray *pd_layout_question(PdModel *model, const char *question, gboolean may_re
                            gboolean thinks);
 /* In place of it: question and answer, and whether that is stated, yes or no. */
 GArray *pd_layout_check(PdModel *model, const char *question, const char *answer);
+/* In place of it: that the reply be a question which what stands above answers. */
+GArray *pd_layout_question_for(PdModel *model);
 
 /* A line for people and model: what this part is, without its place in it.  Free with g_free. */
 char *pd_layout_header_text(const PdDocumentRow *document, const PdPartRow *part);

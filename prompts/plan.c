@@ -10,6 +10,7 @@
 #include "engine/resume.h"
 #include "prompts/layout.h"
 #include "prompts/native.h"
+#include "prompts/rerank.h"
 #include "prompts/segment_kv.h"
 #include "prompts/whole.h"
 
@@ -22,8 +23,9 @@
 #define DISK_BYTES_PER_SECOND 1.5e9
 #define PLAN_SEGMENT_TOKENS 2048
 #define PLAN_ANSWER_TOKENS 100
-#define PLAN_UNSURE_TOKENS 32 /* of an answer that is not shown */
-#define PLAN_QUESTION_TOKENS 96
+#define PLAN_UNSURE_TOKENS 32   /* of an answer that is not shown */
+#define PLAN_QUESTION_TOKENS 96 /* with the instruction and the turn around it */
+#define PLAN_RERANK_TOKENS 20   /* of the question alone */
 
 /* Time n rows appended to sequence 0. */
 static gboolean
@@ -260,9 +262,11 @@ encode_seconds(PdModel *model, const PdKvFormat *format, const PdRates *rates, d
 
 /* Memory while warming or asking, the larger. */
 static guint64
-swept_session_bytes(PdModel *model, const PdKvFormat *format, guint longest)
+swept_session_bytes(PdModel *model, const PdProfile *profile, const PdKvFormat *format,
+                    guint longest)
 {
     const PdModelShape *shape = pd_model_shape(model);
+    guint64 rerank = profile->n_rerank ? pd_rerank_bytes(model, PLAN_QUESTION_TOKENS) : 0;
     PdSessionOptions warm = {
         .n_sequences = PD_WARM_SEQUENCES, .max_tokens = (int)longest, .kv_type = PD_F16};
     PdSessionOptions read = {.n_sequences = 1,
@@ -273,7 +277,7 @@ swept_session_bytes(PdModel *model, const PdKvFormat *format, guint longest)
         warm.n_layers = format->n_layers;
     return MAX(pd_session_bytes(model, &warm) +
                    pd_segment_kv_bytes(shape, format, PD_WARM_GROUP_ROWS, PD_KV_HEADER_TOKENS),
-               pd_session_bytes(model, &read));
+               MAX(pd_session_bytes(model, &read), rerank));
 }
 
 /* `read` tokens of passages, `run` of them through the model, and the question. */
@@ -293,6 +297,17 @@ unsure_seconds(const PdRates *rates, double read)
            reading_seconds(rates, read, 0);
 }
 
+/* Reading the best blocks one by one, for their order. */
+static double
+rerank_seconds(const PdProfile *profile, const PdRates *rates, const PdPlan *plan)
+{
+    double rows = PD_RERANK_TASK_TOKENS + PLAN_RERANK_TOKENS;
+
+    if (plan->tier == PD_KV_FULL)
+        return profile->n_rerank * rows * rates->row_seconds;
+    return profile->n_rerank / 2 * (rows + PD_RERANK_BLOCK_TOKENS) * rates->row_seconds;
+}
+
 /* From the sweep to the first token that is shown. */
 static void
 plan_readings(const PdProfile *profile, const PdRates *rates, PdPlan *plan)
@@ -301,7 +316,8 @@ plan_readings(const PdProfile *profile, const PdRates *rates, PdPlan *plan)
     double run = plan->tier == PD_KV_INDEX ? read : MIN(read, PD_ASK_FRESH_TOKENS);
 
     plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
-                                PLAN_QUESTION_TOKENS * rates->row_seconds; /* to sweep with */
+                                PLAN_QUESTION_TOKENS * rates->row_seconds + /* to sweep with */
+                                rerank_seconds(profile, rates, plan);
     for (int i = profile->first_reading; i < PD_READINGS - 1 && plan->tier == PD_KV_INDEX; i++) {
         double few = pd_ask_reading_tokens((guint)i, PD_ASK_BUDGET_TOKENS);
 
@@ -333,7 +349,7 @@ plan_swept(PdModel *model, guint length, guint longest, const PdRates *rates, Pd
             encode_seconds(model, &of_tier, rates, plan->n_tokens, length);
     }
     plan->kv_disk_bytes = plan->tier_bytes[plan->tier - PD_KV_INDEX];
-    plan->session_bytes = swept_session_bytes(model, &format, longest);
+    plan->session_bytes = swept_session_bytes(model, &profile, &format, longest);
     plan->warm_seconds = encode_seconds(model, &format, rates, missing, length);
     plan_readings(&profile, rates, plan);
 }

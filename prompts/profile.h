@@ -32,6 +32,12 @@ typedef struct {
     double kv_top1;            /* how often the most likely token is the same, 0 to 1 */
     gboolean support_measured; /* answers are checked, and shown from support_min on (support.h) */
     double support_min[PD_READINGS]; /* nats, after each reading */
+    /* Where blocks were ranked by reading them: so many (half of them in the index tier, where they
+     * have to be run), and what takes the place of the support:
+     * support plus this much of the best block's likelihood, from evidence_min on. */
+    int n_rerank;
+    double likelihood_weight;
+    double evidence_min[PD_READINGS];
     int first_reading; /* from 0: those before it would never be sure; the last if not measured */
     int read_whole_tokens; /* a corpus up to this size is read whole (mode D) */
 } PdProfile;

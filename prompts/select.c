@@ -235,22 +235,39 @@ typedef struct {
     guint budget;
     float best_score;
     float best_lexical;
+    gboolean ranked; /* blocks were read for their likelihood */
+    float least_likelihood;
 } Choice;
 
 static void
 find_best(Choice *choice, GArray *blocks)
 {
+    float best_likelihood = 0, sum = 0;
+    guint n_ranked = 0;
+
     for (guint i = 0; i < blocks->len; i++) {
         const PdBlock *block = &g_array_index(blocks, PdBlock, i);
         choice->best_score = MAX(choice->best_score, block->score);
         choice->best_lexical = MAX(choice->best_lexical, block->lexical);
+        if (!pd_block_is_ranked(block))
+            continue;
+        best_likelihood = n_ranked ? MAX(best_likelihood, block->likelihood) : block->likelihood;
+        sum += block->likelihood;
+        n_ranked++;
     }
+    choice->ranked = n_ranked > 0;
+    if (choice->ranked)
+        choice->least_likelihood =
+            MAX(best_likelihood - PD_SELECT_LIKELY, (best_likelihood + sum / (float)n_ranked) / 2);
 }
 
 /* What is far behind the best only distracts a small model. */
 static gboolean
 stands_out(const Choice *choice, const PdBlock *block)
 {
+    if (choice->ranked)
+        return block->found_by & PD_FOUND_LEAD ||
+               (pd_block_is_ranked(block) && block->likelihood >= choice->least_likelihood);
     return !(block->found_by & PD_FOUND_SWEEP) || block->found_by & PD_FOUND_LEAD ||
            block->score >= PD_SELECT_STANDS_OUT * choice->best_score ||
            (block->found_by & PD_FOUND_FTS &&
@@ -307,6 +324,12 @@ take_block(Choice *choice, const PdBlock *block, GArray *later, GError **error)
     return TAKE_NEXT;
 }
 
+static guint
+least_tokens(const Choice *choice)
+{
+    return choice->ranked ? PD_SELECT_LEAST_RANKED : PD_SELECT_LEAST_TOKENS;
+}
+
 /* Blocks [first, last), until the budget is full. */
 static Take
 take_blocks(Choice *choice, GArray *blocks, guint first, guint last, GArray *later, GError **error)
@@ -315,7 +338,7 @@ take_blocks(Choice *choice, GArray *blocks, guint first, guint last, GArray *lat
 
     for (guint i = first; i < last && take == TAKE_NEXT; i++) {
         const PdBlock *block = &g_array_index(blocks, PdBlock, i);
-        if (choice->used < PD_SELECT_LEAST_TOKENS || stands_out(choice, block))
+        if (choice->used < least_tokens(choice) || stands_out(choice, block))
             take = take_block(choice, block, later, error);
     }
     return take;

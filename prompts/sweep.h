@@ -28,9 +28,17 @@ typedef struct {
     float score;   /* best group's z; of a block that only its words found: as `lexical` */
     int best_head; /* index into the heads scored with: the one with the largest z; -1: none */
     float best_z;
-    guint found_by; /* PdFoundBy, or'd */
-    float lexical;  /* BM25 of its words, more is better; 0: not among the best by words */
+    guint found_by;   /* PdFoundBy, or'd */
+    float lexical;    /* BM25 of its words, more is better; 0: not among the best by words */
+    float likelihood; /* mean log-likelihood of the question after it (rerank.h); 0: not read */
 } PdBlock;
+
+/* Was it read for its likelihood (rerank.h)? */
+static inline gboolean
+pd_block_is_ranked(const PdBlock *block)
+{
+    return block->likelihood < 0;
+}
 
 /* Blocks of one segment; the last may be short. */
 static inline guint

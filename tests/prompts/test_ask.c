@@ -205,6 +205,37 @@ test_check(Fixture *f, gconstpointer unused)
     compare_batch(f, &options);
 }
 
+/* Where blocks were read for their order, their likelihood has a part in whether an answer is
+ * shown; a batch gives the same. */
+static void
+test_evidence(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    PdAskOptions options = short_answers();
+    PdProfile *profile = &f->world.context->profile;
+    g_autoptr(PdAnswer) without = NULL, shown = NULL, withheld = NULL;
+    double evidence;
+
+    options.rerank = 5;
+    profile->support_measured = TRUE;
+    set_support_min(profile, -1e9, -1e9);
+    without = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpfloat(without->likelihood, <, 0);
+    profile->likelihood_weight = 0.5;
+    set_support_min(profile, 1e9, 1e9);
+    evidence = without->support + 0.5 * without->likelihood;
+    profile->evidence_min[PD_READINGS - 1] = evidence - 0.01;
+    shown = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    assert_same_answer(shown, without);
+    profile->evidence_min[PD_READINGS - 1] = evidence + 0.01;
+    withheld = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(withheld->withheld, ==, without->text->str);
+    compare_batch(f, &options);
+}
+
 /* With an index alone a sure answer ends the reading at the first passages; else there are as many
  * readings as there may be, the last with what one reading of everything has. */
 static void
@@ -448,6 +479,7 @@ main(int argc, char **argv)
     ADD("/ask/batch-whole", "whole", test_batch_whole);
     ADD("/ask/batch-index", NULL, test_batch_index);
     ADD("/ask/check", NULL, test_check);
+    ADD("/ask/evidence", NULL, test_evidence);
     ADD("/ask/support", NULL, test_support);
     ADD("/ask/readings", NULL, test_readings);
     ADD("/ask/none", NULL, test_none);

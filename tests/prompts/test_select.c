@@ -328,6 +328,18 @@ test_heading(Fixture *f, gconstpointer unused)
     fixture_remove(g_steal_pointer(&dir));
 }
 
+static gboolean
+is_taken(GArray *passages, guint segment, guint token)
+{
+    for (guint p = 0; p < passages->len; p++) {
+        const PdPassage *passage = &g_array_index(passages, PdPassage, p);
+        if (passage->segment == segment && passage->first_token <= token &&
+            passage->first_token + passage->n_tokens > token)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* The sweep's blocks far behind the best are left out once there is enough; what words or a lead
  * found, and what only words found, is not. */
 static void
@@ -358,16 +370,47 @@ test_stands_out(Fixture *f, gconstpointer unused)
         g_array_append_val(blocks, block);
     }
     passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpint(is_taken(passages, cases[i].segment, cases[i].token), ==, cases[i].taken);
+}
+
+/* Where blocks were read for their order, those more than a nat less likely than the best and those
+ * that were not read are left out once there is a little; a lead is not.  Scores do not count then.
+ * With less between the best and the mean, so is what is nearer to the mean. */
+static void
+test_likely(Fixture *f, gconstpointer unused)
+{
+    const struct {
+        guint segment, token, found_by;
+        float likelihood;
+        gboolean taken;
+    } cases[] = {{0, 0, PD_FOUND_SWEEP, -1.5f, TRUE},
+                 {0, 800, PD_FOUND_SWEEP, -4, TRUE}, /* the second passage passes 200 tokens */
+                 {0, 400, PD_FOUND_SWEEP, -2.4f, TRUE},
+                 {0, 1300, PD_FOUND_SWEEP | PD_FOUND_FTS, -2.6f, FALSE},
+                 {3, 200, PD_FOUND_SWEEP | PD_FOUND_LEAD, -9, TRUE},
+                 {3, 600, PD_FOUND_SWEEP, 0, FALSE},
+                 {3, 1000, PD_FOUND_FTS, 0, FALSE},
+                 {3, 1300, PD_FOUND_LEAD, 0, TRUE}};
+    g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
+
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-        gboolean taken = FALSE;
-        for (guint p = 0; p < passages->len; p++) {
-            const PdPassage *passage = &g_array_index(passages, PdPassage, p);
-            taken |= passage->segment == cases[i].segment &&
-                     passage->first_token <= cases[i].token &&
-                     passage->first_token + passage->n_tokens > cases[i].token;
-        }
-        g_assert_cmpint(taken, ==, cases[i].taken);
+        PdBlock block = {.segment = cases[i].segment,
+                         .first_token = cases[i].token,
+                         .n_tokens = PD_SWEEP_BLOCK_TOKENS,
+                         .found_by = cases[i].found_by,
+                         .score = (float)i,
+                         .likelihood = cases[i].likelihood};
+        g_array_append_val(blocks, block);
     }
+    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpint(is_taken(passages, cases[i].segment, cases[i].token), ==, cases[i].taken);
+    g_clear_pointer(&passages, g_array_unref);
+    g_array_index(blocks, PdBlock, 4).likelihood = -5; /* the mean is -3.1 now */
+    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    g_assert_false(is_taken(passages, cases[2].segment, cases[2].token));
+    g_assert_true(is_taken(passages, cases[4].segment, cases[4].token));
 }
 
 #define ADD(name, func) g_test_add(name, Fixture, NULL, set_up, func, tear_down)
@@ -387,5 +430,6 @@ main(int argc, char **argv)
     ADD("/select/per-document", test_per_document);
     ADD("/select/heading", test_heading);
     ADD("/select/stands-out", test_stands_out);
+    ADD("/select/likely", test_likely);
     return g_test_run();
 }

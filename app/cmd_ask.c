@@ -185,7 +185,10 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
     if (answer->n_readings > 1)
         printf(", the last of %u readings", answer->n_readings);
     printf("; best blocks of %u:\n", answer->blocks->len);
-    printf("  rank  score  found by         tokens      document\n");
+    if (answer->likelihood < 0)
+        printf("  rank  likelihood  score  found by         tokens      document\n");
+    else
+        printf("  rank  score  found by         tokens      document\n");
     for (guint i = 0; i < MIN(answer->blocks->len, (guint)MAX(top, 1)); i++) {
         const PdBlock *block = &g_array_index(answer->blocks, PdBlock, i);
         const PdContextSegment *segment =
@@ -193,8 +196,13 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
         g_autofree char *safe = pd_terminal_safe(segment->header, -1);
         g_autofree char *found_by = describe_finder(context, block);
 
-        printf("  %4u  %5.2f  %-15s  %5u-%-5u  %s\n", i + 1, block->score, found_by,
-               block->first_token, block->first_token + block->n_tokens, safe);
+        printf("  %4u", i + 1);
+        if (pd_block_is_ranked(block))
+            printf("  %10.2f", block->likelihood);
+        else if (answer->likelihood < 0)
+            printf("  %10s", "");
+        printf("  %5.2f  %-15s  %5u-%-5u  %s\n", block->score, found_by, block->first_token,
+               block->first_token + block->n_tokens, safe);
     }
     print_attention(answer);
 }

@@ -204,6 +204,8 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
     pd_json_string(json, "answer", answer->text->str);
     if (answer->checked)
         pd_json_double(json, "support", answer->support);
+    if (answer->likelihood < 0)
+        pd_json_double(json, "likelihood", answer->likelihood);
     if (answer->withheld)
         pd_json_string(json, "withheld", answer->withheld);
     pd_json_string(json, "model", answer->reader);

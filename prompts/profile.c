@@ -64,7 +64,9 @@ static const GateRow gate_rows[] = {
  * sure answer ends the reading: on these questions and twenty-four about list mail, 13 of 14
  * answers from 400 tokens that passed 2.25 were right, of those below it 12 of 38.  INFINITY: no
  * answer is sure enough, so nothing is read with so little (the 0.5B is as sure of its wrong
- * answers from 400 tokens as of the right ones). */
+ * answers from 400 tokens as of the right ones).  Support and likelihood together (support + weight
+ * times likelihood, evidence_min): of 52 questions about the sample and 80 planted ones of another
+ * seed in 32,768 tokens, 22 and 12 of them without an answer. */
 typedef struct {
     const char *arch;
     int n_layers;

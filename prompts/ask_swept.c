@@ -27,15 +27,24 @@ pd_ask_n_rerank(const PdContext *context, const PdAskOptions *options)
     return (guint)MAX(options->rerank ? options->rerank : of_profile, 0);
 }
 
+static void
+on_reranked(guint64 n_done, guint64 n_blocks, gpointer user_data)
+{
+    pd_ask_tell_stage(user_data, "ranking blocks", n_done, n_blocks);
+}
+
 static GPtrArray *
 find_once(Batch *batch, GPtrArray *asks, PdArm arm, GError **error)
 {
     g_autofree const char **questions = g_new(const char *, asks->len);
+    PdFindOptions options = {.arm = arm,
+                             .n_rerank = pd_ask_n_rerank(batch->context, batch->options),
+                             .progress = on_reranked,
+                             .user_data = batch};
 
     for (guint i = 0; i < asks->len; i++)
         questions[i] = ((Ask *)asks->pdata[i])->question;
-    return pd_find_blocks(batch->context, questions, asks->len, arm,
-                          pd_ask_n_rerank(batch->context, batch->options), batch->cancellable,
+    return pd_find_blocks(batch->context, questions, asks->len, &options, batch->cancellable,
                           error);
 }
 

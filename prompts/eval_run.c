@@ -274,9 +274,10 @@ rank_only(Run *run, const PdEvalItem *item, PdEvalResult *result, GError **error
     guint budget = run->options->ask.budget_tokens > 0 ? (guint)run->options->ask.budget_tokens
                                                        : PD_ASK_BUDGET_TOKENS;
     const char *question = item->fact->question;
+    PdFindOptions find = {.arm = ask_arm(result->arm),
+                          .n_rerank = pd_ask_n_rerank(run->context, &run->options->ask)};
     g_autoptr(GPtrArray) found =
-        pd_find_blocks(run->context, &question, 1, ask_arm(result->arm),
-                       pd_ask_n_rerank(run->context, &run->options->ask), run->cancellable, error);
+        pd_find_blocks(run->context, &question, 1, &find, run->cancellable, error);
     g_autoptr(GArray) passages = NULL;
     GArray *blocks;
 

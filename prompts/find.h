@@ -7,6 +7,7 @@
 #define PD_FIND_H
 
 #include "prompts/context.h"
+#include "prompts/rerank.h"
 #include "prompts/sweep.h"
 
 /* What finds the passages of a swept corpus. */
@@ -23,13 +24,19 @@ gboolean pd_parse_arm(const char *word, PdArm *arm);
 
 #define PD_FIND_BY_WORDS 64 /* blocks that words may offer */
 
+typedef struct {
+    PdArm arm;      /* not AUTO */
+    guint n_rerank; /* so many of the best of BOTH are put in order by reading them (rerank.h) */
+    PdRerankProgress progress; /* of that, in blocks of all questions; NULL: none */
+    gpointer user_data;
+} PdFindOptions;
+
 /*
  * For each of n questions the blocks of the corpus, best first: an array of PdBlock, of all blocks
- * or, for PD_ARM_FTS, of those that words found.  arm: not AUTO.  All but FTS need the corpus warm;
- * CORRUPT: a record on the disk is damaged and was dropped, warm again.  n_rerank: so many of the
- * best of BOTH are put in the order that reading them gives (rerank.h).
+ * or, for PD_ARM_FTS, of those that words found.  All but FTS need the corpus warm; CORRUPT: a
+ * record on the disk is damaged and was dropped, warm again.
  */
-GPtrArray *pd_find_blocks(PdContext *context, const char *const *questions, guint n, PdArm arm,
-                          guint n_rerank, GCancellable *cancellable, GError **error);
+GPtrArray *pd_find_blocks(PdContext *context, const char *const *questions, guint n,
+                          const PdFindOptions *options, GCancellable *cancellable, GError **error);
 
 #endif

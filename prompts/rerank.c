@@ -197,7 +197,8 @@ sort_by_likelihood(PdBlock *blocks, guint n)
 
 gboolean
 pd_rerank_blocks(PdContext *context, const char *question, GArray *blocks, guint n,
-                 GCancellable *cancellable, GError **error)
+                 GCancellable *cancellable, PdRerankProgress progress, gpointer user_data,
+                 GError **error)
 {
     g_autoptr(GArray) task = pd_layout_question_for(context->model);
     g_autoptr(GArray) words = g_array_new(FALSE, FALSE, sizeof(gint32));
@@ -216,8 +217,11 @@ pd_rerank_blocks(PdContext *context, const char *question, GArray *blocks, guint
         return FALSE;
     }
     ok = open_session(&rerank, error);
-    for (guint i = 0; i < n && ok; i += TOGETHER)
+    for (guint i = 0; i < n && ok; i += TOGETHER) {
+        if (progress)
+            progress(i, n, user_data);
         ok = score_blocks(&rerank, &g_array_index(blocks, PdBlock, i), MIN(TOGETHER, n - i), error);
+    }
     if (ok)
         sort_by_likelihood((PdBlock *)blocks->data, n);
     g_clear_pointer(&rerank.session, pd_session_free);

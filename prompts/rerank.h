@@ -17,10 +17,14 @@
 /* Memory that takes, for the planner. */
 guint64 pd_rerank_bytes(PdModel *model, guint question_tokens);
 
+typedef void (*PdRerankProgress)(guint64 n_done, guint64 n_blocks, gpointer user_data);
+
 /* Puts the first n of `blocks` (PdBlock, all of them if there are fewer) in the order of their
  * likelihood and sets it; ties stay as they are.  In the full tier blocks come from their kept
- * rows, so that little but the question is run; in the index tier all is. */
+ * rows, so that little but the question is run; in the index tier all is.  `progress` (may be NULL)
+ * counts blocks. */
 gboolean pd_rerank_blocks(PdContext *context, const char *question, GArray *blocks, guint n,
-                          GCancellable *cancellable, GError **error);
+                          GCancellable *cancellable, PdRerankProgress progress, gpointer user_data,
+                          GError **error);
 
 #endif

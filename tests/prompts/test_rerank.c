@@ -86,7 +86,7 @@ check(PdKvTier tier, double tolerance)
     g_assert_no_error(error);
     g_assert_cmpuint(before->len, >, N_BLOCKS + 1);
     after = g_array_copy(before);
-    g_assert_true(pd_rerank_blocks(context, question, after, N_BLOCKS, NULL, &error));
+    g_assert_true(pd_rerank_blocks(context, question, after, N_BLOCKS, NULL, NULL, NULL, &error));
     g_assert_no_error(error);
     for (guint i = 0; i < before->len; i++) {
         const PdBlock *block = &g_array_index(after, PdBlock, i);
@@ -134,16 +134,17 @@ test_edges(void)
 
     two_texts_open(&f, "texts", 300, PD_READ_SWEPT);
     g_assert_true(pd_context_warm(f.world.context, &report, NULL, NULL, NULL, &error));
-    g_assert_true(pd_rerank_blocks(f.world.context, question, one, 8, NULL, &error));
+    g_assert_true(pd_rerank_blocks(f.world.context, question, one, 8, NULL, NULL, NULL, &error));
     blocks = pd_sweep(f.world.context, question, f.world.context->profile.retrieval,
                       f.world.context->profile.n_retrieval, NULL, NULL, &error);
     g_assert_no_error(error);
     g_array_append_vals(one, blocks->data, 1);
-    g_assert_true(pd_rerank_blocks(f.world.context, question, one, 8, NULL, &error));
+    g_assert_true(pd_rerank_blocks(f.world.context, question, one, 8, NULL, NULL, NULL, &error));
     g_assert_false(pd_block_is_ranked(&g_array_index(one, PdBlock, 0)));
-    g_assert_true(pd_rerank_blocks(f.world.context, "", blocks, 8, NULL, &error));
+    g_assert_true(pd_rerank_blocks(f.world.context, "", blocks, 8, NULL, NULL, NULL, &error));
     g_assert_false(pd_block_is_ranked(&g_array_index(blocks, PdBlock, 0)));
-    g_assert_true(pd_rerank_blocks(f.world.context, question, blocks, 1000, NULL, &error));
+    g_assert_true(
+        pd_rerank_blocks(f.world.context, question, blocks, 1000, NULL, NULL, NULL, &error));
     g_assert_no_error(error);
     for (guint i = 0; i < blocks->len; i++)
         g_assert_true(pd_block_is_ranked(&g_array_index(blocks, PdBlock, i)));

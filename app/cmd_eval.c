@@ -169,6 +169,10 @@ fill_options(Eval *eval, int argc, char **argv, int *exit_code)
         !parse_arms(flags->arms, &eval->options.arms, exit_code) ||
         !parse_lengths(flags->tokens, eval->lengths, exit_code))
         return FALSE;
+    if (!pd_parse_kv(flags->model.kv, &eval->options.kv)) {
+        *exit_code = pd_usage("eval", "--kv is auto, index or full, not '%s'", flags->model.kv);
+        return FALSE;
+    }
     if (flags->items < 1 || flags->items > 10000 || flags->budget < 0 || flags->max_tokens < 0) {
         *exit_code = pd_usage("eval", "--items, --budget and --max-tokens are positive numbers");
         return FALSE;

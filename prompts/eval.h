@@ -49,6 +49,7 @@ typedef struct {
     guint items; /* questions a subtask */
     guint64 seed;
     gboolean no_read; /* only where the places rank; nothing is generated */
+    PdKvTier kv;      /* what is kept of the copy */
     PdAskOptions ask; /* budget and so on, for all arms; `passages` is not used */
 } PdEvalOptions;
 

@@ -357,6 +357,8 @@ open_context(Run *run, PdReadMode mode, GError **error)
     g_clear_pointer(&run->context, pd_context_free);
     run->context = pd_context_new(run->eval->corpus, run->model, mode, run->cancellable, error);
     return run->context &&
+           (run->options->kv == PD_KV_AUTO ||
+            pd_context_set_tier(run->context, run->options->kv, run->cancellable, error)) &&
            pd_context_warm(run->context, &report, on_warm, run, run->cancellable, error);
 }
 

@@ -174,6 +174,46 @@ test_going_on(void)
     fixture_remove(dir);
 }
 
+/* Ranks alone are asked for, once each: a second run with the results of the first asks nothing,
+ * one with some of them the rest.  The copy's KV is kept as `kv` says. */
+static void
+test_run(void)
+{
+    char *dir = fixture_folder();
+    g_autofree char *from_dir = g_build_filename(dir, "from", NULL);
+    g_autofree char *to = NULL, *text = fixture_text(9000, 3);
+    g_autoptr(PdModel) model = fixture_model();
+    TestDocument document = {PD_KIND_TEXT, "a", text, -1};
+    g_autoptr(GPtrArray) results =
+        g_ptr_array_new_with_free_func((GDestroyNotify)pd_eval_result_free);
+    g_autoptr(GError) error = NULL;
+
+    fixture_add(from_dir, model, "texts", &document, 1);
+    for (PdKvTier kv = PD_KV_INDEX; kv <= PD_KV_FULL; kv++) {
+        g_autoptr(PdEvalCorpus) eval = plan(dir, kv == PD_KV_INDEX ? "one" : "two", model, &to);
+        PdEvalOptions options = {.arms = 1u << PD_EVAL_ARM_HYBRID | 1u << PD_EVAL_ARM_RAG |
+                                         1u << PD_EVAL_ARM_ORACLE,
+                                 .no_read = TRUE,
+                                 .kv = kv};
+        guint n = 2 * eval->items->len; /* the oracle ranks nothing */
+        g_autoptr(PdContext) context = NULL;
+
+        g_ptr_array_set_size(results, 0);
+        for (int round = 0; round < 3; round++) {
+            pd_eval_run(eval, model, &options, NULL, results, NULL, &error);
+            g_assert_no_error(error);
+            g_assert_cmpuint(results->len, ==, n);
+            if (round == 1)
+                g_ptr_array_remove_range(results, 3, 5);
+        }
+        context = pd_context_new(eval->corpus, model, PD_READ_SWEPT, NULL, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(context->tier, ==, kv);
+        g_clear_pointer(&to, g_free);
+    }
+    fixture_remove(dir);
+}
+
 /* Files written by hand: what is damaged is told from what is not this run's and what is cut. */
 static void
 test_answers(void)
@@ -236,6 +276,7 @@ main(int argc, char **argv)
     g_test_add_func("/eval/wilson", test_wilson);
     g_test_add_func("/eval/planting", test_planting);
     g_test_add_func("/eval/going_on", test_going_on);
+    g_test_add_func("/eval/run", test_run);
     g_test_add_func("/eval/answers", test_answers);
     return g_test_run();
 }

@@ -240,7 +240,7 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
             pd_usage("ask", "--cite is auto, attention, words or ids, not '%s'", flags->cite);
     if (!pd_parse_arm(flags->arm, &options->arm))
         *exit_code = pd_usage("ask", "--arm is auto, sweep, fts or both, not '%s'", flags->arm);
-    if (!pd_parse_mode(flags->model.mode, &mode))
+    if (!pd_parse_read_mode(flags->model.mode, &mode))
         *exit_code =
             pd_usage("ask", "--mode is auto, whole, swept or sparse, not '%s'", flags->model.mode);
     if (flags->budget < 0 || flags->fresh < 0 || flags->max_tokens < 0 || flags->think < 0 ||

@@ -169,7 +169,7 @@ fill_options(Eval *eval, int argc, char **argv, int *exit_code)
         !parse_arms(flags->arms, &eval->options.arms, exit_code) ||
         !parse_lengths(flags->tokens, eval->lengths, exit_code))
         return FALSE;
-    if (!pd_parse_kv(flags->model.kv, &eval->options.kv)) {
+    if (!pd_parse_kv_tier(flags->model.kv, &eval->options.kv)) {
         *exit_code = pd_usage("eval", "--kv is auto, index or full, not '%s'", flags->model.kv);
         return FALSE;
     }

@@ -80,14 +80,14 @@ make_plan(PdApp *app, const PdModelFlags *flags, gint64 tokens, PdOpened *opened
         return pd_open_context(app, flags, FALSE, opened, error) &&
                pd_measure_rates(opened->model, &rates, app->cancellable, error) &&
                pd_plan_context(opened->context, &rates, plan, app->cancellable, error);
-    pd_parse_mode(flags->mode, &mode);
+    pd_parse_read_mode(flags->mode, &mode);
     opened->model = pd_open_model(flags, error);
     if (!opened->model ||
         (pd_model_deepseek(opened->model) &&
          !pd_context_choose_mode(opened->model, mode, (guint64)tokens, &mode, error)) ||
         !pd_measure_rates(opened->model, &rates, app->cancellable, error))
         return FALSE;
-    pd_parse_kv(flags->kv, &tier);
+    pd_parse_kv_tier(flags->kv, &tier);
     pd_plan_tokens(opened->model, (guint64)tokens, mode, tier, &rates, plan);
     return TRUE;
 }
@@ -140,9 +140,9 @@ pd_cmd_plan(PdApp *app, int argc, char **argv)
         return plan_configs(&flags, &cost, tokens, csv, json);
     if (csv || cost.machine)
         return pd_usage("plan", "--csv and --machine belong to --model-config");
-    if (!pd_parse_mode(flags.mode, &mode))
+    if (!pd_parse_read_mode(flags.mode, &mode))
         return pd_usage("plan", "--mode is auto, whole, swept or sparse, not '%s'", flags.mode);
-    if (!pd_parse_kv(flags.kv, &tier))
+    if (!pd_parse_kv_tier(flags.kv, &tier))
         return pd_usage("plan", "--kv is auto, index or full, not '%s'", flags.kv);
     if (!make_plan(app, &flags, tokens, &opened, &plan, &error))
         return pd_fail(error);

@@ -82,9 +82,9 @@ pd_cmd_warm(PdApp *app, int argc, char **argv)
         return exit_code;
     if (argc > 1)
         return pd_usage("warm", "unexpected argument '%s'", argv[1]);
-    if (!pd_parse_mode(flags.mode, &mode))
+    if (!pd_parse_read_mode(flags.mode, &mode))
         return pd_usage("warm", "--mode is auto, whole, swept or sparse, not '%s'", flags.mode);
-    if (!pd_parse_kv(flags.kv, &tier))
+    if (!pd_parse_kv_tier(flags.kv, &tier))
         return pd_usage("warm", "--kv is auto, index or full, not '%s'", flags.kv);
     if (!pd_open_context(app, &flags, TRUE, &opened, &error))
         return pd_fail(error);

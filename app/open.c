@@ -38,34 +38,6 @@ pd_open_ordinary_model(const PdModelFlags *flags, GError **error)
     return g_steal_pointer(&model);
 }
 
-gboolean
-pd_parse_mode(const char *word, PdReadMode *mode)
-{
-    *mode = PD_READ_AUTO;
-    if (!word)
-        return TRUE;
-    for (PdReadMode m = PD_READ_AUTO; m <= PD_READ_SPARSE; m++)
-        if (g_str_equal(word, pd_read_mode_name(m))) {
-            *mode = m;
-            return TRUE;
-        }
-    return FALSE;
-}
-
-gboolean
-pd_parse_kv(const char *word, PdKvTier *tier)
-{
-    *tier = PD_KV_AUTO;
-    if (!word)
-        return TRUE;
-    for (PdKvTier t = PD_KV_AUTO; t <= PD_KV_FULL; t++)
-        if (g_str_equal(word, pd_kv_tier_name(t))) {
-            *tier = t;
-            return TRUE;
-        }
-    return FALSE;
-}
-
 void
 pd_opened_clear(PdOpened *opened)
 {
@@ -98,12 +70,12 @@ pd_open_context(PdApp *app, const PdModelFlags *flags, gboolean must_write, PdOp
     PdReadMode mode;
     PdKvTier tier;
 
-    if (!pd_parse_mode(flags->mode, &mode)) {
+    if (!pd_parse_read_mode(flags->mode, &mode)) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED,
                     "--mode is auto, whole, swept or sparse, not '%s'", flags->mode);
         return FALSE;
     }
-    if (!pd_parse_kv(flags->kv, &tier)) {
+    if (!pd_parse_kv_tier(flags->kv, &tier)) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_UNSUPPORTED,
                     "--kv is auto, index or full, not '%s'", flags->kv);
         return FALSE;

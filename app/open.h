@@ -38,9 +38,6 @@ PdModel *pd_open_model(const PdModelFlags *flags, GError **error);
 PdModel *pd_open_ordinary_model(const PdModelFlags *flags, GError **error);
 /* --rerank N as PdAskOptions has it; negative: it was not given. */
 int pd_rerank_option(int n_blocks);
-/* "auto" and so on; FALSE for an unknown word. */
-gboolean pd_parse_mode(const char *word, PdReadMode *mode);
-gboolean pd_parse_kv(const char *word, PdKvTier *tier);
 
 /* Opened for writing; where that is not possible (read-only folder, another writer) and not needed,
  * for reading, with a warning: then nothing new is kept. */

@@ -1,6 +1,7 @@
 /* See context.h. */
 #include "prompts/context.h"
 
+#include "prompts/choice.h"
 #include "prompts/error.h"
 #include "prompts/layout.h"
 #include "prompts/lexical.h"
@@ -91,15 +92,25 @@ load(PdContext *context, GCancellable *cancellable, GError **error)
     return context->store != NULL;
 }
 
+static const char *const mode_names[] = {[PD_READ_AUTO] = "auto",
+                                         [PD_READ_WHOLE] = "whole",
+                                         [PD_READ_SWEPT] = "swept",
+                                         [PD_READ_SPARSE] = "sparse"};
+
 const char *
 pd_read_mode_name(PdReadMode mode)
 {
-    static const char *const names[] = {[PD_READ_AUTO] = "auto",
-                                        [PD_READ_WHOLE] = "whole",
-                                        [PD_READ_SWEPT] = "swept",
-                                        [PD_READ_SPARSE] = "sparse"};
+    return mode_names[mode];
+}
 
-    return names[mode];
+gboolean
+pd_parse_read_mode(const char *word, PdReadMode *mode)
+{
+    guint value;
+    gboolean ok = pd_parse_choice(word, mode_names, G_N_ELEMENTS(mode_names), &value);
+
+    *mode = (PdReadMode)value;
+    return ok;
 }
 
 /* Blocks of KV are made for heads of 32 to 256 numbers. */

@@ -32,6 +32,8 @@
 typedef enum { PD_READ_AUTO, PD_READ_WHOLE, PD_READ_SWEPT, PD_READ_SPARSE } PdReadMode;
 /* "auto" and so on. */
 const char *pd_read_mode_name(PdReadMode mode);
+/* And back (NULL: AUTO); FALSE for an unknown word. */
+gboolean pd_parse_read_mode(const char *word, PdReadMode *mode);
 
 typedef struct PdLexical PdLexical;
 

@@ -3,6 +3,7 @@
 #include "engine/cost.h"
 
 #include <string.h>
+#include "prompts/choice.h"
 #include "prompts/segment_kv.h"
 
 /* Operations a second that one thread is taken to make: about two thirds of what a core with AVX2
@@ -10,10 +11,23 @@
  * on every run. */
 #define OPS_PER_THREAD_SECOND 150e9
 
+static const char *const tier_names[] = {
+    [PD_KV_AUTO] = "auto", [PD_KV_INDEX] = "index", [PD_KV_FULL] = "full"};
+
 const char *
 pd_kv_tier_name(PdKvTier tier)
 {
-    return tier == PD_KV_AUTO ? "auto" : tier == PD_KV_INDEX ? "index" : "full";
+    return tier_names[tier];
+}
+
+gboolean
+pd_parse_kv_tier(const char *word, PdKvTier *tier)
+{
+    guint value;
+    gboolean ok = pd_parse_choice(word, tier_names, G_N_ELEMENTS(tier_names), &value);
+
+    *tier = (PdKvTier)value;
+    return ok;
 }
 
 /* Insert in order of layer, then KV head; each once. */

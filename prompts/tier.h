@@ -54,5 +54,7 @@ guint64 pd_kv_bytes_of_corpus(const PdModelShape *shape, const PdKvFormat *forma
 
 /* "index", "full", "auto". */
 const char *pd_kv_tier_name(PdKvTier tier);
+/* And back (NULL: AUTO); FALSE for an unknown word. */
+gboolean pd_parse_kv_tier(const char *word, PdKvTier *tier);
 
 #endif

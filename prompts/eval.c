@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include "engine/remove_tree.h"
+#include "prompts/error.h"
 #include "prompts/eval_keep.h"
 #include "prompts/eval_plan.h"
 
@@ -161,6 +162,13 @@ make_and_rename(PdCorpus *from, PdTokenizer *tokenizer, const PdEvalOptions *opt
 {
     g_autofree char *part = g_strconcat(dir, ".part", NULL);
 
+    if (g_file_test(dir, G_FILE_TEST_EXISTS)) {
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_QUESTIONS,
+                    "%s is there and is no copy made by `eval`; remove it or name another folder "
+                    "with --keep",
+                    dir);
+        return FALSE;
+    }
     pd_remove_tree(part);
     if (!make_copy(from, tokenizer, options, n_tokens, id, part, cancellable, error)) {
         pd_remove_tree(part);

@@ -171,6 +171,16 @@ test_going_on(void)
         g_assert_true(g_file_test(questions, G_FILE_TEST_EXISTS));
     }
     fixture_assert_sound(to, model);
+    {
+        PdEvalOptions options = {.tasks = 1u << PD_EVAL_NEEDLE, .items = 3, .seed = 7};
+        g_autoptr(PdCorpus) from = pd_corpus_open(from_dir, PD_CORPUS_READ, NULL);
+
+        g_clear_error(&error); /* any other corpus stays as well */
+        g_assert_null(pd_eval_corpus_new(from, pd_model_tokenizer(model), &options, 0, from_dir,
+                                         NULL, &error));
+        g_assert_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_QUESTIONS);
+    }
+    fixture_assert_sound(from_dir, model);
     fixture_remove(dir);
 }
 

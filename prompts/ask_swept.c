@@ -20,10 +20,9 @@ takes_kept_rows(const Batch *batch)
 guint
 pd_ask_n_rerank(const PdContext *context, const PdAskOptions *options)
 {
-    int of_profile = context->profile.n_rerank;
+    const PdProfile *profile = &context->profile;
+    int of_profile = pd_context_keeps_rows(context) ? profile->n_rerank : profile->n_rerank_run;
 
-    if (!pd_context_keeps_rows(context))
-        of_profile /= 2;
     return (guint)MAX(options->rerank ? options->rerank : of_profile, 0);
 }
 

@@ -305,7 +305,7 @@ rerank_seconds(const PdProfile *profile, const PdRates *rates, const PdPlan *pla
 
     if (plan->tier == PD_KV_FULL)
         return profile->n_rerank * rows * rates->row_seconds;
-    return profile->n_rerank / 2 * (rows + PD_RERANK_BLOCK_TOKENS) * rates->row_seconds;
+    return profile->n_rerank_run * (rows + PD_RERANK_BLOCK_TOKENS) * rates->row_seconds;
 }
 
 /* From the sweep to the first token that is shown. */

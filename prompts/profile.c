@@ -72,15 +72,15 @@ typedef struct {
     int n_layers;
     int n_embd;
     double support_min[PD_READINGS];
-    int n_rerank;
+    int n_rerank, n_rerank_run;
     double likelihood_weight;
     double evidence_min[PD_READINGS];
 } SupportRow;
 
 static const SupportRow support_rows[] = {
     /* Qwen2.5-Coder 0.5B and 1.5B */
-    {"qwen2", 24, 896, {INFINITY, INFINITY, 0}, 24, 0.3, {INFINITY, INFINITY, -0.8}},
-    {"qwen2", 28, 1536, {2.25, 2.25, 1.7}, 0, 0, {0, 0, 0}},
+    {"qwen2", 24, 896, {INFINITY, INFINITY, 0}, 24, 12, 0.3, {INFINITY, INFINITY, -0.8}},
+    {"qwen2", 28, 1536, {2.25, 2.25, 1.7}, 0, 0, 0, {0, 0, 0}},
 };
 
 static void
@@ -96,6 +96,7 @@ use_support(PdProfile *profile, const PdModelShape *shape)
         profile->first_reading = 0;
         memcpy(profile->support_min, row->support_min, sizeof profile->support_min);
         profile->n_rerank = row->n_rerank;
+        profile->n_rerank_run = row->n_rerank_run;
         profile->likelihood_weight = row->likelihood_weight;
         memcpy(profile->evidence_min, row->evidence_min, sizeof profile->evidence_min);
         while (isinf(row->support_min[profile->first_reading]))

@@ -32,10 +32,11 @@ typedef struct {
     double kv_top1;            /* how often the most likely token is the same, 0 to 1 */
     gboolean support_measured; /* answers are checked, and shown from support_min on (support.h) */
     double support_min[PD_READINGS]; /* nats, after each reading */
-    /* Where blocks were ranked by reading them: so many (half of them in the index tier, where they
-     * have to be run), and what takes the place of the support:
-     * support plus this much of the best block's likelihood, from evidence_min on. */
+    /* So many of the best blocks are put in order by reading them (rerank.h): from their kept rows,
+     * and where they have to be run.  What takes the place of the support then: support plus this
+     * much of the best block's likelihood, from evidence_min on. */
     int n_rerank;
+    int n_rerank_run;
     double likelihood_weight;
     double evidence_min[PD_READINGS];
     int first_reading; /* from 0: those before it would never be sure; the last if not measured */

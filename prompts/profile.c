@@ -66,21 +66,24 @@ static const GateRow gate_rows[] = {
  * answer is sure enough, so nothing is read with so little (the 0.5B is as sure of its wrong
  * answers from 400 tokens as of the right ones).  Support and likelihood together (support + weight
  * times likelihood, evidence_min): of 52 questions about the sample and 80 planted ones of another
- * seed in 32,768 tokens, 22 and 12 of them without an answer. */
+ * seed in 32,768 tokens, 22 and 12 of them without an answer; of the 1.5B 45 of these 80, and the
+ * twenty-four about mail.  Less to read (likely_margin) helps the 0.5B on both; the 1.5B answers
+ * planted questions better with it and those about the sample worse. */
 typedef struct {
     const char *arch;
     int n_layers;
     int n_embd;
     double support_min[PD_READINGS];
     int n_rerank, n_rerank_run;
+    float likely_margin;
     double likelihood_weight;
     double evidence_min[PD_READINGS];
 } SupportRow;
 
 static const SupportRow support_rows[] = {
     /* Qwen2.5-Coder 0.5B and 1.5B */
-    {"qwen2", 24, 896, {INFINITY, INFINITY, 0}, 24, 12, 0.3, {INFINITY, INFINITY, -0.8}},
-    {"qwen2", 28, 1536, {2.25, 2.25, 1.7}, 0, 0, 0, {0, 0, 0}},
+    {"qwen2", 24, 896, {INFINITY, INFINITY, 0}, 24, 12, 1, 0.3, {INFINITY, INFINITY, -0.8}},
+    {"qwen2", 28, 1536, {2.25, 2.25, 1.7}, 16, 0, 0, 0.2, {1.7, 1.7, 0.7}},
 };
 
 static void
@@ -97,6 +100,7 @@ use_support(PdProfile *profile, const PdModelShape *shape)
         memcpy(profile->support_min, row->support_min, sizeof profile->support_min);
         profile->n_rerank = row->n_rerank;
         profile->n_rerank_run = row->n_rerank_run;
+        profile->likely_margin = row->likely_margin;
         profile->likelihood_weight = row->likelihood_weight;
         memcpy(profile->evidence_min, row->evidence_min, sizeof profile->evidence_min);
         while (isinf(row->support_min[profile->first_reading]))

@@ -37,6 +37,7 @@ typedef struct {
      * much of the best block's likelihood, from evidence_min on. */
     int n_rerank;
     int n_rerank_run;
+    float likely_margin; /* then blocks so much less likely than the best are left out; 0: none */
     double likelihood_weight;
     double evidence_min[PD_READINGS];
     int first_reading; /* from 0: those before it would never be sure; the last if not measured */

@@ -235,14 +235,14 @@ typedef struct {
     guint budget;
     float best_score;
     float best_lexical;
-    gboolean ranked; /* blocks were read for their likelihood */
+    gboolean ranked; /* likelihood says what stands out */
     float least_likelihood;
 } Choice;
 
 static void
 find_best(Choice *choice, GArray *blocks)
 {
-    float best_likelihood = 0, sum = 0;
+    float margin = choice->context->profile.likely_margin, best_likelihood = 0, sum = 0;
     guint n_ranked = 0;
 
     for (guint i = 0; i < blocks->len; i++) {
@@ -255,10 +255,10 @@ find_best(Choice *choice, GArray *blocks)
         sum += block->likelihood;
         n_ranked++;
     }
-    choice->ranked = n_ranked > 0;
+    choice->ranked = n_ranked > 0 && margin > 0;
     if (choice->ranked)
         choice->least_likelihood =
-            MAX(best_likelihood - PD_SELECT_LIKELY, (best_likelihood + sum / (float)n_ranked) / 2);
+            MAX(best_likelihood - margin, (best_likelihood + sum / (float)n_ranked) / 2);
 }
 
 /* What is far behind the best only distracts a small model. */

@@ -15,12 +15,13 @@
  * (headers included) is passed; the first passage is always taken. When PD_SELECT_LEAST_TOKENS are
  * taken, a block of the sweep comes in only if it stands out: a lead, or with at least
  * PD_SELECT_STANDS_OUT of the best score of the heads or of the words. Where the best were put in
- * order by reading them (rerank.h) it is PD_SELECT_LEAST_RANKED tokens, and leads and blocks at
- * most PD_SELECT_LIKELY less likely than the best that are nearer to it than to the mean of those
- * read. From the middle of a function or section also its heading (heading.h) is read: the passage
- * is grown to it where it is near, else it is a passage of its own. The best passages, up to
- * fresh_tokens, are marked fresh and stand last next to the question. Returns PdPassage in corpus
- * order, numbered from 1, first_row not yet set; NULL: the corpus could not be read.
+ * order by reading them (rerank.h) and the profile has a likely_margin, it is
+ * PD_SELECT_LEAST_RANKED tokens, and leads and blocks at most so much less likely than the best
+ * that are nearer to it than to the mean of those read. From the middle of a function or section
+ * also its heading (heading.h) is read: the passage is grown to it where it is near, else it is a
+ * passage of its own. The best passages, up to fresh_tokens, are marked fresh and stand last next
+ * to the question. Returns PdPassage in corpus order, numbered from 1, first_row not yet set; NULL:
+ * the corpus could not be read.
  */
 GArray *pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens,
                            guint fresh_tokens, GError **error);
@@ -33,6 +34,5 @@ GArray *pd_select_passages(PdContext *context, GArray *blocks, guint budget_toke
 #define PD_SELECT_LEAST_TOKENS 400
 #define PD_SELECT_STANDS_OUT 0.5f
 #define PD_SELECT_LEAST_RANKED 200
-#define PD_SELECT_LIKELY 1.0f /* nats a token of the question */
 
 #endif

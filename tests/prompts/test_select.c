@@ -394,6 +394,7 @@ test_likely(Fixture *f, gconstpointer unused)
                  {3, 1300, PD_FOUND_LEAD, 0, TRUE}};
     g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
 
+    f->world.context->profile.likely_margin = 1;
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         PdBlock block = {.segment = cases[i].segment,
                          .first_token = cases[i].token,

@@ -122,7 +122,8 @@ same_items(const PdEvalCorpus *a, const PdEvalCorpus *b)
             g_strcmp0(x->depth, y->depth) != 0 || x->fact->kind != y->fact->kind ||
             !g_str_equal(x->fact->question, y->fact->question) ||
             x->fact->accept->len != y->fact->accept->len || x->places->len != y->places->len ||
-            memcmp(x->places->data, y->places->data, x->places->len * sizeof(PdEvalPlace)) != 0)
+            (x->places->len > 0 &&
+             memcmp(x->places->data, y->places->data, x->places->len * sizeof(PdEvalPlace)) != 0))
             return FALSE;
         for (guint k = 0; k < x->fact->accept->len; k++)
             if (!g_str_equal(x->fact->accept->pdata[k], y->fact->accept->pdata[k]))

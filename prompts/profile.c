@@ -65,10 +65,11 @@ static const GateRow gate_rows[] = {
  * answers from 400 tokens that passed 2.25 were right, of those below it 12 of 38.  INFINITY: no
  * answer is sure enough, so nothing is read with so little (the 0.5B is as sure of its wrong
  * answers from 400 tokens as of the right ones).  Support and likelihood together (support + weight
- * times likelihood, evidence_min): of 52 questions about the sample and 80 planted ones of another
- * seed in 32,768 tokens, 22 and 12 of them without an answer; of the 1.5B 45 of these 80, and the
- * twenty-four about mail.  Less to read (likely_margin) helps the 0.5B on both; the 1.5B answers
- * planted questions better with it and those about the sample worse. */
+ * times likelihood, evidence_min; weight 0: the support alone): of 52 questions about the sample
+ * and 80 planted ones of another seed in 32,768 tokens, 22 and 12 of them without an answer.  To
+ * the 1.5B the likelihood says nothing that its support does not.  Less to read (likely_margin)
+ * helps the 0.5B on both; the 1.5B answers planted questions better with it and the sample's worse.
+ */
 typedef struct {
     const char *arch;
     int n_layers;
@@ -83,7 +84,7 @@ typedef struct {
 static const SupportRow support_rows[] = {
     /* Qwen2.5-Coder 0.5B and 1.5B */
     {"qwen2", 24, 896, {INFINITY, INFINITY, 0}, 24, 12, 1, 0.3, {INFINITY, INFINITY, -0.8}},
-    {"qwen2", 28, 1536, {2.25, 2.25, 1.7}, 16, 0, 0, 0.2, {1.7, 1.7, 0.7}},
+    {"qwen2", 28, 1536, {2.25, 2.25, 1.6}, 16, 0, 0, 0, {0, 0, 0}},
 };
 
 static void

@@ -34,7 +34,7 @@ typedef struct {
     double support_min[PD_READINGS]; /* nats, after each reading */
     /* So many of the best blocks are put in order by reading them (rerank.h): from their kept rows,
      * and where they have to be run.  What takes the place of the support then: support plus this
-     * much of the best block's likelihood, from evidence_min on. */
+     * much of the best block's likelihood, from evidence_min on; weight 0: nothing does. */
     int n_rerank;
     int n_rerank_run;
     float likely_margin; /* then blocks so much less likely than the best are left out; 0: none */

@@ -222,7 +222,7 @@ on_result(const PdEvalResult *result, gpointer user_data)
         g_clear_pointer(&eval->answers, pd_eval_answers_free);
 }
 
-/* "pandect 0.1, model 1f2e..., kv auto, answers, budget 1536, longest answer 256" */
+/* "pandect 0.1, model 1f2e..., kv auto, answers, budget 1536, rerank 24, longest answer 256" */
 static char *
 describe_run(const Eval *eval, GError **error)
 {
@@ -233,8 +233,7 @@ describe_run(const Eval *eval, GError **error)
         return NULL;
     return g_strdup_printf(
         "pandect %s, model %s, kv %s, %s, budget %d, rerank %d, longest answer %d", PD_VERSION, id,
-        flags->model.kv ? flags->model.kv : "auto",
-        eval->options.no_read ? "ranks alone" : "answers",
+        pd_kv_tier_name(eval->options.kv), eval->options.no_read ? "ranks alone" : "answers",
         flags->budget ? flags->budget : PD_ASK_BUDGET_TOKENS,
         flags->rerank < 0 ? pd_profile_for(pd_model_shape(eval->model)).n_rerank : flags->rerank,
         flags->max_tokens ? flags->max_tokens : PD_ASK_ANSWER_TOKENS);
@@ -263,7 +262,7 @@ open_answers(Eval *eval, const char *dir, GError **error)
 static void
 print_length(Eval *eval, const PdEvalCorpus *corpus, const char *dir)
 {
-    guint64 length = corpus->n_wanted ? corpus->n_wanted : corpus->n_tokens;
+    guint64 length = pd_eval_corpus_length(corpus);
     g_autofree char *table = pd_eval_table(eval->results, length);
 
     for (guint i = 0; i < corpus->notes->len; i++)

@@ -73,11 +73,7 @@ print_findings(const VerifyFlags *flags, GPtrArray *findings, guint n_documents,
         json_builder_begin_object(json);
         pd_json_int(json, "documents", n_documents);
         pd_json_int(json, "kv_records", (gint64)stats->n_records);
-        json_builder_set_member_name(json, "findings");
-        json_builder_begin_array(json);
-        for (guint i = 0; i < findings->len; i++)
-            json_builder_add_string_value(json, g_ptr_array_index(findings, i));
-        json_builder_end_array(json);
+        pd_json_strings(json, "findings", (char *const *)findings->pdata, findings->len);
         json_builder_end_object(json);
         pd_json_print(json);
         return;

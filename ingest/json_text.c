@@ -16,6 +16,18 @@ pd_json_string(JsonBuilder *json, const char *name, const char *value)
 }
 
 void
+pd_json_strings(JsonBuilder *json, const char *name, char *const *values, gsize n)
+{
+    json_builder_set_member_name(json, name);
+    json_builder_begin_array(json);
+    for (gsize i = 0; i < n; i++) {
+        g_autofree char *valid = g_utf8_make_valid(values[i], -1);
+        json_builder_add_string_value(json, valid);
+    }
+    json_builder_end_array(json);
+}
+
+void
 pd_json_int(JsonBuilder *json, const char *name, gint64 value)
 {
     json_builder_set_member_name(json, name);

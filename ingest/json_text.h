@@ -7,6 +7,8 @@
 
 /* NULL becomes null; bytes that are no UTF-8 (paths and keys come from outside) become U+FFFD. */
 void pd_json_string(JsonBuilder *json, const char *name, const char *value);
+/* An array of n of them, none NULL. */
+void pd_json_strings(JsonBuilder *json, const char *name, char *const *values, gsize n);
 void pd_json_int(JsonBuilder *json, const char *name, gint64 value);
 void pd_json_double(JsonBuilder *json, const char *name, double value);
 void pd_json_bool(JsonBuilder *json, const char *name, gboolean value);

@@ -425,11 +425,7 @@ pd_corpus_locate_json(PdCorpus *corpus, gint64 part_id, guint32 start, guint32 e
     json_builder_add_int_value(json, place->line_last);
     json_builder_end_array(json);
     add_diff_lines(json, place);
-    json_builder_set_member_name(json, "also");
-    json_builder_begin_array(json);
-    for (char **alias = place->also; *alias; alias++)
-        json_builder_add_string_value(json, *alias);
-    json_builder_end_array(json);
+    pd_json_strings(json, "also", place->also, g_strv_length(place->also));
     json_builder_set_member_name(json, "page");
     if (place->page > 0)
         json_builder_add_int_value(json, place->page);

@@ -3,7 +3,6 @@
 #include "prompts/ask_internal.h"
 #include "prompts/find.h"
 #include "prompts/kept.h"
-#include "prompts/layout.h"
 #include "prompts/reader.h"
 #include "prompts/select.h"
 
@@ -173,21 +172,6 @@ on_read(guint64 done, guint64 total, gpointer user_data)
     return TRUE;
 }
 
-/* The prefix of all prompts, run once. */
-static gboolean
-read_prefix(Batch *batch, guint n, GError **error)
-{
-    GArray *prefix = batch->view->prefix;
-    PdRun run = {.tokens = (const gint32 *)prefix->data, .n_tokens = (int)prefix->len};
-
-    if (!pd_session_run(batch->session, &run, 1, batch->cancellable, NULL, NULL, error))
-        return FALSE;
-    for (guint i = 1; i < n; i++)
-        if (!pd_session_share_rows(batch->session, 0, (int)i, run.n_tokens, error))
-            return FALSE;
-    return TRUE;
-}
-
 static gboolean
 read_from_rows(Batch *batch, Ask **asks, guint n, GError **error)
 {
@@ -222,7 +206,7 @@ read_passages(Batch *batch, Ask **asks, guint n, GError **error)
 {
     gint64 started_us = g_get_monotonic_time();
 
-    if (!read_prefix(batch, n, error) ||
+    if (!pd_context_run_prefix(batch->view, batch->session, (int)n, batch->cancellable, error) ||
         !(takes_kept_rows(batch) ? read_from_rows(batch, asks, n, error)
                                  : run_prompts(batch, asks, n, error)))
         return FALSE;
@@ -251,15 +235,9 @@ lay_out_passages(Ask *ask)
     ask->prompt = g_array_copy(view->prefix);
     for (guint i = 0; i < ask->read->len; i++) {
         PdPassage *passage = &g_array_index(ask->read, PdPassage, i);
-        PdContextSegment *segment =
-            &g_array_index(view->segments, PdContextSegment, passage->segment);
 
-        pd_layout_number(view->model, passage->number, ask->prompt);
-        g_array_append_vals(ask->prompt, segment->header_ids->data, segment->header_ids->len);
-        passage->first_row = (int)ask->prompt->len;
+        pd_passage_append(view, passage, ask->prompt);
         g_array_index(ask->answer->passages, PdPassage, i).first_row = passage->first_row;
-        g_array_append_vals(ask->prompt, segment->row->ids + passage->first_token,
-                            passage->n_tokens);
     }
     pd_ask_finish_prompt(ask);
 }

@@ -22,15 +22,7 @@ pd_cite_method_name(PdCiteMethod method)
     return method_names[method];
 }
 
-gboolean
-pd_parse_cite_method(const char *word, PdCiteMethod *method)
-{
-    guint value;
-    gboolean ok = pd_parse_choice(word, method_names, G_N_ELEMENTS(method_names), &value);
-
-    *method = (PdCiteMethod)value;
-    return ok;
-}
+PD_DEFINE_CHOICE_PARSER(pd_parse_cite_method, PdCiteMethod, method_names)
 
 void
 pd_citation_clear(gpointer citation)

@@ -103,15 +103,7 @@ pd_read_mode_name(PdReadMode mode)
     return mode_names[mode];
 }
 
-gboolean
-pd_parse_read_mode(const char *word, PdReadMode *mode)
-{
-    guint value;
-    gboolean ok = pd_parse_choice(word, mode_names, G_N_ELEMENTS(mode_names), &value);
-
-    *mode = (PdReadMode)value;
-    return ok;
-}
+PD_DEFINE_CHOICE_PARSER(pd_parse_read_mode, PdReadMode, mode_names)
 
 /* Blocks of KV are made for heads of 32 to 256 numbers. */
 static gboolean
@@ -262,6 +254,21 @@ pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode, GCancellable *
         !pd_context_set_tier(context, PD_KV_AUTO, cancellable, error))
         return NULL;
     return g_steal_pointer(&context);
+}
+
+gboolean
+pd_context_run_prefix(const PdContext *context, PdSession *session, int n,
+                      GCancellable *cancellable, GError **error)
+{
+    PdRun run = {.tokens = (const gint32 *)context->prefix->data,
+                 .n_tokens = (int)context->prefix->len};
+
+    if (!pd_session_run(session, &run, 1, cancellable, NULL, NULL, error))
+        return FALSE;
+    for (int i = 1; i < n; i++)
+        if (!pd_session_share_rows(session, 0, i, run.n_tokens, error))
+            return FALSE;
+    return TRUE;
 }
 
 void

@@ -73,6 +73,9 @@ gboolean pd_context_set_tier(PdContext *context, PdKvTier wanted, GCancellable *
  * that it cannot. */
 gboolean pd_context_choose_mode(PdModel *model, PdReadMode wanted, guint64 n_tokens,
                                 PdReadMode *mode, GError **error);
+/* The prefix into sequences [0, n) of an empty session of this context's model: run once. */
+gboolean pd_context_run_prefix(const PdContext *context, PdSession *session, int n,
+                               GCancellable *cancellable, GError **error);
 /* Can passages be put in from their records (else every one is run again)? */
 gboolean pd_context_keeps_rows(const PdContext *context);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdContext, pd_context_free)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include "engine/remove_tree.h"
+#include "prompts/choice.h"
 #include "prompts/error.h"
 #include "prompts/eval_keep.h"
 #include "prompts/eval_plan.h"
@@ -31,27 +32,8 @@ pd_eval_arm_name(PdEvalArm arm)
     return arm_names[arm];
 }
 
-gboolean
-pd_eval_task_parse(const char *name, PdEvalTask *task)
-{
-    for (int i = 0; i < PD_EVAL_N_TASKS; i++)
-        if (g_str_equal(name, task_names[i])) {
-            *task = i;
-            return TRUE;
-        }
-    return FALSE;
-}
-
-gboolean
-pd_eval_arm_parse(const char *name, PdEvalArm *arm)
-{
-    for (int i = 0; i < PD_EVAL_N_ARMS; i++)
-        if (g_str_equal(name, arm_names[i])) {
-            *arm = i;
-            return TRUE;
-        }
-    return FALSE;
-}
+PD_DEFINE_CHOICE_PARSER(pd_eval_task_parse, PdEvalTask, task_names)
+PD_DEFINE_CHOICE_PARSER(pd_eval_arm_parse, PdEvalArm, arm_names)
 
 void
 pd_eval_corpus_free(PdEvalCorpus *eval)
@@ -62,6 +44,12 @@ pd_eval_corpus_free(PdEvalCorpus *eval)
     g_clear_pointer(&eval->notes, g_ptr_array_unref);
     g_clear_pointer(&eval->corpus, pd_corpus_free);
     g_free(eval);
+}
+
+guint64
+pd_eval_corpus_length(const PdEvalCorpus *eval)
+{
+    return eval->n_wanted ? eval->n_wanted : eval->n_tokens;
 }
 
 static gboolean

@@ -87,6 +87,8 @@ PdEvalCorpus *pd_eval_corpus_new(PdCorpus *from, PdTokenizer *tokenizer,
                                  const PdEvalOptions *options, guint64 n_tokens, const char *dir,
                                  GCancellable *cancellable, GError **error);
 void pd_eval_corpus_free(PdEvalCorpus *eval);
+/* What its results are filed under: the tokens asked for, or counted where all were. */
+guint64 pd_eval_corpus_length(const PdEvalCorpus *eval);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdEvalCorpus, pd_eval_corpus_free)
 
 /* One question in one arm.  Self-contained: outlives corpus and items. */
@@ -115,6 +117,9 @@ typedef struct {
     double seconds;
 } PdEvalResult;
 void pd_eval_result_free(PdEvalResult *result);
+/* Where the result of a question in an arm stands; FALSE: there is none. */
+gboolean pd_eval_results_find(GPtrArray *results, guint64 length, const char *subtask, guint index,
+                              PdEvalArm arm, guint *at);
 
 typedef struct {
     void (*stage)(const char *stage, guint64 done, guint64 total, gpointer user_data);

@@ -1,11 +1,7 @@
 /* See eval_keep.h, and eval.h for the answers. */
 #include "prompts/eval_keep.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "engine/json_bounded.h"
 #include "engine/json_fields.h"
 #include "ingest/json_text.h"
@@ -45,11 +41,7 @@ pd_eval_copy_id(PdCorpus *from, PdTokenizer *tokenizer, const PdEvalOptions *opt
 static void
 add_strings(JsonBuilder *json, const char *name, GPtrArray *strings)
 {
-    json_builder_set_member_name(json, name);
-    json_builder_begin_array(json);
-    for (guint i = 0; i < strings->len; i++)
-        json_builder_add_string_value(json, g_ptr_array_index(strings, i));
-    json_builder_end_array(json);
+    pd_json_strings(json, name, (char *const *)strings->pdata, strings->len);
 }
 
 static void
@@ -223,7 +215,6 @@ pd_eval_questions_load(PdEvalCorpus *eval, const char *id, const char *dir, GErr
     }
     eval->n_tokens = (guint64)pd_fields_int(&f, "tokens", -1);
     eval->n_documents = (guint)pd_fields_int(&f, "documents", -1);
-    g_clear_pointer(&eval->notes, g_ptr_array_unref);
     eval->notes = strings(&f, "notes");
     eval->items = g_ptr_array_new_with_free_func((GDestroyNotify)pd_eval_item_free);
     items = objects(&f, "items");
@@ -235,7 +226,7 @@ pd_eval_questions_load(PdEvalCorpus *eval, const char *id, const char *dir, GErr
 /* --- answers --------------------------------------------------------------------------------- */
 
 struct PdEvalAnswers {
-    int fd;
+    GOutputStream *file;
     char *path;
     char *run;
 };
@@ -243,8 +234,7 @@ struct PdEvalAnswers {
 void
 pd_eval_answers_free(PdEvalAnswers *answers)
 {
-    if (answers->fd >= 0)
-        close(answers->fd);
+    g_clear_object(&answers->file);
     g_free(answers->path);
     g_free(answers->run);
     g_free(answers);
@@ -287,24 +277,22 @@ read_result(PdFields *f)
 
 /* The later answer to a question stands. */
 static void
-add_or_replace(GPtrArray *results, guint first, PdEvalResult *result)
+add_or_replace(GPtrArray *results, PdEvalResult *result)
 {
-    for (guint i = first; i < results->len; i++) {
-        PdEvalResult *other = g_ptr_array_index(results, i);
-        if (other->arm == result->arm && other->index == result->index &&
-            other->length == result->length && g_str_equal(other->subtask, result->subtask)) {
-            results->pdata[i] = result;
-            pd_eval_result_free(other);
-            return;
-        }
+    guint at;
+
+    if (pd_eval_results_find(results, result->length, result->subtask, result->index, result->arm,
+                             &at)) {
+        pd_eval_result_free(results->pdata[at]);
+        results->pdata[at] = result;
+    } else {
+        g_ptr_array_add(results, result);
     }
-    g_ptr_array_add(results, result);
 }
 
-/* A line's result, if it is one of this run; a line that a kill cut short is none.  Those of the
- * same file begin at `first`. */
+/* A line's result, if it is one of this run; a line that a kill cut short is none. */
 static void
-read_line(const char *line, gsize n_bytes, const char *run, GPtrArray *results, guint first)
+read_line(const char *line, gsize n_bytes, const char *run, GPtrArray *results)
 {
     g_autoptr(JsonParser) parser = pd_json_parse_object(line, n_bytes, "answers", NULL);
     g_autoptr(GString) problem = g_string_new(NULL);
@@ -318,59 +306,44 @@ read_line(const char *line, gsize n_bytes, const char *run, GPtrArray *results, 
         return;
     result = read_result(&f);
     if (problem->len == 0)
-        add_or_replace(results, first, result);
+        add_or_replace(results, result);
     else
         pd_eval_result_free(result);
 }
 
 static gboolean
-set_io_error(GError **error, const char *path, const char *what)
+append(PdEvalAnswers *answers, const char *text, GError **error)
 {
-    int saved_errno = errno;
-
-    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(saved_errno), "%s: %s: %s", path, what,
-                g_strerror(saved_errno));
+    if (g_output_stream_write_all(answers->file, text, strlen(text), NULL, NULL, error))
+        return TRUE;
+    g_prefix_error(error, "%s: ", answers->path);
     return FALSE;
-}
-
-static gboolean
-write_all(PdEvalAnswers *answers, const char *bytes, gsize n_bytes, GError **error)
-{
-    for (gsize done = 0; done < n_bytes;) {
-        gssize n = write(answers->fd, bytes + done, n_bytes - done);
-        if (n < 0 && errno != EINTR)
-            return set_io_error(error, answers->path, "cannot write");
-        done += n > 0 ? (gsize)n : 0;
-    }
-    return TRUE;
 }
 
 PdEvalAnswers *
 pd_eval_answers_open(const char *path, const char *run, GPtrArray *results, GError **error)
 {
     g_autoptr(PdEvalAnswers) answers = g_new0(PdEvalAnswers, 1);
+    g_autoptr(GFile) file = g_file_new_for_path(path);
     g_autofree char *bytes = NULL;
     gsize n_bytes = 0;
-    guint first = results ? results->len : 0;
 
     answers->path = g_strdup(path);
     answers->run = g_strdup(run);
-    answers->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (answers->fd < 0) {
-        set_io_error(error, path, "cannot open");
+    answers->file = G_OUTPUT_STREAM(g_file_append_to(file, G_FILE_CREATE_PRIVATE, NULL, error));
+    if (!answers->file)
         return NULL;
-    }
     if (!g_file_get_contents(path, &bytes, &n_bytes, error))
         return NULL;
     for (gsize at = 0; at < n_bytes;) {
         const char *end = memchr(bytes + at, '\n', n_bytes - at);
         gsize n = end ? (gsize)(end - bytes) - at : n_bytes - at;
         if (results)
-            read_line(bytes + at, n, run, results, first);
+            read_line(bytes + at, n, run, results);
         at += n + 1;
     }
     /* What comes next must not be part of a line that was cut short. */
-    if (n_bytes && bytes[n_bytes - 1] != '\n' && !write_all(answers, "\n", 1, error))
+    if (n_bytes && bytes[n_bytes - 1] != '\n' && !append(answers, "\n", error))
         return NULL;
     return g_steal_pointer(&answers);
 }
@@ -381,5 +354,5 @@ pd_eval_answers_add(PdEvalAnswers *answers, const PdEvalResult *result, GError *
     g_autofree char *json = pd_eval_result_json(result, answers->run);
     g_autofree char *line = g_strconcat(json, "\n", NULL);
 
-    return write_all(answers, line, strlen(line), error);
+    return append(answers, line, error);
 }

@@ -292,13 +292,13 @@ append_citations(GString *table, GPtrArray *results, guint64 length)
 static const PdEvalResult *
 twin(GPtrArray *results, const PdEvalResult *of, PdEvalArm arm)
 {
-    for (guint i = 0; i < results->len; i++) {
-        const PdEvalResult *result = g_ptr_array_index(results, i);
-        if (result->arm == arm && result->length == of->length && result->index == of->index &&
-            result->answered && g_str_equal(result->subtask, of->subtask))
-            return result;
-    }
-    return NULL;
+    guint at;
+    const PdEvalResult *result =
+        pd_eval_results_find(results, of->length, of->subtask, of->index, arm, &at)
+            ? g_ptr_array_index(results, at)
+            : NULL;
+
+    return result && result->answered ? result : NULL;
 }
 
 /* Questions that two arms judged alike, of those that both answered. */
@@ -358,13 +358,7 @@ pd_eval_result_json(const PdEvalResult *result, const char *run)
     pd_json_string(json, "depth", result->depth);
     pd_json_string(json, "arm", pd_eval_arm_name(result->arm));
     pd_json_string(json, "question", result->question);
-    json_builder_set_member_name(json, "gold");
-    json_builder_begin_array(json);
-    for (guint i = 0; result->gold[i]; i++) {
-        g_autofree char *valid = g_utf8_make_valid(result->gold[i], -1);
-        json_builder_add_string_value(json, valid);
-    }
-    json_builder_end_array(json);
+    pd_json_strings(json, "gold", result->gold, g_strv_length(result->gold));
     pd_json_int(json, "places", result->n_places);
     pd_json_string(json, "place", result->place);
     pd_json_string(json, "answer", result->answer);

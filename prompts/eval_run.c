@@ -35,6 +35,19 @@ pd_eval_result_free(PdEvalResult *result)
     g_free(result);
 }
 
+gboolean
+pd_eval_results_find(GPtrArray *results, guint64 length, const char *subtask, guint index,
+                     PdEvalArm arm, guint *at)
+{
+    for (*at = 0; *at < results->len; ++*at) {
+        const PdEvalResult *result = g_ptr_array_index(results, *at);
+        if (result->arm == arm && result->index == index && result->length == length &&
+            g_str_equal(result->subtask, subtask))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* --- places in the context ------------------------------------------------------------------- */
 
 static gboolean
@@ -190,23 +203,14 @@ ceiling_passages(Run *run, const PdEvalItem *item, GError **error)
 
 /* --- one question ---------------------------------------------------------------------------- */
 
-static guint64
-length_of(const PdEvalCorpus *eval)
-{
-    return eval->n_wanted ? eval->n_wanted : eval->n_tokens;
-}
-
 /* Has it been put before? */
 static gboolean
 is_done(Run *run, const PdEvalItem *item, PdEvalArm arm)
 {
-    for (guint i = 0; i < run->results->len; i++) {
-        const PdEvalResult *result = g_ptr_array_index(run->results, i);
-        if (result->arm == arm && result->index == item->index &&
-            result->length == length_of(run->eval) && g_str_equal(result->subtask, item->subtask))
-            return TRUE;
-    }
-    return FALSE;
+    guint at;
+
+    return pd_eval_results_find(run->results, pd_eval_corpus_length(run->eval), item->subtask,
+                                item->index, arm, &at);
 }
 
 static PdEvalResult *
@@ -219,7 +223,7 @@ result_new(Run *run, const PdEvalItem *item, PdEvalArm arm)
     result->index = item->index;
     result->depth = item->depth;
     result->arm = arm;
-    result->length = length_of(run->eval);
+    result->length = pd_eval_corpus_length(run->eval);
     result->question = g_strdup(item->fact->question);
     result->gold = g_new0(char *, item->fact->accept->len + 1);
     for (guint i = 0; i < item->fact->accept->len; i++)

@@ -15,15 +15,7 @@ pd_arm_name(PdArm arm)
     return arm_names[arm];
 }
 
-gboolean
-pd_parse_arm(const char *word, PdArm *arm)
-{
-    guint value;
-    gboolean ok = pd_parse_choice(word, arm_names, G_N_ELEMENTS(arm_names), &value);
-
-    *arm = (PdArm)value;
-    return ok;
-}
+PD_DEFINE_CHOICE_PARSER(pd_parse_arm, PdArm, arm_names)
 
 /* All that is found for. */
 typedef struct {

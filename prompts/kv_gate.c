@@ -7,6 +7,7 @@
 #include "kernels/kv_block.h"
 #include "prompts/error.h"
 #include "prompts/layout.h"
+#include "prompts/log_sum.h"
 #include "prompts/segment_kv.h"
 
 #define STEP_ROWS 64 /* whose logits are held at once */
@@ -205,21 +206,6 @@ fill_rows(int layer, int first, int n_rows, float *k, float *v, gpointer user_da
     }
 }
 
-/* log of the sum of exponentials; *best: the largest place. */
-static double
-log_sum(const float *logits, gsize n, gsize *best)
-{
-    double sum = 0;
-
-    *best = 0;
-    for (gsize i = 1; i < n; i++)
-        if (logits[i] > logits[*best])
-            *best = i;
-    for (gsize i = 0; i < n; i++)
-        sum += exp((double)logits[i] - logits[*best]);
-    return logits[*best] + log(sum);
-}
-
 /* KL(p || q) = sum p (log p - log q) of one row. */
 static void
 compare(PdKvGate *gate, int row, const float *logits, gpointer user_data)
@@ -227,7 +213,8 @@ compare(PdKvGate *gate, int row, const float *logits, gpointer user_data)
     PdKvGateRow *result = user_data;
     gsize n = (gsize)pd_model_shape(gate->model)->n_vocab, best_p, best_q;
     const float *exact = gate->reference + (gsize)row * n;
-    double norm_p = log_sum(exact, n, &best_p), norm_q = log_sum(logits, n, &best_q), kl = 0;
+    double norm_p = pd_log_sum_exp(exact, n, &best_p), norm_q = pd_log_sum_exp(logits, n, &best_q),
+           kl = 0;
 
     for (gsize i = 0; i < n; i++) {
         double log_p = exact[i] - norm_p;

@@ -19,4 +19,7 @@ typedef struct {
 void pd_segment_bytes(const PdSegmentRow *row, guint first_token, guint n_tokens, guint32 *start,
                       guint32 *end);
 
+/* Its number, its header and its tokens behind what the prompt (gint32) holds; sets first_row. */
+void pd_passage_append(const PdContext *context, PdPassage *passage, GArray *prompt);
+
 #endif

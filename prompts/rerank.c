@@ -1,10 +1,9 @@
 /* See rerank.h. */
 #include "prompts/rerank.h"
 
-#include <math.h>
-#include <string.h>
 #include "prompts/kept.h"
 #include "prompts/layout.h"
+#include "prompts/log_sum.h"
 #include "prompts/sweep.h"
 
 /* Blocks read at a time: so many sequences' KV and logits are in memory. */
@@ -41,45 +40,27 @@ passage_of(PdContext *context, const PdBlock *block)
 static GArray *
 lay_out(const Rerank *rerank, PdPassage *passage)
 {
-    PdContext *context = rerank->context;
-    const PdContextSegment *segment =
-        &g_array_index(context->segments, PdContextSegment, passage->segment);
-    GArray *prompt = g_array_copy(context->prefix);
+    GArray *prompt = g_array_copy(rerank->context->prefix);
 
-    pd_layout_number(context->model, passage->number, prompt);
-    g_array_append_vals(prompt, segment->header_ids->data, segment->header_ids->len);
-    passage->first_row = (int)prompt->len;
-    g_array_append_vals(prompt, segment->row->ids + passage->first_token, passage->n_tokens);
+    pd_passage_append(rerank->context, passage, prompt);
     g_array_append_vals(prompt, rerank->task->data, rerank->task->len);
     return prompt;
 }
 
 /* --- likelihoods --- */
 
-/* log p of one token. */
-static double
-log_likelihood(const float *logits, int n_vocab, gint32 token)
-{
-    double sum = 0;
-    float max = logits[0];
-
-    for (int i = 1; i < n_vocab; i++)
-        max = MAX(max, logits[i]);
-    for (int i = 0; i < n_vocab; i++)
-        sum += exp((double)(logits[i] - max));
-    return (double)(logits[token] - max) - log(sum);
-}
-
 static double
 mean_log_likelihood(const Rerank *rerank, guint sequence)
 {
-    int n_vocab = pd_model_shape(rerank->context->model)->n_vocab;
+    gsize n_vocab = (gsize)pd_model_shape(rerank->context->model)->n_vocab, best;
     guint n = rerank->question->len;
     double sum = 0;
 
-    for (guint i = 0; i < n; i++)
-        sum += log_likelihood(rerank->logits + ((gsize)sequence * n + i) * (gsize)n_vocab, n_vocab,
-                              g_array_index(rerank->question, gint32, i));
+    for (guint i = 0; i < n; i++) {
+        const float *logits = rerank->logits + ((gsize)sequence * n + i) * n_vocab;
+        sum += logits[g_array_index(rerank->question, gint32, i)] -
+               pd_log_sum_exp(logits, n_vocab, &best);
+    }
     return sum / n;
 }
 
@@ -168,17 +149,10 @@ open_session(Rerank *rerank, GError **error)
     PdContext *context = rerank->context;
     PdSessionOptions options =
         session_options(context->prefix->len + rerank->task->len + rerank->question->len);
-    PdRun prefix = {.tokens = (const gint32 *)context->prefix->data,
-                    .n_tokens = (int)context->prefix->len};
 
     rerank->session = pd_session_new(context->model, &options, error);
-    if (!rerank->session ||
-        !pd_session_run(rerank->session, &prefix, 1, rerank->cancellable, NULL, NULL, error))
-        return FALSE;
-    for (int i = 1; i < TOGETHER; i++)
-        if (!pd_session_share_rows(rerank->session, 0, i, prefix.n_tokens, error))
-            return FALSE;
-    return TRUE;
+    return rerank->session &&
+           pd_context_run_prefix(context, rerank->session, TOGETHER, rerank->cancellable, error);
 }
 
 /* In place and stable: there are few. */

@@ -20,15 +20,7 @@ pd_kv_tier_name(PdKvTier tier)
     return tier_names[tier];
 }
 
-gboolean
-pd_parse_kv_tier(const char *word, PdKvTier *tier)
-{
-    guint value;
-    gboolean ok = pd_parse_choice(word, tier_names, G_N_ELEMENTS(tier_names), &value);
-
-    *tier = (PdKvTier)value;
-    return ok;
-}
+PD_DEFINE_CHOICE_PARSER(pd_parse_kv_tier, PdKvTier, tier_names)
 
 /* Insert in order of layer, then KV head; each once. */
 static void

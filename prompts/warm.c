@@ -181,8 +181,6 @@ start_session(Warm *warm, GError **error)
     guint longest = 0;
     g_autofree gboolean *mask = g_new0(gboolean, pd_model_shape(context->model)->n_layers);
     PdSessionOptions options = {.n_sequences = PD_WARM_SEQUENCES, .kv_type = PD_F16};
-    PdRun prefix = {.tokens = (const gint32 *)context->prefix->data,
-                    .n_tokens = (int)context->prefix->len};
 
     if (sqlite3_db_readonly(pd_corpus_db(context->corpus), "main") == 1) {
         g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_CORPUS,
@@ -204,13 +202,9 @@ start_session(Warm *warm, GError **error)
     for (int i = 0; i < warm->format.n_keys; i++)
         mask[warm->format.keys[i].layer] = TRUE;
     warm->session = pd_session_new(context->model, &options, error);
-    if (!warm->session)
+    if (!warm->session ||
+        !pd_context_run_prefix(context, warm->session, PD_WARM_SEQUENCES, warm->cancellable, error))
         return FALSE;
-    if (!pd_session_run(warm->session, &prefix, 1, warm->cancellable, NULL, NULL, error))
-        return FALSE;
-    for (int i = 1; i < PD_WARM_SEQUENCES; i++)
-        if (!pd_session_share_rows(warm->session, 0, i, prefix.n_tokens, error))
-            return FALSE;
     pd_session_set_tap(warm->session, keep_rows, mask, warm);
     return TRUE;
 }

@@ -3,7 +3,6 @@
 
 #include <string.h>
 #include "prompts/error.h"
-#include "prompts/layout.h"
 #include "prompts/native.h"
 #include "prompts/owner.h"
 #include "prompts/segment_kv.h"
@@ -19,10 +18,7 @@ pd_whole_tokens(PdContext *context, GArray *passages)
         PdPassage passage = {
             .number = (int)i + 1, .segment = i, .n_tokens = segment->row->n_tokens};
 
-        pd_layout_number(context->model, passage.number, tokens);
-        g_array_append_vals(tokens, segment->header_ids->data, segment->header_ids->len);
-        passage.first_row = (int)tokens->len;
-        g_array_append_vals(tokens, segment->row->ids, segment->row->n_tokens);
+        pd_passage_append(context, &passage, tokens);
         if (passages)
             g_array_append_val(passages, passage);
     }

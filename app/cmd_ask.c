@@ -135,6 +135,22 @@ print_citations(PdApp *app, PdContext *context, const PdAnswer *answer, GError *
     return TRUE;
 }
 
+/* What the question is about and nothing that was read names. */
+static void
+print_unread_names(const PdAnswer *answer)
+{
+    const GPtrArray *names = answer->unread_names;
+
+    if (!names || names->len == 0)
+        return;
+    printf("Named in the question, but not in what was read:");
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *safe = pd_terminal_safe(names->pdata[i], -1);
+        printf("%s %s", i ? "," : "", safe);
+    }
+    putchar('\n');
+}
+
 /* Where the attention of each sentence went, the largest parts. */
 static void
 print_attention(const PdAnswer *answer)
@@ -269,6 +285,7 @@ print_answer(PdApp *app, PdContext *context, const AskFlags *flags, const char *
     printf("\n\n");
     if (!print_citations(app, context, answer, error))
         return FALSE;
+    print_unread_names(answer);
     if (flags->why)
         print_why(context, answer, flags->top ? flags->top : 16);
     fflush(stdout);

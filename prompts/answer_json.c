@@ -208,6 +208,9 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
         pd_json_double(json, "likelihood", answer->likelihood);
     if (answer->withheld)
         pd_json_string(json, "withheld", answer->withheld);
+    if (answer->unread_names && answer->unread_names->len > 0)
+        pd_json_strings(json, "unread_names", (char **)answer->unread_names->pdata,
+                        answer->unread_names->len);
     pd_json_string(json, "model", answer->reader);
     if (answer->blocks && answer->arm != PD_ARM_FTS)
         pd_json_string(json, "sweeper", pd_model_name(context->model));

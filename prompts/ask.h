@@ -57,9 +57,11 @@ typedef struct {
     double support;   /* then: log-odds */
     double
         likelihood; /* of the block most likely to be asked for so (rerank.h); 0: none was read */
-    GArray *sentences; /* PdSentence */
-    GArray *citations; /* PdCitation, each once */
-    GArray *passages;  /* PdPassage: what was read (the last time) */
+    GPtrArray *unread_names; /* of the question, that stand in nothing that was read (names.h);
+                                NULL: not looked for */
+    GArray *sentences;       /* PdSentence */
+    GArray *citations;       /* PdCitation, each once */
+    GArray *passages;        /* PdPassage: what was read (the last time) */
     guint n_readings;
     GArray *blocks;    /* PdBlock, best first; NULL when read whole */
     PdArm arm;         /* what found them: never AUTO */

@@ -35,6 +35,7 @@ pd_answer_begin(PdAnswer *answer)
     g_array_set_size(answer->sentences, 0);
     g_array_set_size(answer->citations, 0);
     g_clear_pointer(&answer->passages, g_array_unref);
+    g_clear_pointer(&answer->unread_names, g_ptr_array_unref);
     g_clear_pointer(&answer->withheld, g_free);
     answer->status = PD_ANSWERED;
     answer->checked = FALSE;
@@ -258,11 +259,12 @@ is_supported(const Ask *ask)
     const PdProfile *profile = &ask->batch->view->profile;
     const PdAnswer *answer = ask->answer;
     guint reading = ask->batch->reading;
+    double support = answer->support - (answer->unread_names->len > 0 ? PD_SUPPORT_UNREAD : 0);
 
     if (answer->likelihood == 0 || profile->likelihood_weight == 0 ||
         ask->batch->view != ask->batch->context)
-        return answer->support >= profile->support_min[reading];
-    return answer->support + profile->likelihood_weight * answer->likelihood >=
+        return support >= profile->support_min[reading];
+    return support + profile->likelihood_weight * answer->likelihood >=
            profile->evidence_min[reading];
 }
 

@@ -3,6 +3,7 @@
 #include "prompts/ask_internal.h"
 #include "prompts/find.h"
 #include "prompts/kept.h"
+#include "prompts/names.h"
 #include "prompts/reader.h"
 #include "prompts/select.h"
 
@@ -255,9 +256,11 @@ prepare_prompt(Batch *batch, Ask *ask, GError **error)
     ask->read = batch->view == batch->context
                     ? g_array_ref(answer->passages)
                     : pd_reader_passages(batch->view, batch->context, answer->passages, error);
-    if (ask->read)
-        lay_out_passages(ask);
-    return ask->read != NULL;
+    if (!ask->read)
+        return FALSE;
+    lay_out_passages(ask);
+    answer->unread_names = pd_names_unread(batch->view, ask->read, ask->question, error);
+    return answer->unread_names != NULL;
 }
 
 /* Prompts of the last reading are there from the start, until another reading takes their place. */

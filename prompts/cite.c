@@ -170,16 +170,11 @@ passage_words(PdContext *context, GArray *passages, GError **error)
 
     for (guint i = 0; i < passages->len; i++) {
         const PdPassage *passage = &g_array_index(passages, PdPassage, i);
-        const PdContextSegment *segment =
-            &g_array_index(context->segments, PdContextSegment, passage->segment);
-        g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, segment->row->part_id, error);
         guint32 start, end;
+        g_autoptr(PdPartRow) part = pd_passage_part(context, passage, &start, &end, error);
 
         if (!part)
             return NULL;
-        pd_segment_bytes(segment->row, passage->first_token, passage->n_tokens, &start, &end);
-        end = (guint32)MIN(end, part->n_bytes);
-        start = MIN(start, end);
         g_ptr_array_add(all, pd_content_words(part->text + start, end - start));
     }
     return g_steal_pointer(&all);
@@ -286,23 +281,16 @@ pd_cite_quote(PdContext *context, const PdPassage *passage, const float *attenti
 {
     PdContextSegment *segment =
         &g_array_index(context->segments, PdContextSegment, passage->segment);
-    g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, segment->row->part_id, error);
+    guint32 start, end;
+    g_autoptr(PdPartRow) part = pd_passage_part(context, passage, &start, &end, error);
     g_autoptr(GHashTable) answer_words = pd_content_words(sentence, strlen(sentence));
     g_autoptr(GHashTable) question_words = pd_content_words(question, strlen(question));
     g_autoptr(GHashTable) passage_words = NULL;
     g_autoptr(GArray) units = NULL;
-    guint32 start, end;
     PdUnit span;
 
     if (!part)
         return FALSE;
-    pd_segment_bytes(segment->row, passage->first_token, passage->n_tokens, &start, &end);
-    if (end > part->n_bytes || start > end) {
-        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_CORPUS,
-                    "segment %" G_GINT64_FORMAT " lies outside its part; run: pandect -C %s verify",
-                    segment->row->id, pd_corpus_dir(context->corpus));
-        return FALSE;
-    }
     whole_characters(part, &start, &end);
     units = pd_units_split(part->text, start, end, pd_text_in_lines(segment->document));
     span = units->len ? best_unit(segment, passage, attention, part->text, units, answer_words,

@@ -19,6 +19,11 @@ typedef struct {
 void pd_segment_bytes(const PdSegmentRow *row, guint first_token, guint n_tokens, guint32 *start,
                       guint32 *end);
 
+/* The part a passage is of, and its bytes in it; free with pd_part_row_free.  NULL: the part could
+ * not be read, or the passage lies outside it. */
+PdPartRow *pd_passage_part(const PdContext *context, const PdPassage *passage, guint32 *start,
+                           guint32 *end, GError **error);
+
 /* Its number, its header and its tokens behind what the prompt (gint32) holds; sets first_row. */
 void pd_passage_append(const PdContext *context, PdPassage *passage, GArray *prompt);
 

@@ -22,6 +22,14 @@ in_word(const char *p)
     return *p == '_' || g_unichar_isalnum(g_utf8_get_char(p));
 }
 
+const char *
+pd_word_end(const char *p)
+{
+    while (*p && in_word(p))
+        p = g_utf8_next_char(p);
+    return p;
+}
+
 GPtrArray *
 pd_words(const char *text, gsize n_bytes)
 {
@@ -32,8 +40,7 @@ pd_words(const char *text, gsize n_bytes)
     for (const char *p = lower; *p;) {
         const char *start = p;
 
-        while (*p && in_word(p))
-            p = g_utf8_next_char(p);
+        p = pd_word_end(p);
         if (p > start)
             g_ptr_array_add(words, g_strndup(start, (gsize)(p - start)));
         else

@@ -7,6 +7,9 @@
 /* Is this lower-case word one that asks or joins ("what", "of"), so that it matches everything? */
 gboolean pd_word_is_empty(const char *lower);
 
+/* Where the word that begins at p ends: p itself where none does.  Valid UTF-8. */
+const char *pd_word_end(const char *p);
+
 /* The lower-case words of a text in order: runs of letters, digits and '_'.  Not valid UTF-8 is
  * replaced.  Array of char *, free with g_ptr_array_unref. */
 GPtrArray *pd_words(const char *text, gsize n_bytes);

@@ -22,7 +22,7 @@
 
 /* document.fold_rules: 0, nothing is left out; PD_FOLD_WAITS; or the rules by which it was folded.
  * They grow when the same mails would be folded otherwise. */
-#define PD_FOLD_RULES 1
+#define PD_FOLD_RULES 2
 #define PD_FOLD_WAITS (-1)
 
 /* All of these inside a transaction.  `run_id`: the run that does it; 0: none. */

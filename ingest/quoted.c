@@ -2,13 +2,15 @@
 #include "ingest/quoted.h"
 
 #include <string.h>
+#include "ingest/attribution.h"
 
 #define INDENT_MAX 3       /* spaces before the first ">" */
 #define INITIALS_MAX 4     /* letters before a ">" */
 #define SIGNATURE_LINES 15 /* a longer one is none */
 #define TAIL_PARAGRAPHS 4  /* at the end of what a mail says, where footers are looked for */
 #define LIST_PARAGRAPHS 2  /* likewise behind a quote without prefix */
-#define HEADER_LINES 10    /* of a forwarded mail, and empty ones */
+#define HEADER_LINES 10    /* of a forwarded mail */
+#define ATTRIBUTION_LINES 3
 
 /* FNV-1a, 64 bits. */
 #define HASH_BASIS 0xcbf29ce484222325u
@@ -130,6 +132,17 @@ content_of(const PdMailText *mail, const char *text, guint i, gsize *n)
     return text + start;
 }
 
+/* What ends in a colon, also a Chinese one, says what follows: an attribution. */
+static gboolean
+ends_in_colon(const PdMailText *mail, const char *text, guint i)
+{
+    static const char wide[] = "：";
+    gsize n, n_wide = strlen(wide);
+    const char *at = content_of(mail, text, i, &n);
+    return n > 0 &&
+           (at[n - 1] == ':' || (n >= n_wide && memcmp(at + n - n_wide, wide, n_wide) == 0));
+}
+
 static gsize
 run_of(const char *at, gsize n, char c)
 {
@@ -206,14 +219,10 @@ static gboolean
 is_attribution(const PdMailText *mail, const char *text, guint i)
 {
     guint last = i, next;
-    while (last < mail->lines->len && last < i + 3 && !is_empty(mail, last)) {
-        gsize n;
-        const char *at = content_of(mail, text, last, &n);
-        if (at[n - 1] == ':')
-            break;
+    while (last < mail->lines->len && last < i + ATTRIBUTION_LINES && !is_empty(mail, last) &&
+           !ends_in_colon(mail, text, last))
         last++;
-    }
-    if (last >= mail->lines->len || last >= i + 3 || is_empty(mail, last))
+    if (last >= mail->lines->len || last >= i + ATTRIBUTION_LINES || is_empty(mail, last))
         return FALSE;
     for (next = last + 1; next < mail->lines->len && is_empty(mail, next);)
         next++;
@@ -263,15 +272,6 @@ hash_words(const PdMailText *mail, guint from, guint to)
     for (guint i = from; i < to; i++)
         hash = (hash ^ g_array_index(mail->words, PdMailWord, i).hash) * HASH_PRIME;
     return hash;
-}
-
-/* What ends in a colon says what follows: an attribution. */
-static gboolean
-ends_in_colon(const PdMailText *mail, const char *text, guint i)
-{
-    gsize n;
-    const char *at = content_of(mail, text, i, &n);
-    return n > 0 && at[n - 1] == ':';
 }
 
 /* The last paragraphs, at most n, of lines [from, to). */
@@ -348,56 +348,72 @@ pd_mail_is_break(const PdMailText *mail, const char *text, guint i)
 
 /* --- attributions -------------------------------------------------------------------------- */
 
-/* Does the text have one of the author's names, or the address? */
-static gboolean
-names_author(const char *text, gsize n, const char *author)
+/* What the lines [top, last] are, without the prefixes of quotes. */
+static PdAttribution
+attribution_of(const PdMailText *mail, const char *text, guint top, guint last, const char *author)
 {
-    g_autofree char *where = g_strndup(text, n);
-    g_auto(GStrv) words = g_strsplit_set(author ? author : "", " \t<>\"',;()", -1);
-    for (guint i = 0; words[i]; i++)
-        if (g_utf8_strlen(words[i], -1) >= 3 && strstr(where, words[i]))
-            return TRUE;
-    return FALSE;
-}
-
-/* The first of the lines above `first` that form headers, with the separator above them; `first`:
- * there are none, or they do not name the author. */
-static guint
-headers_above(const PdMailText *mail, const char *text, guint first, const char *author)
-{
-    guint top = first;
-    for (guint i = first; i > 0 && first - i < HEADER_LINES; i--) {
-        gboolean separator = is_separator(mail, text, i - 1);
-        if (separator || is_header(mail, text, i - 1))
-            top = i - 1;
-        if (separator || (top != i - 1 && !is_empty(mail, i - 1)))
-            break;
+    g_autoptr(GString) lines = g_string_new(NULL);
+    for (guint i = top; i <= last; i++) {
+        gsize n;
+        const char *at = content_of(mail, text, i, &n);
+        g_string_append_len(lines, at, (gssize)n);
+        g_string_append_c(lines, '\n');
     }
-    gsize start = top < first ? pd_mail_line(mail, top)->start : 0;
-    gsize end = first ? pd_mail_line(mail, first - 1)->end : 0;
-    return top < first && names_author(text + start, end - start, author) ? top : first;
+    return pd_attribution_of(lines->str, lines->len, author);
 }
 
-/* The first of the lines that end in `last`, which ends in a colon: at most three, as few as name
- * the author, and one with the date above them. */
+/* The first of the lines that end in `last`, which ends in a colon: as few as are an attribution,
+ * and one with the date above them. */
 static guint
 attribution_above(const PdMailText *mail, const char *text, guint last, const char *author)
 {
     PdLineKind kind = pd_mail_line(mail, last)->kind;
-    gsize end = pd_mail_line(mail, last)->end;
-    gboolean named = FALSE;
+    PdAttribution best = PD_ATTRIBUTION_NONE;
     guint top = last + 1;
-    while (top > 0 && last + 1 - top < 3 && !is_empty(mail, top - 1) &&
-           pd_mail_line(mail, top - 1)->kind == kind) {
-        gsize n;
-        const char *at = content_of(mail, text, top - 1, &n);
-        gboolean sentence = top <= last && strchr(".!?", at[n - 1]);
-        if (sentence || (named && !has_date(at, n)))
+    for (guint i = last + 1; i > 0 && last + 1 - i < ATTRIBUTION_LINES; i--) {
+        if (is_empty(mail, i - 1) || pd_mail_line(mail, i - 1)->kind != kind)
             break;
-        top--;
-        named = named || names_author(at, (gsize)(text + end - at), author);
+        PdAttribution found = attribution_of(mail, text, i - 1, last, author);
+        if (found <= best)
+            continue;
+        best = found;
+        top = i - 1;
     }
-    return named ? top : last + 1;
+    return top;
+}
+
+/* "From: Kay Smith" */
+static gboolean
+names_sender(const PdMailText *mail, const char *text, guint i, const char *author)
+{
+    gsize n;
+    const char *at = content_of(mail, text, i, &n);
+    const char *colon = memchr(at, ':', n);
+    return colon && pd_names_author_only(colon + 1, n - (gsize)(colon + 1 - at), author);
+}
+
+/* The first of the headers directly above `end` that say who wrote what follows; `end`: there are
+ * none.  Below a separator, which goes with them, all do; otherwise there must be three, the
+ * sender's first, and a date. */
+static guint
+headers_above(const PdMailText *mail, const char *text, guint end, const char *author)
+{
+    gboolean dated = FALSE, sender_dated = FALSE;
+    guint sender = end, i = end;
+    for (; i > 0 && end - i < HEADER_LINES && is_header(mail, text, i - 1); i--) {
+        gsize n;
+        const char *at = content_of(mail, text, i - 1, &n);
+        dated |= has_date(at, n);
+        if (!names_sender(mail, text, i - 1, author))
+            continue;
+        sender = i - 1;
+        sender_dated = dated;
+    }
+    if (sender < end && i > 0 && is_empty(mail, i - 1))
+        i--;
+    if (sender < end && i > 0 && is_separator(mail, text, i - 1))
+        return i - 1;
+    return sender_dated && end - sender >= 3 ? sender : end;
 }
 
 guint
@@ -408,9 +424,10 @@ pd_mail_attribution(const PdMailText *mail, const char *text, guint first, const
         end--;
     if (end == 0 || is_empty(mail, end - 1))
         return first;
-    gsize n;
-    const char *at = content_of(mail, text, end - 1, &n);
-    guint top = at[n - 1] == ':' ? attribution_above(mail, text, end - 1, author)
-                                 : headers_above(mail, text, end, author);
+    guint top = end;
+    if (ends_in_colon(mail, text, end - 1))
+        top = attribution_above(mail, text, end - 1, author);
+    if (top == end)
+        top = headers_above(mail, text, end, author);
     return top < end ? top : first;
 }

@@ -70,9 +70,9 @@ guint pd_mail_line_of_word(const PdMailText *mail, guint word);
 gboolean pd_mail_is_break(const PdMailText *mail, const char *text, guint i);
 
 /*
- * The first of the lines directly above line `first` that only say what follows: "On ... wrote:" or
- * the headers of a forwarded mail, if they name `author` (as in "Kay Smith <kay@example.org>").
- * `first`: there are none.
+ * The first of the lines directly above line `first` that only say what follows: an attribution of
+ * what `author` wrote ("Kay Smith <kay@example.org>"; ingest/attribution.h) or the headers of a
+ * forwarded mail of theirs.  `first`: there are none.
  */
 guint pd_mail_attribution(const PdMailText *mail, const char *text, guint first,
                           const char *author);

@@ -416,6 +416,148 @@ test_lines(void)
     assert_lines("We meet at 10:21:\nin the office\n", "oo");
 }
 
+/* --- attributions -------------------------------------------------------------------------- */
+
+/* Of the lines above a quote of Kay's, the last n go with it. */
+static void
+assert_goes(const char *above, guint n)
+{
+    g_autofree char *text = g_strconcat(above, "> The fee is fixed.\n", NULL);
+    g_autoptr(PdMailText) mail = pd_mail_text_new(text, strlen(text));
+    guint first = mail->lines->len - 1, top = pd_mail_attribution(mail, text, first, KAY);
+    if (first - top != n)
+        g_error("%u lines go instead of %u: %s", first - top, n, above);
+}
+
+/* As programs write them: Gmail, Outlook, Apple Mail, Thunderbird, KMail, mutt, Pine, Eudora,
+ * Notes, Yahoo, Gnus and others, in the languages that they are translated into. */
+static void
+test_attributions(void)
+{
+    static const char *const lines[] = {
+        "On Mon, 14 May 2001 at 10:21, Kay Smith <kay@example.org> wrote:",
+        "On Mon, May 14, 2001 at 10:21 AM Kay Smith <kay@example.org> wrote:",
+        "On May 14, 2001, at 10:21 AM, Kay Smith <kay@example.org> wrote:",
+        "On 14/05/2001 10:21, Kay Smith wrote:",
+        "On 5/14/01 10:21 AM, \"Kay Smith\" <kay@example.org> wrote:",
+        "On Mon, May 14, 2001 at 10:21:00AM +0200, Kay Smith wrote:",
+        "On Mon, 14 May 2001, Kay Smith wrote:",
+        "On Monday 14 May 2001 10:21, Kay Lou Smith wrote:",
+        "On May 14, 10:21 am, Kay Smith <k...@example.org> wrote:",
+        "At 10:21 AM 5/14/2001 -0700, Kay Smith wrote:",
+        "Kay Smith <kay@example.org> wrote on 05/14/2001 10:21:00 AM:",
+        "--- Kay Smith <kay@example.org> wrote:",
+        "Kay Smith <kay@example.org> writes:",
+        "Kay Smith wrote:",
+        "KAY SMITH said:",
+        "Kay Smith (Tidelog Limited) wrote:",
+        "In article <9dp2k4$1@news.example.org>, Kay Smith wrote:",
+        "In message <9dp2k4$1@news.example.org> Kay Smith <kay@example.org> writes:",
+        "also sprach Kay Smith <kay@example.org> [2001.05.14.1021 +0200]:",
+        "* Kay Smith <kay@example.org> [2001-05-14 10:21]:",
+        "2001/5/14 Kay Smith <kay@example.org>:",
+        "Quoting Kay Smith <kay@example.org>:",
+        "Zitat von Kay Smith <kay@example.org>:",
+        "Am 14.05.2001 um 10:21 schrieb Kay Smith:",
+        "Am Mo., 14. Mai 2001 um 10:21 Uhr schrieb Kay Smith <kay@example.org>:",
+        "Am Montag, 14. Mai 2001, 10:21:00 schrieb Kay Smith:",
+        "Kay Smith <kay@example.org> schrieb am Mo., 14. Mai 2001, 10:21:",
+        "Kay Smith hat am 14.05.2001 10:21 geschrieben:",
+        "Le lun. 14 mai 2001 à 10:21, Kay Smith <kay@example.org> a écrit :",
+        "Le 14/05/2001 à 10:21, Kay Smith a écrit\xc2\xa0:",
+        "El lun, 14 may 2001 a las 10:21, Kay Smith (<kay@example.org>) escribió:",
+        "Il giorno lun 14 mag 2001 alle ore 10:21 Kay Smith <kay@example.org> ha scritto:",
+        "Em seg., 14 de mai. de 2001 às 10:21, Kay Smith <kay@example.org> escreveu:",
+        "Op ma 14 mei 2001 om 10:21 schreef Kay Smith <kay@example.org>:",
+        "Den mån 14 maj 2001 kl 10:21 skrev Kay Smith <kay@example.org>:",
+        "Den man. 14. maj 2001 kl. 10.21 skrev Kay Smith <kay@example.org>:",
+        "man. 14. mai 2001 kl. 10:21 skrev Kay Smith <kay@example.org>:",
+        "ma 14. toukok. 2001 klo 10.21 Kay Smith (kay@example.org) kirjoitti:",
+        "pon., 14 maj 2001 o 10:21 Kay Smith <kay@example.org> napisał(a):",
+        "W dniu 14.05.2001 o 10:21, Kay Smith pisze:",
+        "po 14. 5. 2001 v 10:21 odesílatel Kay Smith <kay@example.org> napsal:",
+        "Dne 14.5.2001 v 10:21 Kay Smith napsal(a):",
+        "Kay Smith <kay@example.org> ezt írta (időpont: 2001. máj. 14., H, 10:21):",
+        "În lun., 14 mai 2001 la 10:21, Kay Smith <kay@example.org> a scris:",
+        "Kay Smith <kay@example.org>, 14 May 2001 Pzt, 10:21 tarihinde şunu yazdı:",
+        "Στις Δευ 14 Μαΐ 2001 στις 10:21 π.μ., ο χρήστης Kay Smith <kay@example.org> έγραψε:",
+        "пн, 14 мая 2001 г. в 10:21, Kay Smith <kay@example.org>:",
+        "14.05.2001 10:21, Kay Smith пишет:",
+        "пн, 14 трав. 2001 р. о 10:21 Kay Smith <kay@example.org> пише:",
+        "2001年5月14日(月) 10:21 Kay Smith <kay@example.org>:",
+        "Kay Smith <kay@example.org> 于2001年5月14日周一 上午10:21写道：",
+        "Kay Smith <kay@example.org> 於 2001年5月14日 週一 上午10:21寫道：",
+        "2001년 5월 14일 (월) 오전 10:21, Kay Smith <kay@example.org>님이 작성:",
+        "Vào Th 2, 14 thg 5, 2001 vào lúc 10:21 Kay Smith <kay@example.org> đã viết:",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+        g_autofree char *above = g_strdup_printf("Thanks.\n\n%s\n", lines[i]);
+        g_autofree char *apart = g_strdup_printf("%s\n\n", above);
+        g_autofree char *without = g_strdup_printf("Thanks.\n%s\n", lines[i]);
+        assert_goes(above, 1);
+        assert_goes(apart, 3); /* with the empty lines below it */
+        assert_goes(without, 1);
+    }
+    assert_goes("Ok\nOn Mon, 14 May 2001 10:21:00 +0200\nKay Smith <kay@example.org> wrote:\n\n",
+                3);
+    assert_goes("Ok\n\nOn Mon, May 14, 2001 at 10:21 AM, Kay Smith <\nkay@example.org> wrote:\n",
+                2);
+    assert_goes("On Mon, May 14, 2001 at 10:21 AM Kay Smith <kay@example.org>\nwrote:\n", 2);
+    assert_goes("FYI\n\n-----Original Message-----\nFrom: Smith, Kay [mailto:kay@example.org]\n"
+                "Sent: Monday, May 14, 2001 10:21 AM\nTo: Ann Lee\nSubject: The fee\n\n",
+                6);
+    assert_goes("FYI\n\nVon: Kay Smith <kay@example.org>\nGesendet: Montag, 14. Mai 2001 10:21\n"
+                "An: Ann Lee\nBetreff: Die Gebühr\n\n",
+                5);
+    assert_goes("FYI\n\n-------- Forwarded Message --------\nSubject: The fee\n"
+                "Date: Mon, 14 May 2001 10:21:00 +0200\nFrom: Kay Smith <kay@example.org>\n"
+                "To: Ann Lee <ann.lee@example.org>\n\n",
+                6);
+}
+
+/* What the mail's own author says about Kay and her words stays where it is. */
+static void
+test_own_sentences(void)
+{
+    static const char *const lines[] = {
+        "I disagree with what Kay Smith wrote on 14 May 2001 at 10:21:",
+        "I disagree with what Kay wrote:",
+        "On 14.05.2001 I was told by Kay Smith that this was settled:",
+        "On Monday at 10:21 we shall read this paragraph of Kay's aloud:",
+        "This is the clause of 14 May 2001 that Kay wants us to sign:",
+        "Kay wrote on 14 May 2001 that nothing would change:",
+        "Kay, you wrote that the fee would stay as it is:",
+        "As for Kay Smith's second point (kay@example.org, 14 May 2001):",
+        "Please note, Kay:",
+        "Dear Kay,\nhere is my answer to the offer of 14 May 2001:",
+        "Was Kay am 14.05.2001 um 10:21 schrieb, ist falsch:",
+        "Zu dem, was Kay Smith geschrieben hat, nur dies:",
+        "Je ne suis pas d'accord avec ce que Kay a écrit le 14 mai 2001 :",
+        "No estoy de acuerdo con lo que escribió Kay el 14 de mayo de 2001:",
+        "Non sono d'accordo con quello che Kay ha scritto il 14 maggio 2001:",
+        "Я не согласна с тем, что писала Kay 14 мая 2001 г.:",
+        "我不同意 Kay 在2001年5月14日写的这句话：",
+        /* These look like headers, or follow some. */
+        "Kay: I think that this is wrong.",
+        "Note: Kay's fee is too high.",
+        "Note: the fee of Kay Smith, 14 May 2001 10:21\nAgain: too high\nSo: no",
+        "--- Note ---\nKay: this is wrong.",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+        g_autofree char *above = g_strdup_printf("Thanks.\n\n%s\n", lines[i]);
+        g_autofree char *apart = g_strdup_printf("%s\n", above);
+        assert_goes(above, 0);
+        assert_goes(apart, 0);
+    }
+    /* Only the attribution goes, not the sentence above it. */
+    assert_goes("Kay's offer of 14 May 2001 is wrong:\nKay Smith wrote:\n", 1);
+    assert_goes("Note: see the date of the offer\n\nFrom: Kay Smith\n"
+                "Sent: Monday, May 14, 2001 10:21 AM\nTo: Ann Lee\n\n",
+                4);
+    /* Others' words are not Kay's. */
+    assert_goes("On Mon, 14 May 2001 at 10:21, Ann Lee <ann.lee@example.org> wrote:\n", 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -428,5 +570,7 @@ main(int argc, char **argv)
     g_test_add("/fold/secrets", Fixture, NULL, set_up, test_secrets, tear_down);
     g_test_add("/fold/nothing-lost", Fixture, NULL, set_up, test_nothing_lost, tear_down);
     g_test_add_func("/fold/lines", test_lines);
+    g_test_add_func("/fold/attributions", test_attributions);
+    g_test_add_func("/fold/own-sentences", test_own_sentences);
     return g_test_run();
 }

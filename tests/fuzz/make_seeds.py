@@ -1,4 +1,4 @@
-"""Makes the seed corpora of fuzz_gguf, fuzz_tokenizer_json and fuzz_office.
+"""Makes the seed corpora of fuzz_gguf, fuzz_tokenizer_json, fuzz_office and fuzz_quoted.
 
     python3 tests/fuzz/make_seeds.py FOLDER
     build-fuzz/tests/fuzz/fuzz_gguf -max_len=65536 FOLDER/gguf
@@ -8,6 +8,7 @@ The files are written from the formats' descriptions and from the golden vocabul
 """
 
 import json
+import mailbox
 import os
 import struct
 import sys
@@ -72,9 +73,32 @@ def tokenizer_keys(root, texts, model, pre):
     return keys + [key("tokenizer.ggml.pre", STRING, pre), array("tokenizer.ggml.merges", STRING, merges)]
 
 
+KAY, ANN = "Kay Smith <kay@example.org>", "Ann Lee <ann.lee@example.org>"
+WORDS = "The fee for the survey is fixed at EUR 51,200,\nextra work costs EUR 820 a day."
+FOOTER = "_______________\nSurvey mailing list, https://lists.example.org/survey\n"
+# What stands above a quote with prefixes, and above one without.
+ATTRIBUTIONS = ("On Mon, 14 May 2001 at 10:21, Kay Smith\n<kay@example.org> wrote:", "W dniu 14.05.2001 o 10:21, Kay pisze:",
+                "2001\u5e745\u670814\u65e5(\u6708) 10:21 Kay Smith <kay@example.org>\uff1a")
+HEADERS = ("-----Original Message-----\nFrom: Kay Smith\nSent: Monday, May 14, 2001 10:21 AM\nTo: Ann Lee\n",
+           "Von: Kay Smith\nGesendet: Montag, 14. Mai 2001 10:21\nAn: Ann Lee\nBetreff: x\n",
+           "Am 14.05.2001 um 10:21 schrieb Kay Smith:\n")
+
+
+def mails_that_quote():
+    """Mails as fuzz_quoted takes them: author, text, NUL."""
+    first = f"{KAY}\n{WORDS}\n\n-- \nKay Smith, Tidelog Limited, 4 Pier Road, Bergen\n\n{FOOTER}"
+    quoted = "".join(f"> {line}\n" for line in WORDS.split("\n"))
+    answers = [f"{ANN}\nAgreed.\n\n{above}\n{quoted}\n{FOOTER}" for above in ATTRIBUTIONS]
+    answers += [f"{ANN}\nSee below.\n\n{above}\n{WORDS}\n\n{FOOTER}" for above in HEADERS]
+    yield from ((first, answer, f"{KAY}\nNo:\n{quoted}\nNot so.\n\n{FOOTER}") for answer in answers)
+    box = mailbox.mbox(os.path.join(HERE, "..", "..", "samples", "mail.mbox"))
+    real = [f"{m['From']}\n{m.get_payload()}" for m in box if not m.is_multipart()]
+    yield from (real[i:i + 4] for i in range(0, min(len(real), 24), 4))
+
+
 def main():
     folder = sys.argv[1]
-    for sub in ("gguf", "tokenizer_json", "office"):
+    for sub in ("gguf", "tokenizer_json", "office", "quoted"):
         os.makedirs(os.path.join(folder, sub), exist_ok=True)
 
     def write(sub, name, data):
@@ -94,6 +118,8 @@ def main():
         write("gguf", name, gguf(tokenizer_keys(root, texts, model, name)))
         text = json.dumps(root, ensure_ascii=False, separators=(",", ":")).encode()
         write("tokenizer_json", name, text + b"\0a text's end 123\xff")
+    for number, mails in enumerate(mails_that_quote()):
+        write("quoted", str(number), "\0".join(mails).encode(errors="replace"))
     # A package as fuzz_office takes it: the number of its format, and files in that order.
     docx = ("word/document.xml", "word/styles.xml", "word/numbering.xml", "word/footnotes.xml", "word/comments.xml")
     odt = ("content.xml", "styles.xml", "meta.xml")

@@ -195,7 +195,6 @@ pd_ask_batch(PdContext *context, const char *const *questions, guint n, const Pd
                            .options = options,
                            .events = events,
                            .cancellable = cancellable,
-                           .reading = PD_READINGS - 1,
                            .started_us = g_get_monotonic_time()};
     g_autoptr(GPtrArray) asks = g_ptr_array_new_with_free_func((GDestroyNotify)pd_ask_clear);
     GPtrArray *answers = NULL;

@@ -29,15 +29,8 @@ typedef struct {
 
 #define PD_ASK_BUDGET_TOKENS 1536
 #define PD_ASK_FRESH_TOKENS 400
-/* Where every passage has to be run and the answer is checked, the best passages are read first,
- * and more of them only if what the model says then is not stated there: a small model is quicker
- * and more often right with little before it.  The last reading has the whole budget. */
-#define PD_ASK_FIRST_TOKENS 400
-#define PD_ASK_SECOND_TOKENS 800
 /* How many blocks that comes to. */
 guint pd_ask_n_rerank(const PdContext *context, const PdAskOptions *options);
-/* Of passages in a reading, from 0, of PD_READINGS; `all`: in the last. */
-guint pd_ask_reading_tokens(guint reading, guint all);
 #define PD_ASK_ANSWER_TOKENS 256
 
 /* A sentence of the answer and what it rests on. */

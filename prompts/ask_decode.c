@@ -258,14 +258,13 @@ is_supported(const Ask *ask)
 {
     const PdProfile *profile = &ask->batch->view->profile;
     const PdAnswer *answer = ask->answer;
-    guint reading = ask->batch->reading;
+    const PdReading *reading = &ask->batch->readings->of[ask->batch->reading];
     double support = answer->support - (answer->unread_names->len > 0 ? PD_SUPPORT_UNREAD : 0);
 
     if (answer->likelihood == 0 || profile->likelihood_weight == 0 ||
         ask->batch->view != ask->batch->context)
-        return support >= profile->support_min[reading];
-    return support + profile->likelihood_weight * answer->likelihood >=
-           profile->evidence_min[reading];
+        return support >= reading->support_min;
+    return support + profile->likelihood_weight * answer->likelihood >= reading->evidence_min;
 }
 
 static gboolean
@@ -283,7 +282,7 @@ check_answer(Ask *ask, GError **error)
         answer->checked = TRUE;
     }
     ask->unsure = !answer->checked || !is_supported(ask);
-    if (ask->unsure && batch->reading < PD_READINGS - 1)
+    if (ask->unsure && batch->reading < batch->readings->n - 1)
         return TRUE; /* nothing is shown yet */
     if (ask->unsure && answer->checked)
         withhold(answer);

@@ -17,7 +17,10 @@ typedef struct {
     PdCiteMethod cite;  /* not AUTO */
     gboolean attended;  /* the session records attention */
     PdSession *session; /* of the view's model; a sequence a question that is being answered */
-    guint reading;      /* the present one, below PD_READINGS; that is the last, if one is enough */
+    /* A small model is quicker and more often right with little before it: more is read only if
+     * what it says then is not stated there. */
+    const PdReadings *readings; /* of the view's profile */
+    guint reading;              /* the present one */
 } Batch;
 
 /* All that one question's run holds. */

@@ -1,5 +1,5 @@
-/* A swept corpus (mode C): passages are found, chosen and put before the model, in up to
- * PD_READINGS readings. */
+/* A swept corpus (mode C): passages are found, chosen and put before the model, in one reading or
+ * more. */
 #include "prompts/ask_internal.h"
 #include "prompts/find.h"
 #include "prompts/kept.h"
@@ -141,23 +141,17 @@ given_passages(const PdAskOptions *options)
     return passages;
 }
 
-guint
-pd_ask_reading_tokens(guint reading, guint all)
-{
-    static const guint of_reading[PD_READINGS - 1] = {PD_ASK_FIRST_TOKENS, PD_ASK_SECOND_TOKENS};
-
-    return reading < PD_READINGS - 1 ? MIN(all, of_reading[reading]) : all;
-}
-
 static GArray *
 select_passages(const Batch *batch, GArray *blocks, GError **error)
 {
     const PdAskOptions *options = batch->options;
+    const PdReading *reading = &batch->readings->of[batch->reading];
     guint all = options->budget_tokens > 0 ? (guint)options->budget_tokens : PD_ASK_BUDGET_TOKENS;
-    guint budget = pd_ask_reading_tokens(batch->reading, all);
     guint fresh = options->fresh_tokens > 0 ? (guint)options->fresh_tokens : PD_ASK_FRESH_TOKENS;
-    GArray *passages =
-        pd_select_passages(batch->context, blocks, budget, options->reread ? 0 : fresh, error);
+    PdSelection selection = {.budget_tokens = reading->tokens ? MIN(reading->tokens, all) : all,
+                             .fresh_tokens = options->reread ? 0 : fresh,
+                             .likely_margin = reading->likely_margin};
+    GArray *passages = pd_select_passages(batch->context, blocks, &selection, error);
 
     for (guint i = 0; passages && i < passages->len && !takes_kept_rows(batch); i++)
         g_array_index(passages, PdPassage, i).fresh = TRUE;
@@ -267,7 +261,7 @@ prepare_prompt(Batch *batch, Ask *ask, GError **error)
 static gboolean
 is_prepared(const Batch *batch, const Ask *ask)
 {
-    return batch->reading == PD_READINGS - 1 && ask->answer->n_readings == 0;
+    return batch->reading == batch->readings->n - 1 && ask->answer->n_readings == 0;
 }
 
 /* The present reading of n questions: their passages read, their answers made, together. */
@@ -287,14 +281,15 @@ read_and_answer(Batch *batch, Ask **asks, guint n, GError **error)
            read_passages(batch, asks, n, error) && pd_ask_decode(batch, asks, n, error);
 }
 
-/* Reading little first costs what it reads; from kept rows all passages cost less than that. */
-static guint
-first_reading(const Batch *batch)
+/* Would the present reading read what the next one does? */
+static gboolean
+is_like_next(const Batch *batch, const Ask *ask)
 {
-    gboolean all_at_once =
-        batch->options->once || batch->options->passages || takes_kept_rows(batch);
+    const PdReading *reading = &batch->readings->of[batch->reading];
 
-    return all_at_once ? PD_READINGS - 1 : (guint)batch->view->profile.first_reading;
+    return batch->reading < batch->readings->n - 1 &&
+           (batch->options->once || batch->options->passages ||
+            (reading->tokens == 0 && ask->answer->likelihood == 0));
 }
 
 /* Questions [first, first + n): those that are not answered are read for again, with more. */
@@ -302,18 +297,18 @@ static gboolean
 answer_group(Batch *batch, GPtrArray *asks, guint first, guint n, GError **error)
 {
     Ask **group = (Ask **)asks->pdata + first;
-    g_autofree Ask **open = g_memdup2(group, n * sizeof *group);
-    guint n_open = n;
+    g_autofree Ask **now = g_new(Ask *, n);
 
-    for (batch->reading = first_reading(batch); batch->reading < PD_READINGS; batch->reading++) {
-        guint n_unsure = 0;
+    for (guint i = 0; i < n; i++)
+        group[i]->unsure = TRUE;
+    for (batch->reading = 0; batch->reading < batch->readings->n; batch->reading++) {
+        guint n_now = 0;
 
-        if (n_open > 0 && !read_and_answer(batch, open, n_open, error))
+        for (guint i = 0; i < n; i++)
+            if (group[i]->unsure && !is_like_next(batch, group[i]))
+                now[n_now++] = group[i];
+        if (n_now > 0 && !read_and_answer(batch, now, n_now, error))
             return FALSE;
-        for (guint i = 0; i < n_open; i++)
-            if (open[i]->unsure)
-                open[n_unsure++] = open[i];
-        n_open = n_unsure;
     }
     for (guint i = 0; i < n && batch->events && batch->events->answered; i++)
         batch->events->answered(first + i, group[i]->answer, batch->events->user_data);
@@ -338,6 +333,10 @@ group_size(const Batch *batch, GPtrArray *asks, guint first)
 gboolean
 pd_ask_swept(Batch *batch, GPtrArray *asks, GError **error)
 {
+    const PdProfile *profile = &batch->view->profile;
+
+    batch->readings = takes_kept_rows(batch) ? &profile->kept : &profile->run;
+    batch->reading = batch->readings->n - 1;
     if (!find_blocks(batch, asks, error))
         return FALSE;
     for (guint i = 0; i < asks->len; i++) /* as long as they can become */

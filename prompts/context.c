@@ -236,6 +236,12 @@ pd_context_keeps_rows(const PdContext *context)
     return context->tier != PD_KV_INDEX;
 }
 
+const PdReadings *
+pd_context_readings(const PdContext *context)
+{
+    return pd_context_keeps_rows(context) ? &context->profile.kept : &context->profile.run;
+}
+
 PdContext *
 pd_context_new(PdCorpus *corpus, PdModel *model, PdReadMode mode, GCancellable *cancellable,
                GError **error)

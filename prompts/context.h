@@ -78,6 +78,8 @@ gboolean pd_context_run_prefix(const PdContext *context, PdSession *session, int
                                GCancellable *cancellable, GError **error);
 /* Can passages be put in from their records (else every one is run again)? */
 gboolean pd_context_keeps_rows(const PdContext *context);
+/* How its own model then reads them. */
+const PdReadings *pd_context_readings(const PdContext *context);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdContext, pd_context_free)
 
 /* How many tokens of question and answer are kept free at the end of a whole reading. */

@@ -146,8 +146,9 @@ static GArray *
 oracle_passages(Run *run, const PdEvalItem *item, GError **error)
 {
     g_autoptr(GArray) blocks = gold_blocks(run, item);
+    PdSelection selection = {.budget_tokens = PD_ASK_BUDGET_TOKENS};
 
-    return pd_select_passages(run->context, blocks, PD_ASK_BUDGET_TOKENS, 0, error);
+    return pd_select_passages(run->context, blocks, &selection, error);
 }
 
 static gint
@@ -275,8 +276,10 @@ ask_arm(PdEvalArm arm)
 static gboolean
 rank_only(Run *run, const PdEvalItem *item, PdEvalResult *result, GError **error)
 {
-    guint budget = run->options->ask.budget_tokens > 0 ? (guint)run->options->ask.budget_tokens
-                                                       : PD_ASK_BUDGET_TOKENS;
+    const PdReadings *readings = pd_context_readings(run->context);
+    int budget = run->options->ask.budget_tokens;
+    PdSelection selection = {.budget_tokens = budget > 0 ? (guint)budget : PD_ASK_BUDGET_TOKENS,
+                             .likely_margin = readings->of[readings->n - 1].likely_margin};
     const char *question = item->fact->question;
     PdFindOptions find = {.arm = ask_arm(result->arm),
                           .n_rerank = pd_ask_n_rerank(run->context, &run->options->ask)};
@@ -288,7 +291,7 @@ rank_only(Run *run, const PdEvalItem *item, PdEvalResult *result, GError **error
     if (!found)
         return FALSE;
     blocks = found->pdata[0];
-    passages = pd_select_passages(run->context, blocks, budget, 0, error);
+    passages = pd_select_passages(run->context, blocks, &selection, error);
     if (!passages)
         return FALSE;
     judge_ranking(run, item, blocks, passages, result);

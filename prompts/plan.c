@@ -314,15 +314,16 @@ plan_readings(const PdProfile *profile, const PdRates *rates, PdPlan *plan)
 {
     double read = MIN(plan->n_tokens, PD_ASK_BUDGET_TOKENS);
     double run = plan->tier == PD_KV_INDEX ? read : MIN(read, PD_ASK_FRESH_TOKENS);
+    const PdReadings *readings = plan->tier == PD_KV_INDEX ? &profile->run : &profile->kept;
 
     plan->first_token_seconds = plan->kv_disk_bytes / rates->disk_bytes_per_second +
                                 PLAN_QUESTION_TOKENS * rates->row_seconds + /* to sweep with */
                                 rerank_seconds(profile, rates, plan);
-    for (int i = profile->first_reading; i < PD_READINGS - 1 && plan->tier == PD_KV_INDEX; i++) {
-        double few = pd_ask_reading_tokens((guint)i, PD_ASK_BUDGET_TOKENS);
+    for (guint i = 0; i + 1 < readings->n; i++) {
+        double few = readings->of[i].tokens ? MIN(readings->of[i].tokens, read) : read;
 
-        plan->first_token_seconds += reading_seconds(rates, few, few);
-        if (i == profile->first_reading)
+        plan->first_token_seconds += reading_seconds(rates, few, MIN(few, run));
+        if (i == 0)
             plan->sure_token_seconds = plan->first_token_seconds;
         plan->first_token_seconds += unsure_seconds(rates, few);
     }

@@ -5,7 +5,6 @@
  */
 #include "prompts/profile.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef struct {
@@ -58,54 +57,67 @@ static const GateRow gate_rows[] = {
     {"llama", 30, 576, 4, 4, 0.0060, 0.979},
 };
 
-/* From which log-odds on an answer counts as stated.  After all passages: the one with most right
- * answers shown and most others refused, on samples/questions-extra.jsonl and
- * questions-absent.jsonl, as tests/bench/support_threshold.py finds it.  After few of them only a
- * sure answer ends the reading: on these questions and twenty-four about list mail, 13 of 14
- * answers from 400 tokens that passed 2.25 were right, of those below it 12 of 38.  INFINITY: no
- * answer is sure enough, so nothing is read with so little (the 0.5B is as sure of its wrong
- * answers from 400 tokens as of the right ones).  Support and likelihood together (support + weight
- * times likelihood, evidence_min; weight 0: the support alone): of 52 questions about the sample
- * and 80 planted ones of another seed in 32,768 tokens, 22 and 12 of them without an answer.  To
- * the 1.5B the likelihood says nothing that its support does not.  Less to read (likely_margin)
- * helps the 0.5B on both; the 1.5B answers planted questions better with it and the sample's worse.
+/*
+ * How passages are read, and from which evidence on an answer counts as stated.  The figures of the
+ * last reading are those with most right answers shown and most others refused, on
+ * samples/questions-extra.jsonl and questions-absent.jsonl, as tests/bench/support_threshold.py
+ * finds them; weight and evidence also on 80 planted questions of another seed in 32,768 tokens, 12
+ * of them without an answer.
+ *
+ * 0.5B: it is as sure of its wrong answers from 400 tokens as of the right ones, so there is one
+ * reading; what stands out by likelihood is enough for it on both.
+ *
+ * 1.5B, where passages are run: of answers from 400 tokens, on these questions and twenty-four
+ * about list mail, 13 of 14 that passed 2.25 were right, of those below it 12 of 38.  Where they
+ * are kept, little is saved by reading less, but planted questions are answered better from what
+ * stands out and those of the sample from all: with 1.45 and then 1.6, 20 of the 33 planted and 19
+ * of the 30 are shown right, instead of 6 of 18 and 20 of 30 from all alone, and one of 38 without
+ * an answer. The likelihood says nothing there that its support does not.
  */
 typedef struct {
     const char *arch;
     int n_layers;
     int n_embd;
-    double support_min[PD_READINGS];
+    PdReadings kept, run;
     int n_rerank, n_rerank_run;
-    float likely_margin;
     double likelihood_weight;
-    double evidence_min[PD_READINGS];
 } SupportRow;
 
 static const SupportRow support_rows[] = {
-    /* Qwen2.5-Coder 0.5B and 1.5B */
-    {"qwen2", 24, 896, {INFINITY, INFINITY, 0}, 24, 12, 1, 0.3, {INFINITY, INFINITY, -0.8}},
-    {"qwen2", 28, 1536, {2.25, 2.25, 1.6}, 16, 0, 0, 0, {0, 0, 0}},
+    {.arch = "qwen2", /* Qwen2.5-Coder 0.5B */
+     .n_layers = 24,
+     .n_embd = 896,
+     .kept = {.n = 1, .of = {{.likely_margin = 1, .evidence_min = -0.8}}},
+     .run = {.n = 1, .of = {{.likely_margin = 1, .evidence_min = -0.8}}},
+     .n_rerank = 24,
+     .n_rerank_run = 8,
+     .likelihood_weight = 0.3},
+    {.arch = "qwen2", /* Qwen2.5-Coder 1.5B */
+     .n_layers = 28,
+     .n_embd = 1536,
+     .kept = {.n = 2, .of = {{.likely_margin = 1, .support_min = 1.45}, {.support_min = 1.6}}},
+     .run = {.n = 3,
+             .of = {{.tokens = 400, .support_min = 2.25},
+                    {.tokens = 800, .support_min = 2.25},
+                    {.support_min = 1.6}}},
+     .n_rerank = 16},
 };
 
 static void
 use_support(PdProfile *profile, const PdModelShape *shape)
 {
-    profile->first_reading = PD_READINGS - 1;
+    profile->kept.n = profile->run.n = 1;
     for (gsize i = 0; i < G_N_ELEMENTS(support_rows); i++) {
         const SupportRow *row = &support_rows[i];
         if (strcmp(row->arch, shape->arch) != 0 || row->n_layers != shape->n_layers ||
             row->n_embd != shape->n_embd)
             continue;
         profile->support_measured = TRUE;
-        profile->first_reading = 0;
-        memcpy(profile->support_min, row->support_min, sizeof profile->support_min);
+        profile->kept = row->kept;
+        profile->run = row->run;
         profile->n_rerank = row->n_rerank;
         profile->n_rerank_run = row->n_rerank_run;
-        profile->likely_margin = row->likely_margin;
         profile->likelihood_weight = row->likelihood_weight;
-        memcpy(profile->evidence_min, row->evidence_min, sizeof profile->evidence_min);
-        while (isinf(row->support_min[profile->first_reading]))
-            profile->first_reading++;
     }
 }
 

@@ -16,8 +16,24 @@ typedef struct {
 
 #define PD_PROFILE_HEADS_MAX 16
 
-/* How often passages are read for one question at most: few, more, all (ask.h). */
-#define PD_READINGS 3
+/* How often passages are read for one question at most. */
+#define PD_READINGS_MAX 3
+
+/* One reading: what of the blocks found is read, and from what evidence on the answer made then is
+ * shown; else the next reading follows. */
+typedef struct {
+    guint tokens; /* of passages; 0: as many as may be */
+    /* Blocks that were ranked by reading them (rerank.h) and are so much less likely than the best
+     * are left out; 0: none. */
+    float likely_margin;
+    double support_min;  /* nats (support.h) */
+    double evidence_min; /* instead, where likelihood has a part in it (likelihood_weight) */
+} PdReading;
+
+typedef struct {
+    PdReading of[PD_READINGS_MAX]; /* in their order; the last has the whole budget */
+    guint n;                       /* >= 1 */
+} PdReadings;
 
 typedef struct {
     gboolean calibrated;
@@ -30,17 +46,15 @@ typedef struct {
     gboolean kv_measured;      /* else the widths are the careful default, 8 and 8 */
     double kv_mean_kl;         /* nats, measured with them */
     double kv_top1;            /* how often the most likely token is the same, 0 to 1 */
-    gboolean support_measured; /* answers are checked, and shown from support_min on (support.h) */
-    double support_min[PD_READINGS]; /* nats, after each reading */
+    gboolean support_measured; /* answers are checked before they are shown (support.h) */
+    PdReadings kept;           /* where passages come from their kept rows, */
+    PdReadings run;            /* and where they have to be run */
     /* So many of the best blocks are put in order by reading them (rerank.h): from their kept rows,
-     * and where they have to be run.  What takes the place of the support then: support plus this
-     * much of the best block's likelihood, from evidence_min on; weight 0: nothing does. */
+     * and where they have to be run.  Evidence then is the support plus this much of the best
+     * block's likelihood; weight 0: it is the support alone. */
     int n_rerank;
     int n_rerank_run;
-    float likely_margin; /* then blocks so much less likely than the best are left out; 0: none */
     double likelihood_weight;
-    double evidence_min[PD_READINGS];
-    int first_reading; /* from 0: those before it would never be sure; the last if not measured */
     int read_whole_tokens; /* a corpus up to this size is read whole (mode D) */
 } PdProfile;
 

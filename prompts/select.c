@@ -240,9 +240,9 @@ typedef struct {
 } Choice;
 
 static void
-find_best(Choice *choice, GArray *blocks)
+find_best(Choice *choice, GArray *blocks, float margin)
 {
-    float margin = choice->context->profile.likely_margin, best_likelihood = 0, sum = 0;
+    float best_likelihood = 0, sum = 0;
     guint n_ranked = 0;
 
     for (guint i = 0; i < blocks->len; i++) {
@@ -419,16 +419,16 @@ list_passages(GArray *ranges)
 }
 
 GArray *
-pd_select_passages(PdContext *context, GArray *blocks, guint budget_tokens, guint fresh_tokens,
-                   GError **error)
+pd_select_passages(PdContext *context, GArray *blocks, const PdSelection *selection, GError **error)
 {
     g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(Range));
     g_autoptr(GHashTable) read = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    Choice choice = {.context = context, .ranges = ranges, .read = read, .budget = budget_tokens};
+    Choice choice = {
+        .context = context, .ranges = ranges, .read = read, .budget = selection->budget_tokens};
 
-    find_best(&choice, blocks);
+    find_best(&choice, blocks, selection->likely_margin);
     if (!fill_budget(&choice, blocks, error))
         return NULL;
-    mark_fresh(context, ranges, fresh_tokens);
+    mark_fresh(context, ranges, selection->fresh_tokens);
     return list_passages(ranges);
 }

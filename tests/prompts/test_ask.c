@@ -161,11 +161,22 @@ append_text(const char *piece, gpointer user_data)
     g_string_append(user_data, piece);
 }
 
-static void
-set_support_min(PdProfile *profile, double early, double last)
+static PdReadings *
+readings_of(Fixture *f)
 {
-    for (int i = 0; i < PD_READINGS; i++)
-        profile->support_min[i] = i < PD_READINGS - 1 ? early : last;
+    PdProfile *profile = &f->world.context->profile;
+
+    profile->support_measured = TRUE;
+    return pd_context_keeps_rows(f->world.context) ? &profile->kept : &profile->run;
+}
+
+static void
+set_support_min(Fixture *f, double early, double last)
+{
+    PdReadings *readings = readings_of(f);
+
+    for (guint i = 0; i < readings->n; i++)
+        readings->of[i].support_min = i + 1 < readings->n ? early : last;
 }
 
 /* An answer that is stated enough is the one made, shown after the check; one that is not gives way
@@ -177,11 +188,9 @@ test_check(Fixture *f, gconstpointer unused)
     g_autoptr(GString) shown = g_string_new(NULL), refused = g_string_new(NULL);
     PdAskEvents events = {.text = append_text, .user_data = shown};
     PdAskOptions options = short_answers();
-    PdProfile *profile = &f->world.context->profile;
     g_autoptr(PdAnswer) answer = NULL, withheld = NULL;
 
-    profile->support_measured = TRUE;
-    set_support_min(profile, -1e9, -1e9);
+    set_support_min(f, -1e9, -1e9);
     answer = pd_ask(f->world.context, f->questions[0], &options, &events, NULL, &error);
     g_assert_no_error(error);
     g_assert_true(answer->checked);
@@ -190,7 +199,7 @@ test_check(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(answer->citations->len, >, 0);
     g_assert_true(g_str_has_prefix(answer->text->str, shown->str));
     g_assert_cmpuint(shown->len, >, 0);
-    set_support_min(profile, 1e9, 1e9);
+    set_support_min(f, 1e9, 1e9);
     events.user_data = refused;
     withheld = pd_ask(f->world.context, f->questions[0], &options, &events, NULL, &error);
     g_assert_no_error(error);
@@ -201,7 +210,7 @@ test_check(Fixture *f, gconstpointer unused)
     g_assert_cmpstr(refused->str, ==, PD_NOT_FOUND_SENTENCE);
     g_assert_cmpuint(withheld->citations->len, ==, 0);
     compare_batch(f, &options);
-    set_support_min(profile, -1e9, -1e9);
+    set_support_min(f, -1e9, -1e9);
     compare_batch(f, &options);
 }
 
@@ -217,20 +226,19 @@ test_evidence(Fixture *f, gconstpointer unused)
     double evidence;
 
     options.rerank = 5;
-    profile->support_measured = TRUE;
-    set_support_min(profile, -1e9, -1e9);
+    set_support_min(f, -1e9, -1e9);
     without = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpfloat(without->likelihood, <, 0);
     profile->likelihood_weight = 0.5;
-    set_support_min(profile, 1e9, 1e9);
+    set_support_min(f, 1e9, 1e9);
     g_assert_cmpuint(without->unread_names->len, ==, 1);
     evidence = without->support + 0.5 * without->likelihood - PD_SUPPORT_UNREAD;
-    profile->evidence_min[PD_READINGS - 1] = evidence - 0.01;
+    readings_of(f)->of[0].evidence_min = evidence - 0.01;
     shown = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
     g_assert_no_error(error);
     assert_same_answer(shown, without);
-    profile->evidence_min[PD_READINGS - 1] = evidence + 0.01;
+    readings_of(f)->of[0].evidence_min = evidence + 0.01;
     withheld = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpstr(withheld->withheld, ==, without->text->str);
@@ -246,25 +254,24 @@ test_readings(Fixture *f, gconstpointer unused)
     g_autoptr(GString) shown = g_string_new(NULL);
     PdAskEvents events = {.text = append_text, .user_data = shown};
     PdAskOptions options = short_answers();
-    PdProfile *profile = &f->world.context->profile;
+    PdReadings *readings = &f->world.context->profile.run;
     g_autoptr(PdAnswer) sure = NULL, unsure = NULL, once = NULL, at_once = NULL;
 
     options.budget_tokens = 0;
     pd_context_set_tier(f->world.context, PD_KV_INDEX, NULL, &error);
     g_assert_no_error(error);
-    profile->support_measured = TRUE;
-    profile->first_reading = 0;
-    set_support_min(profile, -1e9, 1e9);
+    *readings = (PdReadings){{{.tokens = 400}, {.tokens = 800}, {.tokens = 0}}, 3};
+    set_support_min(f, -1e9, 1e9);
     sure = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpuint(sure->n_readings, ==, 1);
     g_assert_cmpint(sure->status, ==, PD_ANSWERED);
-    g_assert_cmpuint(sure->n_prompt_tokens, <, PD_ASK_FIRST_TOKENS + 200);
+    g_assert_cmpuint(sure->n_prompt_tokens, <, 600);
 
-    set_support_min(profile, 1e9, -1e9);
+    set_support_min(f, 1e9, -1e9);
     unsure = pd_ask(f->world.context, f->questions[0], &options, &events, NULL, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(unsure->n_readings, ==, PD_READINGS);
+    g_assert_cmpuint(unsure->n_readings, ==, 3);
     options.once = TRUE;
     once = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
     g_assert_no_error(error);
@@ -274,14 +281,48 @@ test_readings(Fixture *f, gconstpointer unused)
     g_assert_true(g_str_has_prefix(once->text->str, shown->str)); /* the last answer alone */
     options.once = FALSE;
     compare_batch(f, &options);
-    profile->support_min[1] = -1e9;
+    readings->of[1].support_min = -1e9;
     compare_batch(f, &options);
 
-    profile->first_reading = PD_READINGS - 1; /* less is never enough */
+    *readings = (PdReadings){{{.support_min = -1e9}}, 1}; /* less is never enough */
     at_once = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpuint(at_once->n_readings, ==, 1);
     assert_same_answer(at_once, once);
+}
+
+/* Where rows are kept the first reading may be of the likely blocks alone; if none were ranked it
+ * would read what the second does, and there is one. */
+static void
+test_likely_reading(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    PdAskOptions options = short_answers();
+    PdReadings *readings = &f->world.context->profile.kept;
+    g_autoptr(PdAnswer) sure = NULL, unsure = NULL, once = NULL, unranked = NULL;
+
+    options.rerank = 5;
+    options.budget_tokens = 1000;
+    *readings = (PdReadings){{{.likely_margin = 1e-6f}, {.likely_margin = 0}}, 2};
+    set_support_min(f, -1e9, 1e9);
+    sure = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(sure->n_readings, ==, 1);
+    set_support_min(f, 1e9, -1e9);
+    unsure = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(unsure->n_readings, ==, 2);
+    g_assert_cmpuint(sure->n_prompt_tokens, <, unsure->n_prompt_tokens);
+    options.once = TRUE;
+    once = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    assert_same_answer(unsure, once);
+    options.once = FALSE;
+    compare_batch(f, &options);
+    options.rerank = -1;
+    unranked = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(unranked->n_readings, ==, 1);
 }
 
 /* The log-odds are those of a plain run over everything, and the rows before stay. */
@@ -482,6 +523,7 @@ main(int argc, char **argv)
     ADD("/ask/check", NULL, test_check);
     ADD("/ask/evidence", NULL, test_evidence);
     ADD("/ask/support", NULL, test_support);
+    ADD("/ask/likely-reading", NULL, test_likely_reading);
     ADD("/ask/readings", NULL, test_readings);
     ADD("/ask/none", NULL, test_none);
     ADD("/ask/words-alone", NULL, test_words_alone);

@@ -66,6 +66,14 @@ add_block(GArray *blocks, guint segment, guint token, float score)
 }
 
 static GArray *
+select_passages(World *world, GArray *blocks, guint budget_tokens, guint fresh_tokens)
+{
+    PdSelection selection = {.budget_tokens = budget_tokens, .fresh_tokens = fresh_tokens};
+
+    return pd_select_passages(world->context, blocks, &selection, NULL);
+}
+
+static GArray *
 new_blocks(void)
 {
     return g_array_new(FALSE, FALSE, sizeof(PdBlock));
@@ -98,7 +106,7 @@ test_expand(Fixture *f, gconstpointer unused)
         g_array_set_size(blocks, 0);
         add_block(blocks, 0, (guint)token, 1);
         g_clear_pointer(&passages, g_array_unref);
-        passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+        passages = select_passages(&f->world, blocks, 10000, 0);
         g_assert_cmpuint(passages->len, ==, 1);
         assert_passage(passages, 0, 0, (guint)first, (guint)last);
     }
@@ -111,7 +119,7 @@ test_unbroken(Fixture *f, gconstpointer unused)
     g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
 
     add_block(blocks, 1, 500, 1);
-    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    passages = select_passages(&f->world, blocks, 10000, 0);
     assert_passage(passages, 0, 1, 500 - 2 * PD_SELECT_MARGIN_TOKENS,
                    500 + PD_SWEEP_BLOCK_TOKENS + 2 * PD_SELECT_MARGIN_TOKENS);
 }
@@ -125,7 +133,7 @@ test_ends(Fixture *f, gconstpointer unused)
 
     g_array_append_val(blocks, tail);
     add_block(blocks, 0, 0, 0.5);
-    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    passages = select_passages(&f->world, blocks, 10000, 0);
     g_assert_cmpuint(passages->len, ==, 2);
     assert_passage(passages, 0, 0, 0, 120); /* 64 and 48 of margin, out to the next line */
     assert_passage(passages, 1, 3, 1520, 1600);
@@ -137,7 +145,7 @@ test_short_segment(Fixture *f, gconstpointer unused)
     g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
 
     add_block(blocks, 2, 100, 1);
-    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    passages = select_passages(&f->world, blocks, 10000, 0);
     g_assert_cmpuint(passages->len, ==, 1);
     assert_passage(passages, 0, 2, 0, 5 * LINE_BYTES);
 }
@@ -155,7 +163,7 @@ test_merge_and_order(Fixture *f, gconstpointer unused)
     add_block(blocks, 0, 300, 6);
     add_block(blocks, 0, 1064, 5);
     add_block(blocks, 3, 800 + 160, 4); /* expansions 720..920 and 880..1080 overlap */
-    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    passages = select_passages(&f->world, blocks, 10000, 0);
     g_assert_cmpuint(passages->len, ==, 4);
     assert_passage(passages, 0, 0, 240, 440);
     assert_passage(passages, 1, 0, 920, 1200);
@@ -176,13 +184,13 @@ test_fresh(Fixture *f, gconstpointer unused)
     add_block(blocks, 3, 800, 9); /* 200 tokens each */
     add_block(blocks, 0, 1000, 8);
     add_block(blocks, 2, 0, 7);
-    one = pd_select_passages(f->world.context, blocks, 10000, 1, NULL);
+    one = select_passages(&f->world, blocks, 10000, 1);
     g_assert_cmpuint(one->len, ==, 3);
     assert_passage(one, 2, 3, 720, 920);
     g_assert_true(g_array_index(one, PdPassage, 2).fresh);
     g_assert_false(g_array_index(one, PdPassage, 0).fresh ||
                    g_array_index(one, PdPassage, 1).fresh);
-    two = pd_select_passages(f->world.context, blocks, 10000, 2 * (200 + f->header + 4), NULL);
+    two = select_passages(&f->world, blocks, 10000, 2 * (200 + f->header + 4));
     g_assert_cmpuint(g_array_index(two, PdPassage, 0).segment, ==, 2);
     g_assert_false(g_array_index(two, PdPassage, 0).fresh);
     g_assert_cmpuint(g_array_index(two, PdPassage, 1).segment, ==, 0);
@@ -203,7 +211,7 @@ test_budget(Fixture *f, gconstpointer unused)
     for (int i = 0; i < 24; i++)
         add_block(blocks, i % 2 ? 0 : 3, (guint)i * 613 % 1500, 100.0f - i);
     for (guint budget = 1; budget < 4000; budget += 97) {
-        g_autoptr(GArray) passages = pd_select_passages(f->world.context, blocks, budget, 0, NULL);
+        g_autoptr(GArray) passages = select_passages(&f->world, blocks, budget, 0);
         guint used = 0;
 
         for (guint i = 0; i < passages->len; i++)
@@ -244,7 +252,7 @@ test_duplicates(Fixture *f, gconstpointer unused)
         add_block(blocks, i - 1, 640, 100.0f - i);
     add_block(blocks, 11, 640, 2);      /* zother */
     add_block(blocks, 10, 640 + 40, 1); /* quote: about the same place */
-    passages = pd_select_passages(world.context, blocks, 10000, 0, NULL);
+    passages = select_passages(&world, blocks, 10000, 0);
     g_assert_cmpuint(passages->len, <=, 3); /* the quote's ends may reach further */
     g_assert_cmpuint(g_array_index(passages, PdPassage, 0).segment, ==, 0);
     g_assert_cmpuint(g_array_index(passages, PdPassage, passages->len - 1).segment, ==, 11);
@@ -277,11 +285,11 @@ test_per_document(Fixture *f, gconstpointer unused)
     add_block(blocks, last, 800, 1);
     segment = &g_array_index(world.context->segments, PdContextSegment, 0);
     cost = 200 + segment->header_ids->len + 4 + 40;
-    some = pd_select_passages(world.context, blocks, 5 * cost, 0, NULL);
+    some = select_passages(&world, blocks, 5 * cost, 0);
     for (guint i = 0; i < some->len; i++)
         n_small += g_array_index(some, PdPassage, i).segment == last;
     g_assert_cmpuint(n_small, ==, 1);
-    all = pd_select_passages(world.context, blocks, 100 * cost, 0, NULL);
+    all = select_passages(&world, blocks, 100 * cost, 0);
     g_assert_cmpuint(all->len, ==, 9);
     world_close(&world);
     fixture_remove(g_steal_pointer(&dir));
@@ -307,22 +315,21 @@ test_heading(Fixture *f, gconstpointer unused)
     world_open(&world, dir, f->model, PD_CORPUS_WRITE, PD_READ_SWEPT);
     header = g_array_index(world.context->segments, PdContextSegment, 0).header_ids->len;
     add_block(blocks, 0, 130, 1);
-    near = pd_select_passages(world.context, blocks, 10000, 0, NULL);
+    near = select_passages(&world, blocks, 10000, 0);
     g_assert_cmpuint(near->len, ==, 1);
     g_assert_cmpuint(g_array_index(near, PdPassage, 0).first_token, ==, 0);
 
     g_array_set_size(blocks, 0);
     add_block(blocks, 0, 700, 2);
     add_block(blocks, 0, 1200, 1);
-    far = pd_select_passages(world.context, blocks, 10000, 0, NULL);
+    far = select_passages(&world, blocks, 10000, 0);
     g_assert_cmpuint(far->len, ==, 3);
     assert_passage(far, 0, 0, 0, title);
     g_assert_cmpuint(g_array_index(far, PdPassage, 1).first_token, >, 600);
 
     /* Its tokens count: what was enough for the first passage alone is too little for both. */
-    tight = pd_select_passages(world.context, blocks,
-                               2 * (g_array_index(far, PdPassage, 1).n_tokens + header + 4) + title,
-                               0, NULL);
+    tight = select_passages(
+        &world, blocks, 2 * (g_array_index(far, PdPassage, 1).n_tokens + header + 4) + title, 0);
     g_assert_cmpuint(tight->len, ==, 2);
     world_close(&world);
     fixture_remove(g_steal_pointer(&dir));
@@ -369,7 +376,7 @@ test_stands_out(Fixture *f, gconstpointer unused)
                          .lexical = cases[i].lexical};
         g_array_append_val(blocks, block);
     }
-    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    passages = select_passages(&f->world, blocks, 10000, 0);
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
         g_assert_cmpint(is_taken(passages, cases[i].segment, cases[i].token), ==, cases[i].taken);
 }
@@ -392,9 +399,9 @@ test_likely(Fixture *f, gconstpointer unused)
                  {3, 600, PD_FOUND_SWEEP, 0, FALSE},
                  {3, 1000, PD_FOUND_FTS, 0, FALSE},
                  {3, 1300, PD_FOUND_LEAD, 0, TRUE}};
+    const PdSelection selection = {.budget_tokens = 10000, .likely_margin = 1};
     g_autoptr(GArray) blocks = new_blocks(), passages = NULL;
 
-    f->world.context->profile.likely_margin = 1;
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         PdBlock block = {.segment = cases[i].segment,
                          .first_token = cases[i].token,
@@ -404,12 +411,12 @@ test_likely(Fixture *f, gconstpointer unused)
                          .likelihood = cases[i].likelihood};
         g_array_append_val(blocks, block);
     }
-    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    passages = pd_select_passages(f->world.context, blocks, &selection, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
         g_assert_cmpint(is_taken(passages, cases[i].segment, cases[i].token), ==, cases[i].taken);
     g_clear_pointer(&passages, g_array_unref);
     g_array_index(blocks, PdBlock, 4).likelihood = -5; /* the mean is -3.1 now */
-    passages = pd_select_passages(f->world.context, blocks, 10000, 0, NULL);
+    passages = pd_select_passages(f->world.context, blocks, &selection, NULL);
     g_assert_false(is_taken(passages, cases[2].segment, cases[2].token));
     g_assert_true(is_taken(passages, cases[4].segment, cases[4].token));
 }

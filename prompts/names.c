@@ -59,21 +59,14 @@ is_name(const char *text, const char *word, const char *end)
                                  g_utf8_next_char(word) < end && !begins_sentence(text, word));
 }
 
-static gboolean
-is_lower_of(gconstpointer word, gconstpointer lower)
-{
-    g_autofree char *lowered = g_utf8_strdown(word, -1);
-
-    return g_str_equal(lowered, lower);
-}
-
+/* `seen`: the lower-case names so far. */
 static void
-add_name(GPtrArray *names, const char *word, const char *end)
+add_name(GPtrArray *names, GHashTable *seen, const char *word, const char *end)
 {
     g_autofree char *lower = g_utf8_strdown(word, end - word);
 
     if (!pd_word_is_empty(lower) && !is_date_word(lower) &&
-        !g_ptr_array_find_with_equal_func(names, lower, is_lower_of, NULL))
+        g_hash_table_add(seen, g_steal_pointer(&lower)))
         g_ptr_array_add(names, g_strndup(word, (gsize)(end - word)));
 }
 
@@ -81,6 +74,7 @@ GPtrArray *
 pd_names(const char *question)
 {
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autofree char *text = g_utf8_make_valid(question, -1);
 
     for (const char *p = text, *end; *p; p = end) {
@@ -88,7 +82,7 @@ pd_names(const char *question)
         if (end == p)
             end = g_utf8_next_char(p);
         else if (is_name(text, p, end))
-            add_name(names, p, end);
+            add_name(names, seen, p, end);
     }
     return names;
 }
@@ -110,21 +104,44 @@ stem_bytes(const char *name)
     return (gsize)(g_utf8_offset_to_pointer(name, n - ENDING_LETTERS) - name);
 }
 
-/* Forget the names that stand in a text. */
-static void
-remove_read(GPtrArray *names, const char *text, gsize n_bytes)
-{
-    g_autoptr(GPtrArray) words = names->len > 0 ? pd_words(text, n_bytes) : NULL;
+typedef struct {
+    char *lower;
+    gsize stem;
+    gboolean is_read;
+} Name;
 
-    for (guint i = 0; words && i < words->len; i++) {
+static void
+clear_name(gpointer name)
+{
+    g_free(((Name *)name)->lower);
+}
+
+static GArray *
+look_for(GPtrArray *names)
+{
+    GArray *wanted = g_array_new(FALSE, FALSE, sizeof(Name));
+
+    g_array_set_clear_func(wanted, clear_name);
+    for (guint i = 0; i < names->len; i++) {
+        Name name = {.lower = g_utf8_strdown(names->pdata[i], -1)};
+        name.stem = stem_bytes(name.lower);
+        g_array_append_val(wanted, name);
+    }
+    return wanted;
+}
+
+static void
+mark_read(GArray *wanted, const char *text, gsize n_bytes)
+{
+    g_autoptr(GPtrArray) words = pd_words(text, n_bytes);
+
+    for (guint i = 0; i < words->len; i++) {
         const char *word = words->pdata[i];
 
-        for (guint j = names->len; j-- > 0;) {
-            g_autofree char *name = g_utf8_strdown(names->pdata[j], -1);
-            gsize stem = stem_bytes(name);
-
-            if (stem ? strncmp(name, word, stem) == 0 : g_str_equal(name, word))
-                g_ptr_array_remove_index(names, j);
+        for (guint j = 0; j < wanted->len; j++) {
+            Name *name = &g_array_index(wanted, Name, j);
+            name->is_read |= name->stem ? strncmp(name->lower, word, name->stem) == 0
+                                        : g_str_equal(name->lower, word);
         }
     }
 }
@@ -133,6 +150,7 @@ GPtrArray *
 pd_names_unread(const PdContext *context, GArray *passages, const char *question, GError **error)
 {
     g_autoptr(GPtrArray) names = pd_names(question);
+    g_autoptr(GArray) wanted = look_for(names);
 
     for (guint i = 0; i < passages->len && names->len > 0; i++) {
         const PdPassage *passage = &g_array_index(passages, PdPassage, i);
@@ -143,8 +161,11 @@ pd_names_unread(const PdContext *context, GArray *passages, const char *question
 
         if (!part)
             return NULL;
-        remove_read(names, part->text + start, end - start);
-        remove_read(names, header, strlen(header));
+        mark_read(wanted, part->text + start, end - start);
+        mark_read(wanted, header, strlen(header));
     }
+    for (guint i = names->len; i-- > 0;)
+        if (g_array_index(wanted, Name, i).is_read)
+            g_ptr_array_remove_index(names, i);
     return g_steal_pointer(&names);
 }

@@ -10,7 +10,9 @@
 #define TAIL_PARAGRAPHS 4  /* at the end of what a mail says, where footers are looked for */
 #define LIST_PARAGRAPHS 2  /* likewise behind a quote without prefix */
 #define HEADER_LINES 10    /* of a forwarded mail */
+#define HEADER_NAME_BYTES 27
 #define ATTRIBUTION_LINES 3
+#define EMPTY_LINES 3 /* between these and the quote */
 
 /* FNV-1a, 64 bits. */
 #define HASH_BASIS 0xcbf29ce484222325u
@@ -55,6 +57,16 @@ is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
 }
 
+/* The bytes of a blank between words, also of one that does not break, as HTML has many; 0: it is
+ * none. */
+static gsize
+blank_length(const char *at, gsize n)
+{
+    static const char no_break[] = "\xc2\xa0";
+    gsize length = strlen(no_break);
+    return is_blank(*at) ? 1 : n >= length && memcmp(at, no_break, length) == 0 ? length : 0;
+}
+
 /* The length of one ">" with what may stand before it; 0: there is none. */
 static gsize
 prefix_length(const char *at, gsize n, gsize indent_max)
@@ -85,10 +97,10 @@ add_words(PdMailText *mail, const char *text, gsize at, gsize end)
 {
     while (at < end) {
         PdMailWord word = {.hash = HASH_BASIS};
-        while (at < end && is_blank(text[at]))
-            at++;
+        for (gsize n; at < end && (n = blank_length(text + at, end - at)) > 0;)
+            at += n;
         word.start = (guint32)at;
-        for (; at < end && !is_blank(text[at]); at++)
+        for (; at < end && !blank_length(text + at, end - at); at++)
             word.hash = (word.hash ^ (guchar)text[at]) * HASH_PRIME;
         word.end = (guint32)at;
         if (word.end > word.start)
@@ -132,15 +144,24 @@ content_of(const PdMailText *mail, const char *text, guint i, gsize *n)
     return text + start;
 }
 
-/* What ends in a colon, also a Chinese one, says what follows: an attribution. */
+/* Do the n bytes end in a colon, also a Chinese one?  Its length; 0: they do not. */
+static gsize
+colon_length(const char *at, gsize n)
+{
+    static const char wide[] = "：";
+    gsize length = strlen(wide);
+    if (n > 0 && at[n - 1] == ':')
+        return 1;
+    return n >= length && memcmp(at + n - length, wide, length) == 0 ? length : 0;
+}
+
+/* What ends in a colon says what follows: an attribution. */
 static gboolean
 ends_in_colon(const PdMailText *mail, const char *text, guint i)
 {
-    static const char wide[] = "：";
-    gsize n, n_wide = strlen(wide);
+    gsize n;
     const char *at = content_of(mail, text, i, &n);
-    return n > 0 &&
-           (at[n - 1] == ':' || (n >= n_wide && memcmp(at + n - n_wide, wide, n_wide) == 0));
+    return colon_length(at, n) > 0;
 }
 
 static gsize
@@ -164,17 +185,30 @@ is_separator(const PdMailText *mail, const char *text, guint i)
     return left >= 3 && right >= 3 && left + right + 4 < n;
 }
 
-/* "Sent: Monday, May 14, 2001 10:21 AM", "*Von:* Kay Smith" */
+/* "Sent: Monday, May 14, 2001 10:21 AM", "*Von:* Kay Smith", "De : Kay Smith": the length of the
+ * name with its colon; 0: it is no header. */
+static gsize
+header_name_length(const char *at, gsize n)
+{
+    gsize name = run_of(at, n, '*');
+    for (gsize k = name; k < n && k < HEADER_NAME_BYTES; k++) {
+        gsize colon = colon_length(at + name, k + 1 - name);
+        if (colon)
+            return k + 1 - colon > name + 1 ? k + 1 : 0;
+        gboolean inside =
+            k > name && (at[k] == '-' || (at[k] == ' ' && k + 1 < n && at[k + 1] == ':'));
+        if (!inside && !g_ascii_isalpha(at[k]) && (guchar)at[k] < 0x80)
+            return 0;
+    }
+    return 0;
+}
+
 static gboolean
 is_header(const PdMailText *mail, const char *text, guint i)
 {
-    gsize n, k;
+    gsize n;
     const char *at = content_of(mail, text, i, &n);
-    gsize name = run_of(at, n, '*');
-    for (k = name; k < n && k < 24 && (g_ascii_isalpha(at[k]) || (guchar)at[k] >= 0x80); k++)
-        while (k + 1 < n && at[k + 1] == '-')
-            k++;
-    return k > name + 1 && k < n && at[k] == ':';
+    return header_name_length(at, n) > 0;
 }
 
 static gboolean
@@ -388,8 +422,8 @@ names_sender(const PdMailText *mail, const char *text, guint i, const char *auth
 {
     gsize n;
     const char *at = content_of(mail, text, i, &n);
-    const char *colon = memchr(at, ':', n);
-    return colon && pd_names_author_only(colon + 1, n - (gsize)(colon + 1 - at), author);
+    gsize name = header_name_length(at, n);
+    return pd_names_author_only(at + name, n - name, author);
 }
 
 /* The first of the headers directly above `end` that say who wrote what follows; `end`: there are
@@ -420,7 +454,7 @@ guint
 pd_mail_attribution(const PdMailText *mail, const char *text, guint first, const char *author)
 {
     guint end = first; /* behind the last line of what stands above */
-    while (end > 0 && first - end < 2 && is_empty(mail, end - 1))
+    while (end > 0 && first - end < EMPTY_LINES && is_empty(mail, end - 1))
         end--;
     if (end == 0 || is_empty(mail, end - 1))
         return first;

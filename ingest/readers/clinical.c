@@ -107,7 +107,7 @@ read_narrative(PdClinical *clinical, xmlNode *narrative, const char *title, GErr
         xmlNodeDump(buffer, narrative->doc, narrative, 0, 0);
         gboolean ok =
             pd_html_to_text((const char *)xmlBufferContent(buffer), (gsize)xmlBufferLength(buffer),
-                            clinical->depth_max, text, &info, error);
+                            clinical->depth_max, FALSE, text, &info, error);
         xmlBufferFree(buffer);
         g_free(info.title);
         if (!ok)

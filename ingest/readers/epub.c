@@ -160,8 +160,8 @@ read_chapter(Epub *epub, const char *path, guint number, GError **error)
     g_autofree char *title = NULL;
     g_autofree char *part_path = g_strdup_printf("chapter/%u", number);
     PdPart *part = pd_document_add_part(epub->document, part_path, NULL);
-    if (!pd_decode_html(epub->emitter, "", (const guint8 *)page, n_page, NULL, part->text, &title,
-                        error))
+    if (!pd_decode_html(epub->emitter, "", (const guint8 *)page, n_page, NULL, FALSE, part->text,
+                        &title, error))
         return FALSE;
     epub->cut |= pd_text_truncate(part->text, epub->left);
     epub->left -= part->text->len;

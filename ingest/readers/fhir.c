@@ -92,8 +92,8 @@ read_resource(PdClinical *clinical, JsonNode *resource, GError **error)
         return TRUE;
     if (narrative) {
         PdHtmlInfo info = {0};
-        gboolean ok =
-            pd_html_to_text(narrative, strlen(narrative), clinical->depth_max, text, &info, error);
+        gboolean ok = pd_html_to_text(narrative, strlen(narrative), clinical->depth_max, FALSE,
+                                      text, &info, error);
         g_free(info.title);
         if (!ok)
             return FALSE;

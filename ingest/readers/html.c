@@ -5,6 +5,9 @@
  * the huge option is on, and our own depth limit says when it cuts.  The tree is walked without
  * recursion.  What a browser would not show (hidden attribute, display:none, zero font size) is
  * left out and counted: text that only a machine sees is how instructions are smuggled in.
+ *
+ * What a mail quotes (<blockquote>, whatever the program) gets the "> " that a plain text has
+ * before its lines, so that quotes are told from the mail's own words there too (ingest/quoted.h).
  */
 #include "ingest/readers/readers.h"
 
@@ -13,12 +16,17 @@
 
 #include "ingest/error.h"
 
+#define QUOTE_MARKS_MAX 16 /* ">" before a line, however deep its quote is */
+
 typedef struct {
     GString *out;
     gsize start;      /* of our text in `out` */
     guint n_newlines; /* wanted before the next text */
     gboolean space;   /* wanted before the next text */
     guint n_pre;      /* open <pre> and <textarea> */
+    gboolean mark_quotes;
+    guint n_quotes;    /* open quotes */
+    guint line_quotes; /* the same when the last line was begun */
     PdHtmlInfo *info;
     guint depth_max;
 } Writer;
@@ -91,22 +99,31 @@ has_no_contrast(const char *style)
     return ink && ground && strcmp(ink, ground) == 0;
 }
 
+/* An attribute in small letters and without blanks; NULL: there is none. */
+static char *
+plain_attribute(xmlNode *node, const char *name)
+{
+    xmlChar *value = xmlGetProp(node, BAD_CAST name);
+    if (!value)
+        return NULL;
+    char *plain = g_ascii_strdown((const char *)value, -1), *to = plain;
+    xmlFree(value);
+    for (const char *from = plain; *from; from++) {
+        if (!g_ascii_isspace(*from))
+            *to++ = *from;
+    }
+    *to = '\0';
+    return plain;
+}
+
 static gboolean
 is_hidden(xmlNode *node)
 {
     if (xmlHasProp(node, BAD_CAST "hidden"))
         return TRUE;
-    xmlChar *value = xmlGetProp(node, BAD_CAST "style");
-    if (!value)
+    g_autofree char *style = plain_attribute(node, "style");
+    if (!style)
         return FALSE;
-    g_autofree char *style = g_ascii_strdown((const char *)value, -1);
-    xmlFree(value);
-    char *to = style;
-    for (const char *from = style; *from; from++) {
-        if (!g_ascii_isspace(*from))
-            *to++ = *from;
-    }
-    *to = '\0';
     static const char *const said[][2] = {
         {"display", "none"}, {"visibility", "hidden"}, {"font-size", "0"},  {"font-size", "1px"},
         {"opacity", "0"},    {"max-height", "0"},      {"mso-hide", "all"},
@@ -118,6 +135,23 @@ is_hidden(xmlNode *node)
     return has_no_contrast(style);
 }
 
+/* A <blockquote>: of type "cite" or a class of quotes, with a line on its left, or bare.  One whose
+ * borders are switched off is how some programs indent a paragraph. */
+static gboolean
+is_quote(xmlNode *node)
+{
+    if (!node->name || strcmp((const char *)node->name, "blockquote") != 0)
+        return FALSE;
+    g_autofree char *type = plain_attribute(node, "type");
+    g_autofree char *class = plain_attribute(node, "class");
+    g_autofree char *style = plain_attribute(node, "style");
+    g_autofree char *left = style ? style_value(style, "border-left") : NULL;
+    g_autofree char *border = style ? style_value(style, "border") : NULL;
+    if ((type && strcmp(type, "cite") == 0) || (class && strstr(class, "quote")) || left)
+        return TRUE;
+    return !border || (!g_str_has_prefix(border, "none") && !g_str_has_prefix(border, "0"));
+}
+
 static void
 break_lines(Writer *writer, guint n)
 {
@@ -126,25 +160,55 @@ break_lines(Writer *writer, guint n)
     writer->space = FALSE;
 }
 
+/* The beginning of a line in n quotes. */
+static void
+write_prefix(Writer *writer, guint n, gboolean is_empty)
+{
+    n = MIN(n, QUOTE_MARKS_MAX);
+    for (guint i = 0; i < n; i++)
+        g_string_append(writer->out, i + 1 == n && is_empty ? ">" : "> ");
+}
+
 static void
 flush_gap(Writer *writer)
 {
+    gboolean begins = writer->n_newlines || writer->out->len == writer->start;
     for (; writer->n_newlines; writer->n_newlines--) {
         g_string_append_c(writer->out, '\n');
+        if (writer->n_newlines > 1)
+            write_prefix(writer, MIN(writer->line_quotes, writer->n_quotes), TRUE);
         writer->space = FALSE;
     }
+    if (begins)
+        write_prefix(writer, writer->line_quotes = writer->n_quotes, FALSE);
     if (writer->space)
         g_string_append_c(writer->out, ' ');
     writer->space = FALSE;
+}
+
+/* Text whose lines are its own. */
+static void
+write_preformatted(Writer *writer, const char *text)
+{
+    if (*text)
+        flush_gap(writer);
+    while (*text) {
+        gsize n_line = strcspn(text, "\n");
+        g_string_append_len(writer->out, text, (gssize)n_line);
+        text += n_line;
+        if (!*text)
+            break;
+        g_string_append_c(writer->out, '\n');
+        text++;
+        write_prefix(writer, writer->n_quotes, FALSE);
+    }
 }
 
 static void
 write_text(Writer *writer, const char *text)
 {
     if (writer->n_pre) {
-        if (*text)
-            flush_gap(writer);
-        g_string_append(writer->out, text);
+        write_preformatted(writer, text);
         return;
     }
     while (*text) {
@@ -168,6 +232,8 @@ enter_element(Writer *writer, xmlNode *node)
     guint n_newlines = block_newlines(node);
     if (n_newlines)
         break_lines(writer, n_newlines);
+    if (writer->mark_quotes && is_quote(node))
+        writer->n_quotes++;
     if (strcmp(name, "br") == 0) {
         flush_gap(writer);
         writer->n_newlines = 1;
@@ -192,9 +258,11 @@ enter_element(Writer *writer, xmlNode *node)
 }
 
 static void
-leave_element(Writer *writer, const xmlNode *node)
+leave_element(Writer *writer, xmlNode *node)
 {
     const char *name = (const char *)node->name;
+    if (writer->mark_quotes && is_quote(node))
+        writer->n_quotes--;
     if (strcmp(name, "pre") == 0 || strcmp(name, "textarea") == 0)
         writer->n_pre--;
     guint n = block_newlines(node);
@@ -278,8 +346,8 @@ find_title(xmlNode *root)
 }
 
 gboolean
-pd_html_to_text(const char *html, gsize n, guint depth_max, GString *out, PdHtmlInfo *info,
-                GError **error)
+pd_html_to_text(const char *html, gsize n, guint depth_max, gboolean mark_quotes, GString *out,
+                PdHtmlInfo *info, GError **error)
 {
     memset(info, 0, sizeof *info);
     if (!n)
@@ -306,7 +374,11 @@ pd_html_to_text(const char *html, gsize n, guint depth_max, GString *out, PdHtml
     }
     xmlNode *root = xmlDocGetRootElement(tree);
     if (root) {
-        Writer writer = {.out = out, .start = out->len, .info = info, .depth_max = depth_max};
+        Writer writer = {.out = out,
+                         .start = out->len,
+                         .info = info,
+                         .depth_max = depth_max,
+                         .mark_quotes = mark_quotes};
         walk(&writer, root);
         if (out->len > writer.start && out->str[out->len - 1] != '\n')
             g_string_append_c(out, '\n');
@@ -333,13 +405,14 @@ pd_html_declared_charset(const guint8 *bytes, gsize n)
 
 gboolean
 pd_decode_html(PdEmitter *emitter, const char *key, const guint8 *bytes, gsize n, const char *label,
-               GString *out, char **title, GError **error)
+               gboolean mark_quotes, GString *out, char **title, GError **error)
 {
     g_autofree char *declared = label ? NULL : pd_html_declared_charset(bytes, n);
     g_autoptr(GString) html = g_string_new(NULL);
     PdHtmlInfo info;
     if (!pd_decode_text(emitter, key, bytes, n, label ? label : declared, html, error) ||
-        !pd_html_to_text(html->str, html->len, emitter->limits->html_depth_max, out, &info, error))
+        !pd_html_to_text(html->str, html->len, emitter->limits->html_depth_max, mark_quotes, out,
+                         &info, error))
         return FALSE;
     if (title)
         *title = info.title;

@@ -325,8 +325,8 @@ add_text(Mail *mail, const GByteArray *bytes, gboolean is_html, const char *char
     const char *key = mail->document->key;
     GString *text = pd_document_add_part(mail->document, path, label)->text;
     gboolean ok =
-        is_html ? pd_decode_html(mail->emitter, key, bytes->data, bytes->len, charset, text, NULL,
-                                 error)
+        is_html ? pd_decode_html(mail->emitter, key, bytes->data, bytes->len, charset, TRUE, text,
+                                 NULL, error)
                 : pd_decode_text(mail->emitter, key, bytes->data, bytes->len, charset, text, error);
     if (!ok)
         return FALSE;

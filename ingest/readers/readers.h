@@ -51,13 +51,14 @@ typedef struct {
     gsize n_hidden;         /* characters in elements that a browser would not show */
     gboolean depth_reached; /* something lay deeper than the limit and was not read */
 } PdHtmlInfo;
-/* `html` is UTF-8. */
-gboolean pd_html_to_text(const char *html, gsize n, guint depth_max, GString *out, PdHtmlInfo *info,
-                         GError **error);
+/* `html` is UTF-8.  mark_quotes: lines of a <blockquote> begin with "> ", as in a mail. */
+gboolean pd_html_to_text(const char *html, gsize n, guint depth_max, gboolean mark_quotes,
+                         GString *out, PdHtmlInfo *info, GError **error);
 /* The encoding that a page declares in its first kilobyte, or NULL.  Free with g_free. */
 char *pd_html_declared_charset(const guint8 *bytes, gsize n);
 /* Bytes of a page to text in `out`; ledger lines for hidden text and the like. */
 gboolean pd_decode_html(PdEmitter *emitter, const char *key, const guint8 *bytes, gsize n,
-                        const char *label, GString *out, char **title, GError **error);
+                        const char *label, gboolean mark_quotes, GString *out, char **title,
+                        GError **error);
 
 #endif

@@ -17,7 +17,7 @@ read_plain(PdDocument *document, const guint8 *bytes, gsize n, PdEmitter *emitte
 {
     GString *text = pd_document_add_part(document, "", NULL)->text;
     return document->kind == PD_KIND_HTML
-               ? pd_decode_html(emitter, key, bytes, n, NULL, text, &document->title, error)
+               ? pd_decode_html(emitter, key, bytes, n, NULL, FALSE, text, &document->title, error)
                : pd_decode_text(emitter, key, bytes, n, NULL, text, error);
 }
 

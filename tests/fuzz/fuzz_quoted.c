@@ -10,7 +10,7 @@
 
 #define MAILS_MAX 8
 #define BYTES_MAX (8 * 1024)
-#define ABOVE_MAX 14 /* lines of an attribution or of headers, at most */
+#define ABOVE_MAX 15 /* lines of an attribution or of headers, at most */
 
 static GPtrArray *
 split_mails(const char *data, gsize n)

@@ -411,6 +411,11 @@ test_lines(void)
                  "\xc3\x80: Ann\nObjet: x\n\nBonjour\n",
                  "ohhhhhh");
     assert_lines("FYI\n---------- Forwarded message ---------\nFrom: Kay\n\nHello\n", "ohhhh");
+    assert_lines(
+        "Oui.\nDe : Kay Smith\nEnvoy\xc3\xa9 : lundi 14 mai 2001 10:21\nObjet : x\n\nBonjour\n",
+        "ohhhhh");
+    assert_lines("好。\n发件人：Kay Smith\n发送时间：2001年5月14日 10:21\n收件人：Ann\n\n你好\n",
+                 "ohhhhh");
     /* A list of things is no header block, and a time alone no attribution. */
     assert_lines("Agenda:\nFirst: fees\nThen: notice\nLast: lunch\n", "oooo");
     assert_lines("We meet at 10:21:\nin the office\n", "oo");
@@ -509,6 +514,11 @@ test_attributions(void)
     assert_goes("FYI\n\nVon: Kay Smith <kay@example.org>\nGesendet: Montag, 14. Mai 2001 10:21\n"
                 "An: Ann Lee\nBetreff: Die Gebühr\n\n",
                 5);
+    /* A line with a blank that does not break, as in HTML, is an empty one. */
+    assert_goes("Bonjour\n\nDe : Kay Smith\nEnvoyé : lundi 14 mai 2001 10:21\nÀ : Ann Lee\n"
+                "\xc2\xa0\n",
+                4);
+    assert_goes("好。\n\n发件人：Kay Smith\n发送时间：2001年5月14日 10:21\n收件人：Ann\n\n", 4);
     assert_goes("FYI\n\n-------- Forwarded Message --------\nSubject: The fee\n"
                 "Date: Mon, 14 May 2001 10:21:00 +0200\nFrom: Kay Smith <kay@example.org>\n"
                 "To: Ann Lee <ann.lee@example.org>\n\n",

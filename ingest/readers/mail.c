@@ -4,8 +4,9 @@
  * GMime parses the structure and undoes transfer encodings; characters are our own step
  * (charset.c), since GMime drops bytes that do not fit their label.  The part "headers" holds the
  * fields that people cite; each text part keeps its MIME part path ("1", "2.1").  Of alternatives
- * the plain one is read, unless it is a stub of the other.  What is not read gets a ledger line,
- * except signatures, which are no content.
+ * the plain one is read, unless it is a stub of the other.  What a signature wraps (S/MIME) is read
+ * as if it stood there.  What is not read gets a ledger line, except signatures, which are no
+ * content.
  */
 #include "ingest/readers/mail.h"
 
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "ingest/error.h"
+#include "ingest/readers/smime.h"
 #include "ingest/readers/sniff.h"
 
 /* A plain text with less than this share of the HTML's letters only says "see the HTML part". */
@@ -442,16 +444,63 @@ read_tnef(Mail *mail, const GByteArray *bytes, const char *path, const char *nam
     return TRUE;
 }
 
+static gboolean read_object(Mail *mail, GMimeObject *object, const char *path, guint depth,
+                            GError **error);
+
+static gboolean
+is_smime(const char *name, const char *type)
+{
+    g_autofree char *lower = g_ascii_strdown(name ? name : "", -1);
+    return strcmp(type, "application/pkcs7-mime") == 0 ||
+           strcmp(type, "application/x-pkcs7-mime") == 0 ||
+           (strcmp(type, "application/octet-stream") == 0 && g_str_has_suffix(lower, ".p7m"));
+}
+
+/* A part with its headers. */
+static gboolean
+read_entity(Mail *mail, GByteArray *bytes, const char *path, guint depth, GError **error)
+{
+    GMimeStream *stream = g_mime_stream_mem_new_with_byte_array(bytes);
+    g_mime_stream_mem_set_owner(GMIME_STREAM_MEM(stream), FALSE);
+    GMimeParser *parser = g_mime_parser_new_with_stream(stream);
+    GMimeObject *object = g_mime_parser_construct_part(parser, parser_options);
+    gboolean ok = read_object(mail, object, path, depth, error);
+    if (object)
+        g_object_unref(object);
+    g_object_unref(parser);
+    g_object_unref(stream);
+    return ok;
+}
+
+static gboolean
+read_smime(Mail *mail, const GByteArray *bytes, const char *path, const char *name,
+           const char *type, guint depth, GError **error)
+{
+    g_autoptr(GByteArray) content = NULL;
+    PdSmimeKind kind = pd_smime_open(bytes->data, bytes->len, &content);
+    if (content && content->len)
+        return read_entity(mail, content, path, depth + 1, error);
+    skip_part(mail, path, name, type, bytes->len,
+              kind == PD_SMIME_ENCRYPTED    ? "encrypted"
+              : kind == PD_SMIME_COMPRESSED ? "compressed in a way that is not read"
+              : kind == PD_SMIME_SIGNED     ? "a signature around nothing, certificates or damage"
+                                        : "an S/MIME wrapping that cannot be opened: damaged, or "
+                                          "encrypted in an unknown way");
+    return TRUE;
+}
+
 /* Neither declared as text nor a container: what do its bytes say? */
 static gboolean
 read_other(Mail *mail, GMimePart *part, const char *path, const char *name, const char *type,
-           GError **error)
+           guint depth, GError **error)
 {
     if (strcmp(type, "application/pgp-signature") == 0 ||
         strcmp(type, "application/pkcs7-signature") == 0 ||
         strcmp(type, "application/x-pkcs7-signature") == 0)
         return TRUE;
     g_autoptr(GByteArray) bytes = decoded_content(part);
+    if (is_smime(name, type))
+        return read_smime(mail, bytes, path, name, type, depth, error);
     const char *why = why_not_read(type, bytes->len, mail->emitter->limits);
     const char *kind = why ? NULL : pd_sniff(bytes->data, MIN(bytes->len, PD_SNIFF_BYTES), name);
     if (!kind) {
@@ -468,7 +517,7 @@ read_other(Mail *mail, GMimePart *part, const char *path, const char *name, cons
 }
 
 static gboolean
-read_leaf(Mail *mail, GMimePart *part, const char *path, GError **error)
+read_leaf(Mail *mail, GMimePart *part, const char *path, guint depth, GError **error)
 {
     GMimeContentType *content_type = g_mime_object_get_content_type(GMIME_OBJECT(part));
     g_autofree char *mime_type =
@@ -477,15 +526,12 @@ read_leaf(Mail *mail, GMimePart *part, const char *path, GError **error)
     g_autofree char *type = g_ascii_strdown(valid, -1);
     g_autofree char *name = part_name(GMIME_OBJECT(part));
     if (!g_str_has_prefix(type, "text/") || strcmp(type, "text/rtf") == 0)
-        return read_other(mail, part, path, name, type, error);
+        return read_other(mail, part, path, name, type, depth, error);
     const char *charset = g_mime_object_get_content_type_parameter(GMIME_OBJECT(part), "charset");
     g_autoptr(GByteArray) bytes = decoded_content(part);
     return add_text(mail, bytes, strcmp(type, "text/html") == 0, charset, path, name ? name : type,
                     error);
 }
-
-static gboolean read_object(Mail *mail, GMimeObject *object, const char *path, guint depth,
-                            GError **error);
 
 static char *
 child_of(const char *path, int i)
@@ -589,7 +635,7 @@ read_object(Mail *mail, GMimeObject *object, const char *path, guint depth, GErr
     if (GMIME_IS_MESSAGE_PART(object))
         return read_message_part(mail, GMIME_MESSAGE_PART(object), leaf_path);
     if (GMIME_IS_PART(object))
-        return read_leaf(mail, GMIME_PART(object), leaf_path, error);
+        return read_leaf(mail, GMIME_PART(object), leaf_path, depth, error);
     return TRUE;
 }
 

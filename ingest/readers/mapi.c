@@ -7,6 +7,7 @@
 
 /* Property ids, [MS-OXPROPS]. */
 enum {
+    ID_CLASS = 0x001A,
     ID_SUBJECT = 0x0037,
     ID_SUBMIT_TIME = 0x0039,
     ID_SENT_FOR_NAME = 0x0042,
@@ -180,11 +181,11 @@ pd_mapi_string(const PdMapiMessage *message, guint16 type, const guint8 *value, 
 static gboolean
 is_string_of_interest(guint16 id)
 {
-    static const guint16 ids[] = {ID_SUBJECT,           ID_SENT_FOR_NAME,  ID_SENT_FOR_ADDRESS,
-                                  ID_TRANSPORT_HEADERS, ID_SENDER_NAME,    ID_DISPLAY_CC,
-                                  ID_DISPLAY_TO,        ID_SENDER_ADDRESS, ID_BODY,
-                                  ID_DISPLAY_BCC,       ID_MESSAGE_ID,     ID_REFERENCES,
-                                  ID_IN_REPLY_TO,       ID_SENDER_SMTP,    ID_SENT_FOR_SMTP};
+    static const guint16 ids[] = {
+        ID_CLASS,        ID_SUBJECT,    ID_SENT_FOR_NAME, ID_SENT_FOR_ADDRESS, ID_TRANSPORT_HEADERS,
+        ID_SENDER_NAME,  ID_DISPLAY_CC, ID_DISPLAY_TO,    ID_SENDER_ADDRESS,   ID_BODY,
+        ID_DISPLAY_BCC,  ID_MESSAGE_ID, ID_REFERENCES,    ID_IN_REPLY_TO,      ID_SENDER_SMTP,
+        ID_SENT_FOR_SMTP};
     for (gsize i = 0; i < G_N_ELEMENTS(ids); i++)
         if (ids[i] == id)
             return TRUE;
@@ -284,6 +285,20 @@ gboolean
 pd_mapi_has_body(const PdMapiMessage *message)
 {
     return string_of(message, ID_BODY) || message->html || message->rtf;
+}
+
+static gboolean
+is_smime(const PdMapiMessage *message)
+{
+    const char *class = string_of(message, ID_CLASS);
+    return class && g_ascii_strncasecmp(class, "IPM.Note.SMIME", 14) == 0;
+}
+
+void
+pd_mapi_check(PdMapiMessage *message)
+{
+    if (is_smime(message) && !message->attachments->len && !pd_mapi_has_body(message))
+        pd_mapi_remark(message, "signed or encrypted, and what it says is not in it");
 }
 
 /* --- compressed RTF ------------------------------------------------------------------------ */
@@ -493,6 +508,28 @@ put_attachment(GByteArray *out, const PdMapiAttachment *attachment, const char *
                attachment->bytes ? attachment->bytes->len : 0);
 }
 
+static gboolean
+begins_with(const GByteArray *bytes, const char *text)
+{
+    gsize n = strlen(text);
+    return bytes->len >= n && g_ascii_strncasecmp((const char *)bytes->data, text, n) == 0;
+}
+
+/* What was signed in the clear: the only attachment, with its own MIME headers ([MS-OXOSMIME]
+ * 2.1.3.1).  NULL: there is none. */
+static const GByteArray *
+signed_entity(const PdMapiMessage *message)
+{
+    const PdMapiAttachment *only =
+        message->attachments->len == 1 ? g_ptr_array_index(message->attachments, 0) : NULL;
+    if (!only || !only->bytes)
+        return NULL;
+    gboolean declared = only->type && strcmp(only->type, "multipart/signed") == 0;
+    gboolean has_head =
+        begins_with(only->bytes, "Content-") || begins_with(only->bytes, "MIME-Version:");
+    return (declared || is_smime(message)) && has_head ? only->bytes : NULL;
+}
+
 static void
 put_details(GByteArray *out, const PdMapiMessage *message, const char *boundary)
 {
@@ -537,26 +574,50 @@ put_recipients(GByteArray *out, const PdMapiMessage *message, const char *field,
                message->recipients[i]->len ? message->recipients[i]->str : string_of(message, id));
 }
 
-/* How deep messages are in it. */
-static guint
-depth_of(const PdMapiMessage *message)
+/* Does what was signed, of it or of messages in it, have this text? */
+static gboolean
+has_signed(const PdMapiMessage *message, const char *text)
 {
-    guint depth = 0;
+    const GByteArray *entity = signed_entity(message);
+    gboolean found = entity && memmem(entity->data, entity->len, text, strlen(text));
+    for (guint i = 0; i < message->attachments->len && !found; i++) {
+        const PdMapiAttachment *attachment = g_ptr_array_index(message->attachments, i);
+        found = attachment->message && has_signed(attachment->message, text);
+    }
+    return found;
+}
+
+static char *
+boundary_text(guint number)
+{
+    return g_strdup_printf("=_part_%03u", number);
+}
+
+/* Of a boundary that is in none of the parts: they are in base64, those of messages in it have
+ * smaller numbers, and what was signed is looked through. */
+static guint
+boundary_number(const PdMapiMessage *message)
+{
+    guint number = 0;
     for (guint i = 0; i < message->attachments->len; i++) {
         const PdMapiAttachment *attachment = g_ptr_array_index(message->attachments, i);
         if (attachment->message)
-            depth = MAX(depth, 1 + depth_of(attachment->message));
+            number = MAX(number, 1 + boundary_number(attachment->message));
     }
-    return depth;
+    for (;; number++) {
+        g_autofree char *text = boundary_text(number);
+        if (!has_signed(message, text))
+            return number;
+    }
 }
 
 GByteArray *
 pd_mapi_to_mime(const PdMapiMessage *message)
 {
     GByteArray *out = g_byte_array_new();
+    const GByteArray *entity = signed_entity(message);
     g_autofree char *from = sender_of(message);
-    /* In none of the parts: they are in base64, and messages in it are less deep. */
-    g_autofree char *boundary = g_strdup_printf("=_part_%03u", depth_of(message));
+    g_autofree char *boundary = boundary_text(boundary_number(message));
     put_header(out, "From", from);
     put_recipients(out, message, "To", 0, ID_DISPLAY_TO);
     put_recipients(out, message, "Cc", 1, ID_DISPLAY_CC);
@@ -578,7 +639,12 @@ pd_mapi_to_mime(const PdMapiMessage *message)
             .name = (char *)"body.rtf", .type = (char *)"application/rtf", .bytes = message->rtf};
         put_attachment(out, &body, boundary);
     }
-    for (guint i = 0; i < message->attachments->len; i++)
+    if (entity) {
+        g_autofree char *head = g_strdup_printf("\n--%s\n", boundary);
+        put(out, head);
+        g_byte_array_append(out, entity->data, entity->len);
+    }
+    for (guint i = 0; !entity && i < message->attachments->len; i++)
         put_attachment(out, g_ptr_array_index(message->attachments, i), boundary);
     g_autofree char *end = g_strdup_printf("\n--%s--\n", boundary);
     put(out, end);

@@ -83,7 +83,11 @@ char *pd_mapi_mailbox(const char *name, const char *address);
 /* Is there a text of the message itself, in any form? */
 gboolean pd_mapi_has_body(const PdMapiMessage *message);
 
-/* The message as MIME.  Free with g_byte_array_unref. */
+/* When all of it is there: a remark if it says nothing though it should. */
+void pd_mapi_check(PdMapiMessage *message);
+
+/* The message as MIME; what was signed in the clear is in it as it was signed.  Free with
+ * g_byte_array_unref. */
 GByteArray *pd_mapi_to_mime(const PdMapiMessage *message);
 
 /* Compressed RTF, [MS-OXRTFCP].  NULL: damaged, or longer than `max`. */

@@ -180,6 +180,7 @@ read_message(Reading *reading, GsfInfile *folder, gsize n_head)
         if (child)
             g_object_unref(child);
     }
+    pd_mapi_check(reading->message);
     return TRUE;
 }
 

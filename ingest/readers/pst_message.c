@@ -171,6 +171,7 @@ read_message(Reading *reading, const PdPstNode *node)
         }
         read_attachment(reading, below);
     }
+    pd_mapi_check(reading->message);
     return TRUE;
 }
 

@@ -26,6 +26,8 @@ mkdir -p build-fuzz/seeds/outlook
 cp tests/golden/mail/*.msg tests/golden/mail/winmail.dat build-fuzz/seeds/outlook/
 mkdir -p build-fuzz/seeds/pst
 cp tests/golden/mail/*.pst tests/golden/mail/*.ost build-fuzz/seeds/pst/
+mkdir -p build-fuzz/seeds/smime
+cp tests/golden/mail/*.p7m build-fuzz/seeds/smime/
 mkdir -p build-fuzz/seeds/notebook
 cp tests/golden/office/*.ipynb build-fuzz/seeds/notebook/
 mkdir -p build-fuzz/seeds/safetensors

@@ -285,6 +285,48 @@ test_outcomes(void)
     remove_folder(folder);
 }
 
+/* PKCS #7 that openssl made: golden/mail/make_smime.py. */
+static void
+test_smime(void)
+{
+    static const struct {
+        const char *file, *type, *words; /* of the ledger; NULL: its text is read */
+    } cases[] = {
+        {"signed.p7m", "application/pkcs7-mime; smime-type=signed-data", NULL},
+        {"streamed.p7m", "application/x-pkcs7-mime", NULL},
+        {"signed.p7m", "application/octet-stream; name=smime.P7M", NULL},
+        {"encrypted.p7m", "application/pkcs7-mime; smime-type=enveloped-data", "): encrypted"},
+        {"certificates.p7m", "application/pkcs7-mime; smime-type=certs-only", "certificates"},
+        {"make_smime.py", "application/pkcs7-mime", "cannot be opened"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *golden =
+            g_strconcat(PD_SOURCE_ROOT "/tests/golden/mail/", cases[i].file, NULL);
+        g_autofree char *folder = g_dir_make_tmp("pandect-mail-XXXXXX", NULL);
+        g_autofree char *path = g_build_filename(folder, "a.eml", NULL);
+        g_autofree char *bytes = NULL;
+        gsize n;
+        g_assert_true(g_file_get_contents(golden, &bytes, &n, NULL));
+        g_autofree char *lines = g_base64_encode((const guchar *)bytes, n);
+        g_autofree char *mail =
+            g_strdup_printf("From: a@b\nSubject: s\nMIME-Version: 1.0\nContent-Type: %s\n"
+                            "Content-Transfer-Encoding: base64\n\n%s\n",
+                            cases[i].type, lines);
+        put(folder, "a.eml", mail);
+        g_autoptr(Collected) c = collect(path, NULL, NULL);
+        g_assert_no_error(c->error);
+        g_assert_cmpuint(c->documents->len, ==, 1);
+        const PdDocument *document = g_ptr_array_index(c->documents, 0);
+        g_assert_cmpuint(c->lines->len, ==, cases[i].words != NULL);
+        if (cases[i].words)
+            g_assert_true(collected_says(c, "skipped 1", cases[i].words));
+        else
+            g_assert_cmpstr(document_part_text(document, "1"), ==,
+                            "Caf\xc3\xa9 at nine?\nThe fee is EUR 51,200.\n");
+        remove_folder(folder);
+    }
+}
+
 /* Messages in messages: followed to the limit, then said. */
 static void
 test_nesting(void)
@@ -330,6 +372,7 @@ main(int argc, char **argv)
     g_test_add_func("/mail/mh", test_mh);
     g_test_add_func("/mail/ancestors", test_ancestors);
     g_test_add_func("/mail/outcomes", test_outcomes);
+    g_test_add_func("/mail/smime", test_smime);
     g_test_add_func("/mail/nesting", test_nesting);
     return g_test_run();
 }

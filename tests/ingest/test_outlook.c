@@ -11,6 +11,7 @@
 #define GOLDEN PD_SOURCE_ROOT "/tests/golden/mail/"
 #define NOTE "The buoy was recovered on 3 April.\n"
 #define RTF "The raft is in the yard, and the yard is closed.\n"
+#define TWO_LINES "Caf\xc3\xa9 at nine?\nThe fee is EUR 51,200.\n"
 #define SENT 989835660
 
 static const char *
@@ -56,7 +57,7 @@ check_message(const char *name, const char *body_path, const char *body)
 static void
 test_msg(void)
 {
-    check_message("plain.msg", "1.1", "Caf\xc3\xa9 at nine?\nThe fee is EUR 51,200.\n");
+    check_message("plain.msg", "1.1", TWO_LINES);
     check_message("html.msg", "1.1", "Caf\xc3\xa9 at nine?\n\nThe fee is EUR 51,200.\n");
 }
 
@@ -86,6 +87,33 @@ test_winmail_alone(void)
     g_assert_cmpint(mail->date_utc, ==, SENT);
     g_assert_cmpstr(part_text(c, "", "2"), ==, NOTE);
     g_assert_cmpstr(collected_find(c, "3")->title, ==, "Inner");
+}
+
+/* S/MIME: what is signed is read, around or beside its signature; what is encrypted is said to be.
+ */
+static void
+test_smime(void)
+{
+    g_autoptr(Collected) clear = read_golden("smime-clear.msg", 1);
+    g_assert_cmpstr(part_text(clear, "", "1.1"), ==, TWO_LINES);
+    g_assert_cmpuint(clear->lines->len, ==, 0);
+    g_autoptr(Collected) wrapped = read_golden("smime-signed.msg", 1);
+    g_assert_cmpstr(part_text(wrapped, "", "1"), ==, TWO_LINES);
+    g_assert_cmpuint(wrapped->lines->len, ==, 0);
+    g_autoptr(Collected) encrypted = read_golden("smime-encrypted.msg", 1);
+    g_assert_cmpuint(((PdDocument *)encrypted->documents->pdata[0])->parts->len, ==, 1);
+    g_assert_true(collected_says(encrypted, "skipped 1:smime.p7m", "encrypted"));
+}
+
+/* A message that says nothing, though it is no empty one. */
+static void
+test_smime_without_content(void)
+{
+    g_autoptr(PdMapiMessage) message = pd_mapi_message_new();
+    pd_mapi_set(message, 0x001A, PD_MAPI_STRING8, (const guint8 *)"IPM.Note.SMIME", 14);
+    pd_mapi_check(message);
+    g_assert_cmpuint(message->remarks->len, ==, 1);
+    g_assert_nonnull(strstr(g_ptr_array_index(message->remarks, 0), "signed or encrypted"));
 }
 
 /* --- damaged ------------------------------------------------------------------------------- */
@@ -191,6 +219,8 @@ main(int argc, char **argv)
     g_test_add_func("/outlook/msg", test_msg);
     g_test_add_func("/outlook/winmail-in-mail", test_winmail_in_mail);
     g_test_add_func("/outlook/winmail-alone", test_winmail_alone);
+    g_test_add_func("/outlook/smime", test_smime);
+    g_test_add_func("/outlook/smime-without-content", test_smime_without_content);
     g_test_add_func("/outlook/damaged", test_damaged);
     g_test_add_func("/outlook/limits", test_limits);
     g_test_add_func("/outlook/rtf-of-the-specification", test_rtf_of_the_specification);

@@ -48,8 +48,7 @@ typedef struct {
     char *withheld;   /* an answer that what was read does not state; NULL: none */
     gboolean checked; /* whether what was read states it (support.h) */
     double support;   /* then: log-odds */
-    double
-        likelihood; /* of the block most likely to be asked for so (rerank.h); 0: none was read */
+    float likelihood; /* of the block most likely to be asked for so (rerank.h); 0: none was read */
     GPtrArray *unread_names; /* of the question, that stand in nothing that was read (names.h);
                                 NULL: not looked for */
     GArray *sentences;       /* PdSentence */

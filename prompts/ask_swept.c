@@ -5,6 +5,7 @@
 #include "prompts/kept.h"
 #include "prompts/names.h"
 #include "prompts/reader.h"
+#include "prompts/rerank.h"
 #include "prompts/select.h"
 
 /* Are passages put in from their kept rows, as far as they are not fresh? */
@@ -88,19 +89,6 @@ warm_and_find(Batch *batch, GPtrArray *asks, PdArm arm, PdWarmReport *sum, doubl
     }
 }
 
-static double
-best_likelihood(GArray *blocks)
-{
-    double best = 0;
-
-    for (guint i = 0; blocks && i < blocks->len; i++) {
-        const PdBlock *block = &g_array_index(blocks, PdBlock, i);
-        if (pd_block_is_ranked(block) && (best == 0 || block->likelihood > best))
-            best = block->likelihood;
-    }
-    return best;
-}
-
 /* What every question's passages are chosen from. */
 static gboolean
 find_blocks(Batch *batch, GPtrArray *asks, GError **error)
@@ -118,12 +106,14 @@ find_blocks(Batch *batch, GPtrArray *asks, GError **error)
         return FALSE;
     for (guint i = 0; i < asks->len; i++) {
         PdAnswer *answer = ((Ask *)asks->pdata[i])->answer;
+        float mean;
 
         answer->arm = arm;
         answer->warm = report;
         answer->sweep_seconds = seconds;
         answer->blocks = found ? g_array_ref(found->pdata[i]) : NULL;
-        answer->likelihood = best_likelihood(answer->blocks);
+        if (found)
+            pd_rerank_likelihoods(answer->blocks, &answer->likelihood, &mean);
     }
     return TRUE;
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 #include "prompts/heading.h"
 #include "prompts/lexical.h"
-#include "prompts/passages.h"
 #include "prompts/sweep.h"
 #include "prompts/units.h"
 #include "prompts/words.h"
@@ -30,18 +29,14 @@ look_for_lead(PdContext *context, GHashTable *wanted, const PdBlock *block, Lead
 {
     const PdContextSegment *segment =
         &g_array_index(context->segments, PdContextSegment, block->segment);
-    guint first = block->first_token - MIN(block->first_token, PD_LEXICAL_MARGIN_TOKENS);
-    guint last = MIN(block->first_token + block->n_tokens + PD_LEXICAL_MARGIN_TOKENS,
-                     segment->row->n_tokens);
-    g_autoptr(PdPartRow) part = pd_corpus_part(context->corpus, segment->row->part_id, error);
-    g_autoptr(GArray) units = NULL;
+    PdPassage around = pd_block_passage(context, block, PD_LEXICAL_MARGIN_TOKENS);
     guint32 start, end;
+    g_autoptr(PdPartRow) part = pd_passage_part(context, &around, &start, &end, error);
+    g_autoptr(GArray) units = NULL;
 
     if (!part)
         return FALSE;
-    pd_segment_bytes(segment->row, first, last - first, &start, &end);
-    end = (guint32)MIN(end, part->n_bytes);
-    units = pd_units_split(part->text, MIN(start, end), end, pd_text_in_lines(segment->document));
+    units = pd_units_split(part->text, start, end, pd_text_in_lines(segment->document));
     for (guint i = 0; i < units->len; i++) {
         const PdUnit *unit = &g_array_index(units, PdUnit, i);
         gsize n = unit->end - unit->start;

@@ -25,18 +25,6 @@ typedef struct {
 
 /* --- one prompt: prefix, block, task --- */
 
-static PdPassage
-passage_of(PdContext *context, const PdBlock *block)
-{
-    const PdSegmentRow *row =
-        g_array_index(context->segments, PdContextSegment, block->segment).row;
-    guint first = block->first_token - MIN(block->first_token, MARGIN_TOKENS);
-    guint last = MIN(block->first_token + block->n_tokens + MARGIN_TOKENS, row->n_tokens);
-
-    return (PdPassage){
-        .number = 1, .segment = block->segment, .first_token = first, .n_tokens = last - first};
-}
-
 static GArray *
 lay_out(const Rerank *rerank, PdPassage *passage)
 {
@@ -95,7 +83,7 @@ score_blocks(Rerank *rerank, PdBlock *blocks, guint n, GError **error)
     gboolean ok;
 
     for (guint i = 0; i < n; i++) {
-        PdPassage passage = passage_of(rerank->context, &blocks[i]);
+        PdPassage passage = pd_block_passage(rerank->context, &blocks[i], MARGIN_TOKENS);
         GArray *prompt = lay_out(rerank, &passage);
 
         g_array_set_size(prompt, prompt->len - 1); /* the last is run with the question */
@@ -201,4 +189,24 @@ pd_rerank_blocks(PdContext *context, const char *question, GArray *blocks, guint
     g_clear_pointer(&rerank.session, pd_session_free);
     g_free(rerank.logits);
     return ok;
+}
+
+guint
+pd_rerank_likelihoods(GArray *blocks, float *best, float *mean)
+{
+    float sum = 0;
+    guint n = 0;
+
+    *best = 0;
+    for (guint i = 0; i < blocks->len; i++) {
+        const PdBlock *block = &g_array_index(blocks, PdBlock, i);
+
+        if (!pd_block_is_ranked(block))
+            continue;
+        *best = n ? MAX(*best, block->likelihood) : block->likelihood;
+        sum += block->likelihood;
+        n++;
+    }
+    *mean = n ? sum / (float)n : 0;
+    return n;
 }

@@ -27,4 +27,7 @@ gboolean pd_rerank_blocks(PdContext *context, const char *question, GArray *bloc
                           GCancellable *cancellable, PdRerankProgress progress, gpointer user_data,
                           GError **error);
 
+/* How many of the blocks were read; their best and their mean likelihood, 0 if none was. */
+guint pd_rerank_likelihoods(GArray *blocks, float *best, float *mean);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "prompts/heading.h"
+#include "prompts/rerank.h"
 #include "prompts/words.h"
 
 /* Half-open run of a segment's own tokens. */
@@ -242,23 +243,17 @@ typedef struct {
 static void
 find_best(Choice *choice, GArray *blocks, float margin)
 {
-    float best_likelihood = 0, sum = 0;
-    guint n_ranked = 0;
+    float best, mean;
+    guint n_ranked = pd_rerank_likelihoods(blocks, &best, &mean);
 
     for (guint i = 0; i < blocks->len; i++) {
         const PdBlock *block = &g_array_index(blocks, PdBlock, i);
         choice->best_score = MAX(choice->best_score, block->score);
         choice->best_lexical = MAX(choice->best_lexical, block->lexical);
-        if (!pd_block_is_ranked(block))
-            continue;
-        best_likelihood = n_ranked ? MAX(best_likelihood, block->likelihood) : block->likelihood;
-        sum += block->likelihood;
-        n_ranked++;
     }
     choice->ranked = n_ranked > 0 && margin > 0;
     if (choice->ranked)
-        choice->least_likelihood =
-            MAX(best_likelihood - margin, (best_likelihood + sum / (float)n_ranked) / 2);
+        choice->least_likelihood = MAX(best - margin, (best + mean) / 2);
 }
 
 /* What is far behind the best only distracts a small model. */

@@ -5,6 +5,18 @@
 #include "prompts/sweep_internal.h"
 #include "prompts/sweep_pool.h"
 
+PdPassage
+pd_block_passage(const PdContext *context, const PdBlock *block, guint margin_tokens)
+{
+    const PdSegmentRow *row =
+        g_array_index(context->segments, PdContextSegment, block->segment).row;
+    guint first = block->first_token - MIN(block->first_token, margin_tokens);
+    guint last = MIN(block->first_token + block->n_tokens + margin_tokens, row->n_tokens);
+
+    return (PdPassage){
+        .number = 1, .segment = block->segment, .first_token = first, .n_tokens = last - first};
+}
+
 static GArray *
 list_blocks(PdContext *context)
 {

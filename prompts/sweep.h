@@ -13,7 +13,7 @@
 #ifndef PD_SWEEP_H
 #define PD_SWEEP_H
 
-#include "prompts/context.h"
+#include "prompts/passages.h"
 
 #define PD_SWEEP_DISTANCE 256
 #define PD_SWEEP_BLOCK_TOKENS PD_SCORE_BLOCK
@@ -39,6 +39,10 @@ pd_block_is_ranked(const PdBlock *block)
 {
     return block->likelihood < 0;
 }
+
+/* The block with so many tokens before and after it, as far as its segment goes; its number is 1.
+ */
+PdPassage pd_block_passage(const PdContext *context, const PdBlock *block, guint margin_tokens);
 
 /* Blocks of one segment; the last may be short. */
 static inline guint

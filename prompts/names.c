@@ -17,6 +17,22 @@ is_date_word(const char *lower)
     return g_strv_contains(words, lower);
 }
 
+/* German writes every noun with a capital: its words that join are enough to know it by. */
+static gboolean
+capitals_are_nouns(const char *text)
+{
+    static const char *const joints[] = {"der",   "die", "das",  "dem",    "ist",     "und",
+                                         "wie",   "wer", "wann", "welche", "welcher", "welches",
+                                         "vom",   "zum", "zur",  "ein",    "eine",    "einen",
+                                         "nicht", "bei", "auf",  NULL};
+    g_autoptr(GPtrArray) words = pd_words(text, strlen(text));
+    guint n = 0;
+
+    for (guint i = 0; i < words->len; i++)
+        n += g_strv_contains(joints, words->pdata[i]);
+    return n >= 2;
+}
+
 /* Does a sentence or quotation begin at `word`? */
 static gboolean
 begins_sentence(const char *text, const char *word)
@@ -44,7 +60,7 @@ is_part_of_number(const char *text, const char *word, const char *end)
 }
 
 static gboolean
-is_name(const char *text, const char *word, const char *end)
+is_name(const char *text, const char *word, const char *end, gboolean first_capitals)
 {
     gboolean has_digit = FALSE, has_inner_capital = FALSE;
 
@@ -55,7 +71,7 @@ is_name(const char *text, const char *word, const char *end)
     }
     if (has_digit)
         return !is_part_of_number(text, word, end);
-    return has_inner_capital || (g_unichar_isupper(g_utf8_get_char(word)) &&
+    return has_inner_capital || (first_capitals && g_unichar_isupper(g_utf8_get_char(word)) &&
                                  g_utf8_next_char(word) < end && !begins_sentence(text, word));
 }
 
@@ -76,12 +92,13 @@ pd_names(const char *question)
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autofree char *text = g_utf8_make_valid(question, -1);
+    gboolean first_capitals = !capitals_are_nouns(text);
 
     for (const char *p = text, *end; *p; p = end) {
         end = pd_word_end(p);
         if (end == p)
             end = g_utf8_next_char(p);
-        else if (is_name(text, p, end))
+        else if (is_name(text, p, end, first_capitals))
             add_name(names, seen, p, end);
     }
     return names;

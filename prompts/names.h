@@ -12,9 +12,9 @@
 /*
  * The words of a question that name something, as they stand there, each once, in order: with a
  * digit, with a capital after the first letter, or beginning with one where no sentence or
- * quotation begins.  Not months and days of the week nor numbers with a point or stroke in them
- * (dates, amounts), which are written in many ways, and not words that only ask.  Array of char *,
- * free with g_ptr_array_unref.
+ * quotation begins, but not in German, where every noun does.  Not months and days of the week nor
+ * numbers with a point or stroke in them (dates, amounts), which are written in many ways, and not
+ * words that only ask.  Array of char *, free with g_ptr_array_unref.
  */
 GPtrArray *pd_names(const char *question);
 

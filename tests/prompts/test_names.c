@@ -26,6 +26,8 @@ test_question(void)
         {"room 12/B and 12-", "12 "},
         {"Did Tom\xc3\xa1s tell \xc3\x93 Briain, did TOM\xc3\x81S?", "Tom\xc3\xa1s Briain "},
         {"What did Red Hat and red hat say Which Who", "Red Hat "},
+        {"Wie viele Patienten hat die Station in Casfioford 7 von McKay?", "7 McKay "},
+        {"What did Die Zeit say of Casfioford?", "Die Zeit Casfioford "},
         {"broken \xff Bytes", "Bytes "},
     };
 

@@ -506,6 +506,7 @@ test_json(Fixture *f, gconstpointer unused)
     g_assert_no_error(error);
     g_assert_nonnull(strstr(json, "\"sweeper\""));
     g_assert_nonnull(strstr(json, "\"reader\""));
+    g_assert_nonnull(strstr(json, "\"unread_names\":[\"112\"]"));
     g_assert_nonnull(strstr(json, "\"arm\":\"both\""));
     g_assert_nonnull(strstr(json, "\"found_by\":[\"sweep\""));
     g_assert_nonnull(strstr(json, "\"attention\":["));

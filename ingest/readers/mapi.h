@@ -54,7 +54,9 @@ enum {
     PD_MAPI_STRING8 = 0x001E,
     PD_MAPI_UNICODE = 0x001F,
     PD_MAPI_TIME = 0x0040,
+    PD_MAPI_BOOLEAN = 0x000B,
     PD_MAPI_BINARY = 0x0102,
+    PD_MAPI_BINARIES = 0x1102, /* several */
 };
 
 /* What a property's value says of a message, or of an attachment; unknown ones are passed over. */

@@ -4,7 +4,7 @@
  * A compound file is a tree of folders and streams.  A message is a folder: a stream with the
  * properties of fixed length, a stream for each of the others ("__substg1.0_" and, in hex, its id
  * and type), and a folder for each recipient and attachment; a message in the message is a folder
- * of its attachment.
+ * of its attachment.  Any other folder there is an object of another program (OLE).
  */
 #include "ingest/readers/mapi.h"
 
@@ -12,10 +12,15 @@
 #include <gsf/gsf-input-memory.h>
 #include <string.h>
 
+#include "ingest/readers/mapi_details.h"
+
 #define PROPERTIES "__properties_version1.0"
 #define VALUE "__substg1.0_"
 #define RECIPIENT "__recip_version1.0_"
 #define ATTACHMENT "__attach_version1.0_"
+#define NAMES "__nameid_version1.0"
+#define NAMES_GUIDS VALUE "00020102"
+#define NAMES_ENTRIES VALUE "00030102"
 
 enum {
     TOP_HEAD_BYTES = 32, /* of the properties of a message that is the file */
@@ -23,12 +28,15 @@ enum {
     PART_HEAD_BYTES = 8, /* of a recipient or attachment */
     ENTRY_BYTES = 16,
     PROPERTY_DATA = 0x3701,
+    NAMED_MIN = 0x8000,
 };
 
 typedef struct {
     PdMapiMessage *message;
     const PdMapiLimits *limits;
-    gsize *n_bytes; /* of the whole file's values, taken so far */
+    gsize *n_bytes;    /* of the whole file's values, taken so far */
+    GHashTable *names; /* as pd_mapi_names */
+    PdMapiDetails *details;
 } Reading;
 
 /* Of a folder, what to do with a value; `folder`: it is one. */
@@ -55,6 +63,16 @@ read_stream(Reading *reading, GsfInput *stream)
     return g_steal_pointer(&bytes);
 }
 
+static GByteArray *
+read_named(Reading *reading, GsfInfile *folder, const char *name)
+{
+    GsfInput *stream = gsf_infile_child_by_name(folder, name);
+    GByteArray *bytes = stream ? read_stream(reading, stream) : NULL;
+    if (stream)
+        g_object_unref(stream);
+    return bytes;
+}
+
 static guint32
 get_u32(const guint8 *at)
 {
@@ -65,16 +83,29 @@ get_u32(const guint8 *at)
 static void
 read_fixed(Reading *reading, GsfInfile *folder, gsize n_head, SetValue set, gpointer into)
 {
-    GsfInput *stream = gsf_infile_child_by_name(folder, PROPERTIES);
-    g_autoptr(GByteArray) bytes = stream ? read_stream(reading, stream) : NULL;
+    g_autoptr(GByteArray) bytes = read_named(reading, folder, PROPERTIES);
     for (gsize at = n_head; bytes && at + ENTRY_BYTES <= bytes->len; at += ENTRY_BYTES) {
         guint32 tag = get_u32(bytes->data + at);
         guint16 type = (guint16)tag;
-        if (type == PD_MAPI_I4 || type == PD_MAPI_TIME)
+        if (type == PD_MAPI_I4 || type == PD_MAPI_TIME || type == PD_MAPI_BOOLEAN)
             set(reading, into, (guint16)(tag >> 16), type, bytes->data + at + 8, 8, NULL);
     }
-    if (stream)
-        g_object_unref(stream);
+}
+
+/* The tag of a value by the name of its stream; 0: it is none.  Each of several binary values, with
+ * "-" and its number behind, is like one. */
+static guint32
+tag_of(const char *name)
+{
+    if (!name || !g_str_has_prefix(name, VALUE))
+        return 0;
+    gsize n = strlen(name + strlen(VALUE));
+    char *end;
+    guint32 tag = (guint32)g_ascii_strtoull(name + strlen(VALUE), &end, 16);
+    gboolean of_several = n == 17 && *end == '-' && (guint16)tag == PD_MAPI_BINARIES;
+    return of_several && tag >> 16 >= NAMED_MIN ? (tag & 0xFFFF0000u) | PD_MAPI_BINARY
+           : n == 8                             ? tag
+                                                : 0;
 }
 
 /* The others: a stream, or folder, each. */
@@ -83,10 +114,10 @@ read_values(Reading *reading, GsfInfile *folder, SetValue set, gpointer into)
 {
     int n = gsf_infile_num_children(folder);
     for (int i = 0; i < n; i++) {
-        const char *name = gsf_infile_name_by_index(folder, i);
-        if (!name || !g_str_has_prefix(name, VALUE) || strlen(name) != strlen(VALUE) + 8)
+        guint32 tag = tag_of(gsf_infile_name_by_index(folder, i));
+        /* Of several values this has their lengths, which their streams have too. */
+        if (!tag || (guint16)tag == PD_MAPI_BINARIES)
             continue;
-        guint64 tag = g_ascii_strtoull(name + strlen(VALUE), NULL, 16);
         GsfInput *child = gsf_infile_child_by_index(folder, i);
         gboolean is_folder =
             child && GSF_IS_INFILE(child) && gsf_infile_num_children(GSF_INFILE(child)) >= 0;
@@ -125,7 +156,7 @@ read_inner(Reading *reading, PdMapiAttachment *attachment, GsfInfile *folder)
 {
     g_autoptr(PdMapiMessage) inner = pd_mapi_message_new();
     PdMapiLimits limits;
-    Reading below = {inner, &limits, reading->n_bytes};
+    Reading below = {inner, &limits, reading->n_bytes, reading->names, NULL};
     if (pd_mapi_limits_below(reading->message, reading->limits, &limits) &&
         read_message(&below, folder, INNER_HEAD_BYTES))
         pd_mapi_take_inner(reading->message, attachment, g_steal_pointer(&inner));
@@ -145,8 +176,10 @@ static void
 set_message(Reading *reading, gpointer into, guint16 id, guint16 type, const guint8 *value, gsize n,
             GsfInfile *folder)
 {
-    if (!folder)
-        pd_mapi_set(reading->message, id, type, value, n);
+    if (folder)
+        return;
+    pd_mapi_set(reading->message, id, type, value, n);
+    pd_mapi_details_set(reading->details, reading->message, id, type, value, n);
 }
 
 /* FALSE: it is none. */
@@ -157,8 +190,10 @@ read_message(Reading *reading, GsfInfile *folder, gsize n_head)
     if (!properties)
         return FALSE;
     g_object_unref(properties);
+    g_autoptr(PdMapiDetails) details = reading->details = pd_mapi_details_new(reading->names);
     read_fixed(reading, folder, n_head, set_message, NULL);
     read_values(reading, folder, set_message, NULL);
+    pd_mapi_details_take(details, reading->message);
     int n = gsf_infile_num_children(folder);
     for (int i = 0; i < n; i++) {
         const char *name = gsf_infile_name_by_index(folder, i);
@@ -184,6 +219,20 @@ read_message(Reading *reading, GsfInfile *folder, gsize n_head)
     return TRUE;
 }
 
+/* Messages in the message have the file's names. */
+static GHashTable *
+read_names(Reading *reading, GsfInfile *root)
+{
+    GsfInput *folder = gsf_infile_child_by_name(root, NAMES);
+    gboolean ok = folder && GSF_IS_INFILE(folder);
+    g_autoptr(GByteArray) guids = ok ? read_named(reading, GSF_INFILE(folder), NAMES_GUIDS) : NULL;
+    g_autoptr(GByteArray) entries =
+        ok ? read_named(reading, GSF_INFILE(folder), NAMES_ENTRIES) : NULL;
+    if (folder)
+        g_object_unref(folder);
+    return guids && entries ? pd_mapi_names(guids, entries) : NULL;
+}
+
 gboolean
 pd_msg_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits, PdMapiMessage *message)
 {
@@ -191,9 +240,10 @@ pd_msg_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits, PdMapiMess
     /* Streams that share blocks could come to more than the file. */
     const PdMapiLimits own = {limits->depth_max, limits->attachments_max,
                               MIN(limits->bytes_max, n)};
-    Reading reading = {message, &own, &n_taken};
+    Reading reading = {message, &own, &n_taken, NULL, NULL};
     GsfInput *input = gsf_input_memory_new(bytes, (gsf_off_t)n, FALSE);
     GsfInfile *root = input ? gsf_infile_msole_new(input, NULL) : NULL;
+    g_autoptr(GHashTable) names = reading.names = root ? read_names(&reading, root) : NULL;
     gboolean ok = root && read_message(&reading, root, TOP_HEAD_BYTES);
     if (root)
         g_object_unref(root);

@@ -14,7 +14,6 @@
 
 #include "ingest/error.h"
 #include "ingest/readers/mail.h"
-#include "ingest/readers/pst_details.h"
 #include "ingest/readers/pst_message.h"
 
 enum {

@@ -4,15 +4,18 @@
  */
 #include "ingest/readers/pst_message.h"
 
-#include "ingest/readers/pst_details.h"
+#include "ingest/readers/mapi_details.h"
 
 enum {
+    PROPERTY_GUIDS = 0x0002, /* of the store's list of names */
+    PROPERTY_ENTRIES = 0x0003,
     PROPERTY_SUBJECT = 0x0037,
     PROPERTY_DATA = 0x3701,
     PROPERTY_METHOD = 0x3705,
     PROPERTY_PATH = 0x3708,
     PROPERTY_LONG_PATH = 0x370D,
     METHOD_MESSAGE = 5,
+    NAMES_BYTES_MAX = 4 << 20,
 };
 
 typedef struct {
@@ -21,7 +24,7 @@ typedef struct {
     PdMapiMessage *message;
     const PdMapiLimits *limits;
     gsize *bytes_left;
-    PdPstDetails *details; /* while the message's own properties come */
+    PdMapiDetails *details; /* while the message's own properties come */
 } Reading;
 
 typedef struct {
@@ -43,6 +46,35 @@ static guint32
 get_u32(const guint8 *at)
 {
     return (guint32)at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
+}
+
+/* --- names --------------------------------------------------------------------------------- */
+
+typedef struct {
+    GByteArray *guids, *entries;
+} Lists;
+
+static void
+on_list(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer user_data)
+{
+    Lists *lists = user_data;
+    if (type == PD_MAPI_BINARY && (id == PROPERTY_GUIDS || id == PROPERTY_ENTRIES))
+        g_byte_array_append(id == PROPERTY_GUIDS ? lists->guids : lists->entries, value, (guint)n);
+}
+
+GHashTable *
+pd_pst_names(PdPst *pst)
+{
+    g_autoptr(GByteArray) guids = g_byte_array_new();
+    g_autoptr(GByteArray) entries = g_byte_array_new();
+    Lists lists = {guids, entries};
+    gsize bytes_left = NAMES_BYTES_MAX;
+    g_auto(PdPstHeap) heap = {0};
+    PdPstNode node;
+    if (pd_pst_find_node(pst, PD_PST_NAMES, &node) &&
+        pd_pst_heap_open(pst, &node, &bytes_left, &heap))
+        pd_pst_each_property(&heap, on_list, &lists);
+    return pd_mapi_names(guids, entries);
 }
 
 /* --- recipients ---------------------------------------------------------------------------- */
@@ -147,18 +179,18 @@ set_message(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer use
         n -= 2 * n_char;
     }
     pd_mapi_set(reading->message, id, type, value, n);
-    pd_pst_details_set(reading->details, reading->message, id, type, value, n);
+    pd_mapi_details_set(reading->details, reading->message, id, type, value, n);
 }
 
 static gboolean
 read_message(Reading *reading, const PdPstNode *node)
 {
     g_auto(PdPstHeap) heap = {0};
-    g_autoptr(PdPstDetails) details = reading->details = pd_pst_details_new(reading->names);
+    g_autoptr(PdMapiDetails) details = reading->details = pd_mapi_details_new(reading->names);
     if (!pd_pst_heap_open(reading->pst, node, reading->bytes_left, &heap))
         return FALSE;
     pd_pst_each_property(&heap, set_message, reading);
-    pd_pst_details_take(details, reading->message);
+    pd_mapi_details_take(details, reading->message);
     read_recipients(reading, heap.below);
     for (guint i = 0; i < heap.below->len; i++) {
         const PdPstNode *below = &g_array_index(heap.below, PdPstNode, i);

@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ingest/readers/pst_details.h"
 #include "ingest/readers/pst_message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -89,6 +89,17 @@ test_winmail_alone(void)
     g_assert_cmpstr(collected_find(c, "3")->title, ==, "Inner");
 }
 
+/* Who is on a list of contacts. */
+static void
+test_address_list(void)
+{
+    g_autoptr(Collected) c = read_golden("list.msg", 1);
+    g_assert_cmpstr(part_text(c, "", "1"), ==,
+                    "Name: Survey\nMember: \"Lee, Ann\" <ann.lee@example.org>\n"
+                    "Member: \"Bo\" <bo@example.org>\n");
+    g_assert_true(collected_says(c, "partial", "1 of those on it are kept elsewhere"));
+}
+
 /* S/MIME: what is signed is read, around or beside its signature; what is encrypted is said to be.
  */
 static void
@@ -219,6 +230,7 @@ main(int argc, char **argv)
     g_test_add_func("/outlook/msg", test_msg);
     g_test_add_func("/outlook/winmail-in-mail", test_winmail_in_mail);
     g_test_add_func("/outlook/winmail-alone", test_winmail_alone);
+    g_test_add_func("/outlook/address-list", test_address_list);
     g_test_add_func("/outlook/smime", test_smime);
     g_test_add_func("/outlook/smime-without-content", test_smime_without_content);
     g_test_add_func("/outlook/damaged", test_damaged);

@@ -256,6 +256,38 @@ def message(body):
     }
 
 
+def one_off(name, address):
+    """A name and address as an entry of an address book that is kept nowhere, [MS-OXCDATA] 2.2.5.1."""
+    head = bytes(4) + bytes.fromhex("812b1fa4bea310199d6e00dd010f5402") + struct.pack("<HH", 0, 0x8001)
+    return head + utf16(f"{name}\0SMTP\0{address}\0")
+
+
+# Entries of which the first two are there by name too.
+MEMBERS = [one_off("Lee, Ann", "ann.lee@example.org"), one_off("Bo", "bo@example.org")]
+
+
+def several(id, values):
+    """A property of several binary values, [MS-OXMSG] 2.1.4.2."""
+    lengths = b"".join(struct.pack("<II", len(v), 0) for v in values)
+    each = {f"__substg1.0_{id:04X}1102-{i:08X}": v for i, v in enumerate(values)}
+    return {**value(id, 0x1102, lengths), **each}
+
+
+def address_list():
+    """Of contacts: three, of whom one is kept elsewhere.  Its members are properties 0x8000 and 0x8001 here."""
+    address_set = struct.pack("<HHQ", 0x2004, 6, 0)[:8] + bytes.fromhex("c000000000000046")
+    entries = b"".join(struct.pack("<IHH", number, 3 << 1, i) for i, number in enumerate((0x8054, 0x8055)))
+    return {
+        "__nameid_version1.0": {"__substg1.0_00020102": address_set, "__substg1.0_00030102": entries, "__substg1.0_00040102": b""},
+        "__properties_version1.0": fixed(32),
+        **value(0x001A, 0x1F, utf16("IPM.DistList")),
+        **value(0x0037, 0x1F, utf16("Survey")),
+        **value(0x3001, 0x1F, utf16("Survey")),
+        **several(0x8000, MEMBERS),
+        **several(0x8001, [*MEMBERS, bytes(40)]),
+    }
+
+
 def write(name, data):
     with open(os.path.join(HERE, name), "wb") as out:
         out.write(data)
@@ -288,6 +320,19 @@ def check_msg(path, body):
         assert inner.decode("cp1251") == "Привет"
 
 
+def check_list(path):
+    try:
+        import extract_msg
+        from extract_msg.constants.ps import PSETID_ADDRESS
+        from extract_msg.structures.entry_id import OneOffRecipient
+    except ImportError:
+        print("extract-msg is not installed: list.msg is not checked")
+        return
+    with extract_msg.openMsg(path, delayAttachments=True) as m:
+        found = [OneOffRecipient(v) for v in m.namedProperties.get(("8054", PSETID_ADDRESS))]
+    assert [(f.displayName, f.emailAddress) for f in found] == [("Lee, Ann", "ann.lee@example.org"), ("Bo", "bo@example.org")]
+
+
 def main():
     data = winmail()
     check_tnef(data)
@@ -296,6 +341,7 @@ def main():
     write("tnef-bare.eml", mail_with(data, ""))
     path = write("plain.msg", compound(message(value(0x1000, 0x1F, utf16(BODY)))))
     check_msg(path, BODY)
+    check_list(write("list.msg", compound(address_list())))
     write("html.msg", compound(message(value(0x1013, 0x102, HTML.encode("latin-1")))))
 
 

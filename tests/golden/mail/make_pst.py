@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import zlib
 
-from make_outlook import packed_rtf
+from make_outlook import MEMBERS, packed_rtf
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SENT = (989835660 + 11644473600) * 10**7  # 14 May 2001, 10:21 UTC, in 100 ns since 1601
@@ -27,9 +27,14 @@ NOTE = b"The buoy was recovered on 3 April.\n"
 RTF = b"{\\rtf1\\ansi The raft is in the yard, and the yard is closed.\\par}"
 HTML = "<html><body><p>Caf\u00e9 at <b>nine</b>?</p><p>The fee is EUR 51,200.</p></body></html>"
 LONG = "".join(f"Line {i} of the log of the buoy.\r\n" for i in range(280))
+CLEAR = (
+    b'Content-Type: multipart/signed; protocol="application/pkcs7-signature"; boundary="s"\r\n\r\n--s\r\n'
+    b"Content-Type: text/plain\r\n\r\nThe fee is signed.\r\n--s\r\n"
+    b"Content-Type: application/pkcs7-signature; name=smime.p7s\r\n\r\nx\r\n--s--\r\n"
+)
 TABLE = "".join(f"{i},{i * i}\n" for i in range(3200)).encode()
 
-I2, I4, BOOL, OBJECT, STRING8, UNICODE, TIME, BINARY = 2, 3, 11, 13, 0x1E, 0x1F, 0x40, 0x102
+I2, I4, BOOL, OBJECT, STRING8, UNICODE, TIME, BINARY, BINARIES = 2, 3, 11, 13, 0x1E, 0x1F, 0x40, 0x102, 0x1102
 FIXED = {I2: 2, I4: 4, BOOL: 1, TIME: 8}
 ROOT, VISIBLE, STORE, NAMES = 0x122, 0x8022, 0x21, 0x61
 
@@ -414,6 +419,12 @@ def named(writer, names):
     return properties(writer, {0x0001: (I4, 251), 0x0002: (BINARY, guids), 0x0003: (BINARY, entries), 0x0004: (BINARY, b"")})
 
 
+def several(values):
+    """[MS-PST] 2.3.3.4.2: how many, where each begins, and they."""
+    starts = [4 + 4 * len(values) + sum(map(len, values[:i])) for i in range(len(values))]
+    return struct.pack(f"<{1 + len(values)}I", len(values), *starts) + b"".join(values)
+
+
 class Mailbox:
     """A store with the folders that all of them have."""
 
@@ -476,12 +487,21 @@ def sample(form, cipher):
         0x8004: (UNICODE, "Pier 4\r\n0150 Oslo"),
     }
     task = {**text("Paint the buoy", "", type="IPM.Task"), 0x8005: (TIME, SENT)}
-    for item in appointment, contact, task:
+    addresses = {
+        **text("Survey", "", type="IPM.DistList"), 0x3001: (UNICODE, "Survey"), 0x8006: (BINARIES, several(MEMBERS)),
+        0x8007: (BINARIES, several([*MEMBERS, bytes(40)])),
+    }
+    for item in appointment, contact, task, addresses:
         del item[0x0C1E]
         box.add(0x80A2, item)
     w.node(NAMES, 0, named(w, [
         (0x2002, 0x820D), (0x2002, 0x820E), (0x2002, 0x8208), (0x2004, 0x8083), (0x2004, 0x801B), (0x2003, 0x8105),
+        (0x2004, 0x8054), (0x2004, 0x8055),
     ]))
+    # What Outlook makes of a mail that is signed in the clear.
+    signed = attached(w, 0, {0x3705: (I4, 1), 0x3707: (UNICODE, "smime.p7m"), 0x370E: (UNICODE, "multipart/signed"),
+                             0x3701: (BINARY, CLEAR)})
+    box.add(0x8042, text("Signed", "", id="<signed@example.org>", type="IPM.Note.SMIME.MultipartSigned"), [signed])
     # In no folder any more.
     w.node(0x100 << 5 | 4, 0x9002, message(w, text("Lost", "Nobody sees it.\r\n", id="<lost@example.org>")))
     # A setting that lies in a folder like a message.
@@ -571,6 +591,7 @@ def check_sample(path):
         assert b"Pier 4" in found["Calendar/Appointment00001/Appointment.txt"]
         assert b"ann.lee@example.org" in found["Calendar/Contact00002/Contact.txt"]
         assert b"10:21:00" in found["Calendar/Task00003/Task.txt"]
+        assert found["Inbox/Message00003/Attachments/1_smime.p7m"] == CLEAR
         log = "Inbox/\u00c5land_2001/Message00002/"
         assert same_text(found[log + "Message.txt"], LONG)
         assert found[log + "Recipients.txt"].count(b"Hand ") == 24  # a name and an address each

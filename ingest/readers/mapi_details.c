@@ -1,9 +1,9 @@
 /*
- * See pst_details.h.  Properties of programs have numbers that each store gives them itself; a list
- * in the store says which set ([MS-OXPROPS] 1.3.2) and number in it they stand for
+ * See mapi_details.h.  Properties of programs have numbers that each store gives them itself; a
+ * list in the store says which set ([MS-OXPROPS] 1.3.2) and number in it they stand for
  * ([MS-PST] 2.4.7).
  */
-#include "ingest/readers/pst_details.h"
+#include "ingest/readers/mapi_details.h"
 
 #include <string.h>
 
@@ -15,13 +15,12 @@ enum {
     TASK = 0x2003,
     ADDRESS = 0x2004,
     LOG = 0x200A,
-    PROPERTY_GUIDS = 0x0002, /* of the store's list */
-    PROPERTY_ENTRIES = 0x0003,
     PROPERTY_CLASS = 0x001A,
     NAMED_MIN = 0x8000,
-    TYPE_BOOLEAN = 0x000B,
-    NAMES_BYTES_MAX = 4 << 20,
 };
+
+#define MEMBERS NAMED(ADDRESS, 0x8055)         /* where they are kept */
+#define ONE_OFF_MEMBERS NAMED(ADDRESS, 0x8054) /* who they were */
 
 /* In the order in which they are said; those with a set of 0 have the same number everywhere. */
 static const struct {
@@ -69,10 +68,13 @@ static const struct {
     {NAMED(0, 0x3A41), "Anniversary"},
 };
 
-struct PdPstDetails {
+struct PdMapiDetails {
     GHashTable *names; /* borrowed */
     char *class;
     char *values[G_N_ELEMENTS(fields)];
+    GString *members; /* "Member: ...\n" of each */
+    guint n_members;  /* of these */
+    guint n_kept;     /* that are said to be kept somewhere */
 };
 
 static guint16
@@ -89,18 +91,6 @@ get_u32(const guint8 *at)
 
 /* --- names --------------------------------------------------------------------------------- */
 
-typedef struct {
-    GByteArray *guids, *entries;
-} Lists;
-
-static void
-on_list(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer user_data)
-{
-    Lists *lists = user_data;
-    if (type == PD_MAPI_BINARY && (id == PROPERTY_GUIDS || id == PROPERTY_ENTRIES))
-        g_byte_array_append(id == PROPERTY_GUIDS ? lists->guids : lists->entries, value, (guint)n);
-}
-
 /* Which of the sets of `fields`; 0: none. */
 static guint
 set_of(const GByteArray *guids, guint index)
@@ -115,19 +105,10 @@ set_of(const GByteArray *guids, guint index)
 }
 
 GHashTable *
-pd_pst_names(PdPst *pst)
+pd_mapi_names(const GByteArray *guids, const GByteArray *entries)
 {
     enum { ENTRY_BYTES = 8 };
     GHashTable *names = g_hash_table_new(NULL, NULL);
-    g_autoptr(GByteArray) guids = g_byte_array_new();
-    g_autoptr(GByteArray) entries = g_byte_array_new();
-    Lists lists = {guids, entries};
-    gsize bytes_left = NAMES_BYTES_MAX;
-    g_auto(PdPstHeap) heap = {0};
-    PdPstNode node;
-    if (pd_pst_find_node(pst, PD_PST_NAMES, &node) &&
-        pd_pst_heap_open(pst, &node, &bytes_left, &heap))
-        pd_pst_each_property(&heap, on_list, &lists);
     for (gsize at = 0; at + ENTRY_BYTES <= entries->len; at += ENTRY_BYTES) {
         const guint8 *entry = entries->data + at;
         guint32 number = get_u32(entry);
@@ -142,30 +123,99 @@ pd_pst_names(PdPst *pst)
 
 /* --- values -------------------------------------------------------------------------------- */
 
-PdPstDetails *
-pd_pst_details_new(GHashTable *names)
+PdMapiDetails *
+pd_mapi_details_new(GHashTable *names)
 {
-    PdPstDetails *details = g_new0(PdPstDetails, 1);
+    PdMapiDetails *details = g_new0(PdMapiDetails, 1);
     details->names = names;
+    details->members = g_string_new(NULL);
     return details;
 }
 
 void
-pd_pst_details_free(PdPstDetails *details)
+pd_mapi_details_free(PdMapiDetails *details)
 {
     if (!details)
         return;
     for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
         g_free(details->values[i]);
     g_free(details->class);
+    g_string_free(details->members, TRUE);
     g_free(details);
 }
+
+/* --- members of a list --------------------------------------------------------------------- */
+
+/* The next string of an address, which ends in zeros; NULL: there is none. */
+static char *
+next_string(const PdMapiMessage *message, gboolean unicode, const guint8 **at, const guint8 *end)
+{
+    gsize n_char = unicode ? 2 : 1;
+    const guint8 *start = *at;
+    for (; (gsize)(end - *at) >= n_char; *at += n_char) {
+        if ((*at)[0] || (*at)[n_char - 1])
+            continue;
+        gsize n = (gsize)(*at - start);
+        *at += n_char;
+        return pd_mapi_string(message, unicode ? PD_MAPI_UNICODE : PD_MAPI_STRING8, start, n);
+    }
+    return NULL;
+}
+
+/* A name and address alone, [MS-OXCDATA] 2.2.5.1. */
+static void
+add_member(PdMapiDetails *details, const PdMapiMessage *message, const guint8 *value, gsize n)
+{
+    enum { HEAD_BYTES = 24, FLAGS_AT = 22, IS_UNICODE = 0x8000 };
+    static const guint8 provider[16] = {0x81, 0x2B, 0x1F, 0xA4, 0xBE, 0xA3, 0x10, 0x19,
+                                        0x9D, 0x6E, 0x00, 0xDD, 0x01, 0x0F, 0x54, 0x02};
+    if (n < HEAD_BYTES || memcmp(value + 4, provider, sizeof provider) != 0)
+        return;
+    gboolean unicode = (get_u16(value + FLAGS_AT) & IS_UNICODE) != 0;
+    const guint8 *at = value + HEAD_BYTES, *end = value + n;
+    g_autofree char *name = next_string(message, unicode, &at, end);
+    g_autofree char *kind = next_string(message, unicode, &at, end);
+    g_autofree char *address = next_string(message, unicode, &at, end);
+    if (!kind || !address || (!*name && !*address))
+        return;
+    g_autofree char *shown = pd_mapi_mailbox(*name ? name : NULL, address);
+    g_strdelimit(shown, "\r\n", ' ');
+    g_string_append_printf(details->members, "Member: %s\n", shown);
+    details->n_members++;
+}
+
+static void
+set_member(PdMapiDetails *details, const PdMapiMessage *message, guint32 key, const guint8 *value,
+           gsize n)
+{
+    if (key == MEMBERS)
+        details->n_kept++;
+    else
+        add_member(details, message, value, n);
+}
+
+/* Of several values: how many, where each begins, and they ([MS-PST] 2.3.3.4.2). */
+static void
+set_members(PdMapiDetails *details, const PdMapiMessage *message, guint32 key, const guint8 *value,
+            gsize n)
+{
+    gsize count = n >= 4 ? get_u32(value) : 0;
+    for (gsize i = 0; i < count && 4 + 4 * (i + 1) <= n; i++) {
+        gsize start = get_u32(value + 4 + 4 * i);
+        gsize end = i + 1 < count && 4 + 4 * (i + 2) <= n ? get_u32(value + 8 + 4 * i) : n;
+        if (start > end || end > n)
+            break;
+        set_member(details, message, key, value + start, end - start);
+    }
+}
+
+/* --- fields -------------------------------------------------------------------------------- */
 
 /* One line of it; NULL: it says nothing.  Free with g_free. */
 static char *
 shown_value(const PdMapiMessage *message, guint16 type, const guint8 *value, gsize n)
 {
-    if (type == TYPE_BOOLEAN)
+    if (type == PD_MAPI_BOOLEAN)
         return n && value[0] ? g_strdup("yes") : NULL;
     if (type == PD_MAPI_TIME && n >= 8) {
         g_autoptr(GDateTime) when =
@@ -180,8 +230,8 @@ shown_value(const PdMapiMessage *message, guint16 type, const guint8 *value, gsi
 }
 
 void
-pd_pst_details_set(PdPstDetails *details, const PdMapiMessage *message, guint16 id, guint16 type,
-                   const guint8 *value, gsize n)
+pd_mapi_details_set(PdMapiDetails *details, const PdMapiMessage *message, guint16 id, guint16 type,
+                    const guint8 *value, gsize n)
 {
     guint32 key = id;
     if (id == PROPERTY_CLASS && !details->class)
@@ -190,6 +240,13 @@ pd_pst_details_set(PdPstDetails *details, const PdMapiMessage *message, guint16 
         key = details->names
                   ? GPOINTER_TO_UINT(g_hash_table_lookup(details->names, GUINT_TO_POINTER(id)))
                   : 0;
+    if (key == MEMBERS || key == ONE_OFF_MEMBERS) {
+        if (type == PD_MAPI_BINARIES)
+            set_members(details, message, key, value, n);
+        else if (type == PD_MAPI_BINARY)
+            set_member(details, message, key, value, n);
+        return;
+    }
     for (gsize i = 0; key && i < G_N_ELEMENTS(fields); i++)
         if (fields[i].key == key && !details->values[i])
             details->values[i] = shown_value(message, type, value, n);
@@ -205,7 +262,7 @@ is_mail(const char *class)
 }
 
 void
-pd_pst_details_take(PdPstDetails *details, PdMapiMessage *message)
+pd_mapi_details_take(PdMapiDetails *details, PdMapiMessage *message)
 {
     if (is_mail(details->class))
         return;
@@ -213,6 +270,14 @@ pd_pst_details_take(PdPstDetails *details, PdMapiMessage *message)
         if (details->values[i] && *details->values[i])
             g_string_append_printf(message->details, "%s: %s\n", fields[i].label,
                                    details->values[i]);
-    if (g_ascii_strncasecmp(details->class, "IPM.DistList", 12) == 0)
-        pd_mapi_remark(message, "a list of addresses: who is on it was not read");
+    if (g_ascii_strncasecmp(details->class, "IPM.DistList", 12) != 0)
+        return;
+    g_string_append_len(message->details, details->members->str, (gssize)details->members->len);
+    guint n_unread = details->n_kept - MIN(details->n_kept, details->n_members);
+    g_autofree char *remark = g_strdup_printf(
+        "a list of addresses: %u of those on it are kept elsewhere and were not read", n_unread);
+    if (n_unread)
+        pd_mapi_remark(message, remark);
+    else if (!details->n_members)
+        pd_mapi_remark(message, "a list of addresses: who is on it was not found");
 }

@@ -489,6 +489,24 @@ read_smime(Mail *mail, const GByteArray *bytes, const char *path, const char *na
     return TRUE;
 }
 
+/* Of a part in which there is nothing to read: why, with what its sender's program calls it. */
+static gboolean
+skip_unknown(Mail *mail, GMimePart *part, const char *path, const char *name, const char *type,
+             gsize n_bytes, GError **error)
+{
+    const char *said = g_mime_object_get_header(GMIME_OBJECT(part), "Content-Description");
+    g_autofree char *what = clean_header(mail, "Content-Description", said ? said : "", error);
+    if (!what)
+        return FALSE;
+    g_autofree char *why = g_strdup_printf("%s%s%s",
+                                           n_bytes ? "this format is not read"
+                                           : *what ? "not read"
+                                                   : "empty",
+                                           *what ? ": " : "", what);
+    skip_part(mail, path, name, type, (gint64)n_bytes, why);
+    return TRUE;
+}
+
 /* Neither declared as text nor a container: what do its bytes say? */
 static gboolean
 read_other(Mail *mail, GMimePart *part, const char *path, const char *name, const char *type,
@@ -503,11 +521,12 @@ read_other(Mail *mail, GMimePart *part, const char *path, const char *name, cons
         return read_smime(mail, bytes, path, name, type, depth, error);
     const char *why = why_not_read(type, bytes->len, mail->emitter->limits);
     const char *kind = why ? NULL : pd_sniff(bytes->data, MIN(bytes->len, PD_SNIFF_BYTES), name);
-    if (!kind) {
-        const char *unknown = bytes->len ? "this format is not read" : "empty";
-        skip_part(mail, path, name, type, bytes->len, why ? why : unknown);
+    if (why) {
+        skip_part(mail, path, name, type, bytes->len, why);
         return TRUE;
     }
+    if (!kind)
+        return skip_unknown(mail, part, path, name, type, bytes->len, error);
     if (strcmp(kind, "text") == 0 || strcmp(kind, "markdown") == 0 || strcmp(kind, "html") == 0)
         return add_text(mail, bytes, strcmp(kind, "html") == 0, NULL, path, name, error);
     if (strcmp(kind, "tnef") == 0)

@@ -49,6 +49,7 @@ attachment_free(gpointer data)
     g_free(attachment->type);
     g_clear_pointer(&attachment->bytes, g_byte_array_unref);
     pd_mapi_message_free(attachment->message);
+    g_free(attachment->description);
     g_free(attachment);
 }
 
@@ -504,6 +505,7 @@ put_attachment(GByteArray *out, const PdMapiAttachment *attachment, const char *
                       !g_str_has_prefix(type, "multipart/") && !g_str_has_prefix(type, "message/");
     put_header(out, "Content-Type", usable ? type : "application/octet-stream");
     put_name(out, attachment->name);
+    put_header(out, "Content-Description", attachment->description);
     put_base64(out, attachment->bytes ? attachment->bytes->data : NULL,
                attachment->bytes ? attachment->bytes->len : 0);
 }

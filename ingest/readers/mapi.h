@@ -21,6 +21,7 @@ typedef struct {
     char *type; /* media type; NULL: not said */
     GByteArray *bytes;
     PdMapiMessage *message; /* instead of bytes: a message in the message */
+    char *description;      /* what it is, where name and type do not say it; NULL: not said */
 } PdMapiAttachment;
 
 struct PdMapiMessage {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "ingest/readers/mapi_details.h"
+#include "ingest/readers/ole.h"
 
 #define PROPERTIES "__properties_version1.0"
 #define VALUE "__substg1.0_"
@@ -162,14 +163,64 @@ read_inner(Reading *reading, PdMapiAttachment *attachment, GsfInfile *folder)
         pd_mapi_take_inner(reading->message, attachment, g_steal_pointer(&inner));
 }
 
+/* Is there a child of this name? */
+static gboolean
+has_child(GsfInfile *folder, const char *name)
+{
+    GsfInput *child = gsf_infile_child_by_name(folder, name);
+    if (child)
+        g_object_unref(child);
+    return child != NULL;
+}
+
+/* What an object is; free with g_free. */
+static char *
+kind_of_object(Reading *reading, GsfInfile *folder)
+{
+    g_autoptr(GByteArray) bytes = read_named(reading, folder, PD_OLE_COMPONENT);
+    g_autofree char *kind = bytes ? pd_ole_kind(bytes->data, bytes->len) : NULL;
+    const char *by_stream = NULL;
+    for (int i = 0; !by_stream && i < gsf_infile_num_children(folder); i++) {
+        const char *name = gsf_infile_name_by_index(folder, i);
+        by_stream = name ? pd_ole_kind_of_stream(name) : NULL;
+    }
+    return g_strdup_printf("embedded object: %s", kind        ? kind
+                                                  : by_stream ? by_stream
+                                                              : "of an unknown kind");
+}
+
+/* An object of another program: what it is, and the file in it. */
+static void
+read_object(Reading *reading, PdMapiAttachment *attachment, GsfInfile *folder)
+{
+    g_autofree char *name = NULL;
+    gsize start, n;
+    for (gsize i = 0; pd_ole_files[i] && !attachment->bytes; i++)
+        attachment->bytes = read_named(reading, folder, pd_ole_files[i]);
+    g_autoptr(GByteArray) native =
+        attachment->bytes ? NULL : read_named(reading, folder, PD_OLE_NATIVE);
+    if (native && pd_ole_native(native->data, native->len, &start, &n, &name))
+        attachment->bytes = g_byte_array_append(g_byte_array_new(), native->data + start, (guint)n);
+    if (name) {
+        g_free(attachment->name);
+        attachment->name = g_steal_pointer(&name);
+    }
+    attachment->description = kind_of_object(reading, folder);
+}
+
 static void
 set_attachment(Reading *reading, gpointer into, guint16 id, guint16 type, const guint8 *value,
                gsize n, GsfInfile *folder)
 {
+    PdMapiAttachment *attachment = into;
     if (!folder)
-        pd_mapi_set_attachment(reading->message, into, id, type, value, n);
-    else if (id == PROPERTY_DATA && !((PdMapiAttachment *)into)->message)
-        read_inner(reading, into, folder);
+        pd_mapi_set_attachment(reading->message, attachment, id, type, value, n);
+    else if (id != PROPERTY_DATA || attachment->message || attachment->description)
+        return; /* or another value of it was read before */
+    else if (has_child(folder, PROPERTIES))
+        read_inner(reading, attachment, folder);
+    else
+        read_object(reading, attachment, folder);
 }
 
 static void

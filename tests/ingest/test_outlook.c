@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ingest/readers/mapi.h"
+#include "ingest/readers/ole.h"
 
 #define GOLDEN PD_SOURCE_ROOT "/tests/golden/mail/"
 #define NOTE "The buoy was recovered on 3 April.\n"
@@ -98,6 +99,30 @@ test_address_list(void)
                     "Name: Survey\nMember: \"Lee, Ann\" <ann.lee@example.org>\n"
                     "Member: \"Bo\" <bo@example.org>\n");
     g_assert_true(collected_says(c, "partial", "1 of those on it are kept elsewhere"));
+}
+
+/* Objects of other programs: the file in them, or what they are. */
+static void
+test_objects(void)
+{
+    g_autoptr(Collected) c = read_golden("objects.msg", 2);
+    g_assert_true(collected_says(
+        c, "skipped 2:Word: ", "not read: embedded object: Microsoft Word 97-2003 Document"));
+    g_assert_true(collected_says(c, "skipped 3:Chart: ", "object: Microsoft Excel workbook"));
+    g_assert_cmpstr(part_text(c, "", "4"), ==, "item,crowns\nbuoy,90\n");
+    g_assert_cmpstr(part_text(c, "", "5"), ==, NOTE);
+    g_assert_nonnull(collected_find(c, "6"));
+    g_assert_cmpuint(c->lines->len, ==, 2);
+    /* Damaged ones give nothing, or the data as they stand. */
+    static const guint8 native[] = {40, 0, 0, 0, 2, 0, 'a', 0, 'b', 0, 0, 0, 3, 0, 9, 0, 0, 0, 'c'};
+    g_autofree char *name = NULL;
+    gsize start, n;
+    g_assert_true(pd_ole_native(native, sizeof native, &start, &n, &name));
+    g_assert_cmpuint(start, ==, 4);
+    g_assert_cmpuint(n, ==, sizeof native - 4);
+    g_assert_null(name);
+    g_assert_false(pd_ole_native(native, 3, &start, &n, &name));
+    g_assert_null(pd_ole_kind(native, sizeof native));
 }
 
 /* S/MIME: what is signed is read, around or beside its signature; what is encrypted is said to be.
@@ -231,6 +256,7 @@ main(int argc, char **argv)
     g_test_add_func("/outlook/winmail-in-mail", test_winmail_in_mail);
     g_test_add_func("/outlook/winmail-alone", test_winmail_alone);
     g_test_add_func("/outlook/address-list", test_address_list);
+    g_test_add_func("/outlook/objects", test_objects);
     g_test_add_func("/outlook/smime", test_smime);
     g_test_add_func("/outlook/smime-without-content", test_smime_without_content);
     g_test_add_func("/outlook/damaged", test_damaged);

@@ -288,6 +288,46 @@ def address_list():
     }
 
 
+def component(kind):
+    """The stream that names an object, [MS-OLEDS] 2.3.8."""
+    kind = kind.encode() + b"\0"
+    return bytes(28) + struct.pack("<I", len(kind)) + kind + struct.pack("<III", 0, 0, 0x71B239F4)
+
+
+def packaged(name, data):
+    """A file as the packager of Windows puts it into an object, with 2.3.6's size before it."""
+    where = b"C:\\" + name + b"\0"
+    body = struct.pack("<H", 2) + name + b"\0" + where + struct.pack("<HHI", 0, 3, len(where)) + where
+    body += struct.pack("<I", len(data)) + data
+    return struct.pack("<I", len(body)) + body
+
+
+def objects():
+    """Embedded in a message: documents of Word and Excel, a file in a package, one by itself, a message."""
+    folders = [
+        ("Word", {"\1CompObj": component("Microsoft Word 97-2003 Document"), "WordDocument": bytes(700)}),
+        ("Chart", {"Workbook": bytes(100)}),
+        ("Package", {"\1Ole10Native": packaged(b"prices.csv", b"item,crowns\nbuoy,90\n"), "\1CompObj": component("Package")}),
+        ("Note", {"\1CompObj": component("Acrobat Document"), "CONTENTS": NOTE}),
+        ("Mail", inner_message()),
+    ]
+    attached = {
+        f"__attach_version1.0_#{i:08X}": {
+            "__properties_version1.0": fixed(8, (0x3705, 3, 5 if name == "Mail" else 6)),
+            **value(0x3001, 0x1F, utf16(name)),
+            "__substg1.0_3701000D": folder,
+        }
+        for i, (name, folder) in enumerate(folders)
+    }
+    return {
+        "__properties_version1.0": fixed(32),
+        **value(0x001A, 0x1F, utf16("IPM.Note")),
+        **value(0x0037, 0x1F, utf16("Objects")),
+        **value(0x1000, 0x1F, utf16(BODY)),
+        **attached,
+    }
+
+
 def write(name, data):
     with open(os.path.join(HERE, name), "wb") as out:
         out.write(data)
@@ -342,6 +382,7 @@ def main():
     path = write("plain.msg", compound(message(value(0x1000, 0x1F, utf16(BODY)))))
     check_msg(path, BODY)
     check_list(write("list.msg", compound(address_list())))
+    write("objects.msg", compound(objects()))
     write("html.msg", compound(message(value(0x1013, 0x102, HTML.encode("latin-1")))))
 
 

@@ -248,7 +248,6 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     options->sampler.repetition_penalty = 1;
     options->sampler.seed = (guint64)flags->seed;
     options->fresh_tokens = flags->fresh;
-    options->rerank = pd_rerank_option(flags->rerank);
     options->reread = flags->reread;
     options->once = flags->once;
     if (!pd_parse_cite_method(flags->cite, &options->cite))
@@ -259,6 +258,8 @@ fill_options(const AskFlags *flags, PdAskOptions *options, int *exit_code)
     if (!pd_parse_read_mode(flags->model.mode, &mode))
         *exit_code =
             pd_usage("ask", "--mode is auto, whole, swept or sparse, not '%s'", flags->model.mode);
+    if (!pd_parse_rerank(flags->rerank, &options->rerank))
+        *exit_code = pd_usage("ask", "--rerank is a number of blocks, not %d", flags->rerank);
     if (flags->budget < 0 || flags->fresh < 0 || flags->max_tokens < 0 || flags->think < 0 ||
         flags->top < 0)
         *exit_code = pd_usage(
@@ -441,7 +442,7 @@ run_ask(PdApp *app, AskFlags *flags, PdAskOptions *options, const char *question
 int
 pd_cmd_ask(PdApp *app, int argc, char **argv)
 {
-    g_auto(AskFlags) flags = {.top_p = 1, .rerank = -1};
+    g_auto(AskFlags) flags = {.top_p = 1, .rerank = PD_RERANK_NOT_GIVEN};
     PdAskOptions options = {0};
     int exit_code = PD_EXIT_OK;
     const GOptionEntry entries[] = {

@@ -173,6 +173,10 @@ fill_options(Eval *eval, int argc, char **argv, int *exit_code)
         *exit_code = pd_usage("eval", "--kv is auto, index or full, not '%s'", flags->model.kv);
         return FALSE;
     }
+    if (!pd_parse_rerank(flags->rerank, &eval->options.ask.rerank)) {
+        *exit_code = pd_usage("eval", "--rerank is a number of blocks, not %d", flags->rerank);
+        return FALSE;
+    }
     if (flags->items < 1 || flags->items > 10000 || flags->budget < 0 || flags->max_tokens < 0) {
         *exit_code = pd_usage("eval", "--items, --budget and --max-tokens are positive numbers");
         return FALSE;
@@ -181,7 +185,6 @@ fill_options(Eval *eval, int argc, char **argv, int *exit_code)
     eval->options.seed = (guint64)flags->seed;
     eval->options.ask.budget_tokens = flags->budget;
     eval->options.ask.max_answer_tokens = flags->max_tokens;
-    eval->options.ask.rerank = pd_rerank_option(flags->rerank);
     eval->options.ask.sampler.top_p = 1;
     eval->options.ask.sampler.repetition_penalty = 1;
     /* Ranks need no answers; without dense there is nothing else to see. */
@@ -222,7 +225,8 @@ on_result(const PdEvalResult *result, gpointer user_data)
         g_clear_pointer(&eval->answers, pd_eval_answers_free);
 }
 
-/* "pandect 0.1, model 1f2e..., kv auto, answers, budget 1536, rerank 24, longest answer 256" */
+/* "pandect 0.1, rules 2, model 1f2e..., kv auto, answers, budget 1536, rerank 24, longest answer
+ * 256" */
 static char *
 describe_run(const Eval *eval, GError **error)
 {
@@ -232,10 +236,12 @@ describe_run(const Eval *eval, GError **error)
     if (!id)
         return NULL;
     return g_strdup_printf(
-        "pandect %s, model %s, kv %s, %s, budget %d, rerank %d, longest answer %d", PD_VERSION, id,
-        pd_kv_tier_name(eval->options.kv), eval->options.no_read ? "ranks alone" : "answers",
+        "pandect %s, rules %d, model %s, kv %s, %s, budget %d, rerank %d, longest answer %d",
+        PD_VERSION, PD_ASK_RULES, id, pd_kv_tier_name(eval->options.kv),
+        eval->options.no_read ? "ranks alone" : "answers",
         flags->budget ? flags->budget : PD_ASK_BUDGET_TOKENS,
-        flags->rerank < 0 ? pd_profile_for(pd_model_shape(eval->model)).n_rerank : flags->rerank,
+        flags->rerank == PD_RERANK_NOT_GIVEN ? pd_profile_for(pd_model_shape(eval->model)).n_rerank
+                                             : flags->rerank,
         flags->max_tokens ? flags->max_tokens : PD_ASK_ANSWER_TOKENS);
 }
 
@@ -384,7 +390,7 @@ run_eval(Eval *eval)
 int
 pd_cmd_eval(PdApp *app, int argc, char **argv)
 {
-    g_auto(EvalFlags) flags = {.items = 12, .seed = 1, .rerank = -1};
+    g_auto(EvalFlags) flags = {.items = 12, .seed = 1, .rerank = PD_RERANK_NOT_GIVEN};
     g_auto(Eval) eval = {.app = app, .flags = &flags};
     int exit_code = PD_EXIT_OK;
     const GOptionEntry entries[] = {

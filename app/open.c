@@ -91,10 +91,12 @@ pd_open_context(PdApp *app, const PdModelFlags *flags, gboolean must_write, PdOp
                                pd_context_set_tier(opened->context, tier, app->cancellable, error));
 }
 
-int
-pd_rerank_option(int n_blocks)
+gboolean
+pd_parse_rerank(int n_blocks, int *rerank)
 {
-    if (n_blocks < 0)
-        return 0;
-    return n_blocks == 0 ? -1 : n_blocks;
+    if (n_blocks == PD_RERANK_NOT_GIVEN)
+        *rerank = 0;
+    else
+        *rerank = n_blocks == 0 ? -1 : n_blocks;
+    return n_blocks >= 0 || n_blocks == PD_RERANK_NOT_GIVEN;
 }

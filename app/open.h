@@ -36,8 +36,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdModelFlags, pd_model_flags_clear)
 PdModel *pd_open_model(const PdModelFlags *flags, GError **error);
 /* The same for commands that need ordinary heads and their rows: refuses the DeepSeek-V4 family. */
 PdModel *pd_open_ordinary_model(const PdModelFlags *flags, GError **error);
-/* --rerank N as PdAskOptions has it; negative: it was not given. */
-int pd_rerank_option(int n_blocks);
+/* --rerank N, and as PdAskOptions has it; FALSE: not a number of blocks. */
+#define PD_RERANK_NOT_GIVEN G_MININT
+gboolean pd_parse_rerank(int n_blocks, int *rerank);
 
 /* Opened for writing; where that is not possible (read-only folder, another writer) and not needed,
  * for reading, with a warning: then nothing new is kept. */

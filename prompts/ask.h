@@ -32,6 +32,10 @@ typedef struct {
 /* How many blocks that comes to. */
 guint pd_ask_n_rerank(const PdContext *context, const PdAskOptions *options);
 #define PD_ASK_ANSWER_TOKENS 256
+/* Grows with every change by which the same rows may answer a question otherwise (how blocks are
+ * found and ranked, readings, prompts, the check), so that a measurement does not go on with
+ * another program's answers. */
+#define PD_ASK_RULES 2
 
 /* A sentence of the answer and what it rests on. */
 typedef struct {

@@ -253,6 +253,7 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u32(frame, limits->git_range_commits_max);
     pd_frame_put_u32(frame, limits->git_file_commits_max);
     pd_frame_put_u32(frame, limits->git_searched_commits_max);
+    pd_frame_put_u32(frame, limits->git_renamed_files_max);
     pd_frame_put_u32(frame, limits->git_tags_max);
     pd_frame_put_u32(frame, request->known ? g_hash_table_size(request->known) : 0);
     if (request->known) {
@@ -319,6 +320,7 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->git_range_commits_max = pd_frame_get_u32(&cursor);
     limits->git_file_commits_max = pd_frame_get_u32(&cursor);
     limits->git_searched_commits_max = pd_frame_get_u32(&cursor);
+    limits->git_renamed_files_max = pd_frame_get_u32(&cursor);
     limits->git_tags_max = pd_frame_get_u32(&cursor);
     request->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint32 left = pd_frame_get_u32(&cursor); left && !cursor.bad; left--) {

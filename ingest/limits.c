@@ -28,5 +28,6 @@ const PdReadLimits pd_read_limits_default = {
     .git_range_commits_max = 2000,
     .git_file_commits_max = 100,
     .git_searched_commits_max = 20000,
+    .git_renamed_files_max = 20000,
     .git_tags_max = 2000,
 };

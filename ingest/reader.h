@@ -75,6 +75,7 @@ typedef struct {
     guint git_range_commits_max;    /* 2,000 in a range (--diff) */
     guint git_file_commits_max;     /* 100: the newest, of a file */
     guint git_searched_commits_max; /* 20,000: the newest, looked through for those */
+    guint git_renamed_files_max;    /* 20,000: of a commit that touches more, no renames */
     guint git_tags_max;             /* 2,000: the newest */
 } PdReadLimits;
 extern const PdReadLimits pd_read_limits_default;

@@ -86,8 +86,9 @@ void pd_git_append_valid(GString *out, const char *text);
 void pd_git_append_date(GString *out, const git_time *when);
 /* The lines of a message, indented, and an empty one. */
 void pd_git_append_message(GString *out, const char *message);
-/* As git log shows it.  `names`: of refs, by commit id, or NULL; `paths`: the files it touched. */
+/* As git log shows it.  `names`: of refs, by commit id, or NULL; `paths`: the files it touched;
+ * `origin`: a line that says what the file whose log it is was before, or NULL. */
 void pd_git_append_commit(GString *out, git_repository *repository, const git_commit *commit,
-                          GHashTable *names, gboolean paths);
+                          GHashTable *names, gboolean paths, const char *origin);
 
 #endif

@@ -37,7 +37,7 @@ append_commits(PdGit *git, GString *out, const char *key, GError **error)
         git_commit *commit = NULL;
         if (git_commit_lookup(&commit, git->repository, &oid) != 0)
             continue;
-        pd_git_append_commit(out, git->repository, commit, NULL, TRUE);
+        pd_git_append_commit(out, git->repository, commit, NULL, TRUE, NULL);
         git_commit_free(commit);
         n++;
     }

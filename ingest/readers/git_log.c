@@ -4,14 +4,16 @@
  * "(history)" has the last commits, "(log)/PATH" those that touched one file; newest first, in the
  * form of git log: id, names that point to the commit, author, date, the paths that the commit
  * touched, message.
+ *
+ * The log of a file follows it through renames, as git log --follow does: before the commit that
+ * renamed it, it has the commits of its former name.  So it is with a copy of a file that the same
+ * commit changed; copies of others are not looked for.
  */
 #include "ingest/readers/git.h"
 
 #include <string.h>
 
 #define PATHS_SHOWN_MAX 20
-/* A commit that touches more (an import) is not compared in full. */
-#define DELTAS_MAX 20000
 
 static int
 collect_ref(git_reference *reference, void *user_data)
@@ -120,7 +122,7 @@ append_paths(GString *out, git_repository *repository, const git_commit *commit)
 
 void
 pd_git_append_commit(GString *out, git_repository *repository, const git_commit *commit,
-                     GHashTable *names, gboolean paths)
+                     GHashTable *names, gboolean paths, const char *origin)
 {
     char id[GIT_OID_HEXSZ + 1];
     git_oid_tostr(id, sizeof id, git_commit_id(commit));
@@ -144,6 +146,8 @@ pd_git_append_commit(GString *out, git_repository *repository, const git_commit 
         pd_git_append_date(out, &author->when);
     if (paths)
         append_paths(out, repository, commit);
+    if (origin)
+        g_string_append_printf(out, "%s\n", origin);
     g_string_append_c(out, '\n');
     pd_git_append_message(out, git_commit_message(commit));
 }
@@ -243,7 +247,7 @@ pd_git_emit_history(PdGit *git, GError **error)
     while (n < git->request->limits.git_commits_max &&
            text->len < git->request->limits.text_bytes_max / 2 &&
            (commit = walk_next(&walk)) != NULL) {
-        pd_git_append_commit(text, git->repository, commit, names, TRUE);
+        pd_git_append_commit(text, git->repository, commit, names, TRUE, NULL);
         git_commit_free(commit);
         n++;
     }
@@ -258,11 +262,31 @@ pd_git_emit_history(PdGit *git, GError **error)
 
 /* --- of each file ----------------------------------------------------------------------------- */
 
-/* Commits of one path (git_oid), newest first; `more`: that are older than the last of them. */
 typedef struct {
-    GArray *commits;
+    git_oid oid;
+    char *origin; /* "Renamed from: a.c", if it is the first under its name; or NULL */
+} FileCommit;
+
+/* Commits of one file, newest first; `more`: that are older than the last of them. */
+typedef struct {
+    GArray *commits; /* FileCommit */
     guint n_more;
 } FileLog;
+
+/* The logs of all files that are asked for, while the history is walked back. */
+typedef struct {
+    PdGit *git;
+    GHashTable *by_path; /* of the commit that is read -> FileLog */
+    GHashTable *by_name; /* that files have at this point of the walk -> GPtrArray of FileLog */
+    guint n_unfollowed;  /* commits in which renames were not looked for */
+    gboolean cut;        /* there are older commits */
+} Logs;
+
+static void
+file_commit_clear(gpointer data)
+{
+    g_free(((FileCommit *)data)->origin);
+}
 
 static void
 file_log_free(gpointer data)
@@ -273,48 +297,150 @@ file_log_free(gpointer data)
 }
 
 static void
-note_commit(PdGit *git, GHashTable *logs, const git_commit *commit)
+logs_clear(Logs *logs)
 {
-    /* What a merge brings, the merged commits say. */
-    git_diff *diff =
-        git_commit_parentcount(commit) < 2 ? diff_of_commit(git->repository, commit) : NULL;
-    gsize n = diff ? git_diff_num_deltas(diff) : 0;
-    for (gsize i = 0; i < n; i++) {
-        FileLog *log = g_hash_table_lookup(logs, delta_path(git_diff_get_delta(diff, i)));
-        if (log && log->commits->len < git->request->limits.git_file_commits_max)
-            g_array_append_val(log->commits, *git_commit_id(commit));
-        else if (log)
+    g_clear_pointer(&logs->by_path, g_hash_table_unref);
+    g_clear_pointer(&logs->by_name, g_hash_table_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Logs, logs_clear)
+
+/* From here on this is the name of one more file. */
+static void
+add_name(Logs *logs, const char *name, FileLog *log)
+{
+    GPtrArray *list = g_hash_table_lookup(logs->by_name, name);
+    if (!list) {
+        list = g_ptr_array_new();
+        g_hash_table_insert(logs->by_name, g_strdup(name), list);
+    }
+    g_ptr_array_add(list, log);
+}
+
+static void
+note_commit(Logs *logs, const GPtrArray *list, const git_oid *oid)
+{
+    for (guint i = 0; list && i < list->len; i++) {
+        FileLog *log = g_ptr_array_index(list, i);
+        FileCommit commit = {*oid, NULL};
+        if (log->commits->len < logs->git->request->limits.git_file_commits_max)
+            g_array_append_val(log->commits, commit);
+        else
             log->n_more++;
     }
+}
+
+typedef struct {
+    GPtrArray *files; /* FileLog */
+    const git_diff_delta *delta;
+} Rename;
+
+static void
+rename_clear(gpointer data)
+{
+    g_ptr_array_unref(((Rename *)data)->files);
+}
+
+static void
+say_origin(FileLog *log, const git_oid *oid, const git_diff_delta *delta)
+{
+    guint n = log->commits->len;
+    FileCommit *last = n ? &g_array_index(log->commits, FileCommit, n - 1) : NULL;
+    if (!last || !git_oid_equal(&last->oid, oid)) /* it was one too many */
+        return;
+    g_autofree char *path = pd_git_quote_path(delta->old_file.path);
+    g_free(last->origin);
+    last->origin = g_strdup_printf("%s from: %s",
+                                   delta->status == GIT_DELTA_RENAMED ? "Renamed" : "Copied", path);
+}
+
+/* All files that a commit renamed go on under their former names, also where two change places. */
+static void
+follow_renames(Logs *logs, const git_diff *diff, const git_oid *oid)
+{
+    g_autoptr(GArray) renames = g_array_new(FALSE, FALSE, sizeof(Rename));
+    g_array_set_clear_func(renames, rename_clear);
+    for (gsize i = 0; i < git_diff_num_deltas(diff); i++) {
+        const git_diff_delta *delta = git_diff_get_delta(diff, i);
+        char *name;
+        Rename rename = {NULL, delta};
+        if ((delta->status != GIT_DELTA_RENAMED && delta->status != GIT_DELTA_COPIED) ||
+            !g_hash_table_steal_extended(logs->by_name, delta->new_file.path, (gpointer *)&name,
+                                         (gpointer *)&rename.files))
+            continue;
+        g_free(name);
+        g_array_append_val(renames, rename);
+    }
+    for (guint i = 0; i < renames->len; i++) {
+        const Rename *rename = &g_array_index(renames, Rename, i);
+        for (guint k = 0; k < rename->files->len; k++) {
+            FileLog *log = g_ptr_array_index(rename->files, k);
+            say_origin(log, oid, rename->delta);
+            add_name(logs, rename->delta->old_file.path, log);
+        }
+    }
+}
+
+/* The diff has files that appear, and others that go or change: are they the same? */
+static void
+find_renames(Logs *logs, git_diff *diff, const git_oid *oid)
+{
+    git_diff_find_options options = GIT_DIFF_FIND_OPTIONS_INIT;
+    options.flags = GIT_DIFF_FIND_RENAMES | GIT_DIFF_FIND_COPIES;
+    if (git_diff_num_deltas(diff) > logs->git->request->limits.git_renamed_files_max)
+        logs->n_unfollowed++;
+    else if (git_diff_find_similar(diff, &options) == 0)
+        follow_renames(logs, diff, oid);
+}
+
+static void
+walk_commit(Logs *logs, const git_commit *commit)
+{
+    const git_oid *oid = git_commit_id(commit);
+    /* What a merge brings, the merged commits say. */
+    git_diff *diff =
+        git_commit_parentcount(commit) < 2 ? diff_of_commit(logs->git->repository, commit) : NULL;
+    gsize n = diff ? git_diff_num_deltas(diff) : 0;
+    gboolean appears = FALSE, has_others = FALSE;
+    for (gsize i = 0; i < n; i++) {
+        const git_diff_delta *delta = git_diff_get_delta(diff, i);
+        const GPtrArray *list = g_hash_table_lookup(logs->by_name, delta_path(delta));
+        note_commit(logs, list, oid);
+        appears |= list && delta->status == GIT_DELTA_ADDED;
+        has_others |= delta->status != GIT_DELTA_ADDED;
+    }
+    if (appears && has_others)
+        find_renames(logs, diff, oid);
     git_diff_free(diff);
 }
 
-/* By path, for all files that are asked for. */
-static GHashTable *
-collect_logs(PdGit *git, gboolean *cut, GError **error)
+/* For all files that are asked for. */
+static gboolean
+collect_logs(Logs *logs, GError **error)
 {
-    g_autoptr(GHashTable) logs =
-        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, file_log_free);
+    PdGit *git = logs->git;
     Walk walk = {.repository = git->repository};
     git_commit *commit;
     gboolean ok = TRUE;
     for (guint i = 0; i < git->entries->len; i++) {
+        const char *path = g_array_index(git->entries, PdGitEntry, i).path;
         FileLog *log = g_new0(FileLog, 1);
-        log->commits = g_array_new(FALSE, FALSE, sizeof(git_oid));
-        g_hash_table_insert(logs, g_array_index(git->entries, PdGitEntry, i).path, log);
+        log->commits = g_array_new(FALSE, FALSE, sizeof(FileCommit));
+        g_array_set_clear_func(log->commits, file_commit_clear);
+        g_hash_table_insert(logs->by_path, (gpointer)path, log);
+        add_name(logs, path, log);
     }
     walk_start(&walk, git_commit_id(git->commit));
     for (guint n = 0; ok && n < git->request->limits.git_searched_commits_max &&
                       (commit = walk_next(&walk)) != NULL;
          n++) {
-        note_commit(git, logs, commit);
+        walk_commit(logs, commit);
         git_commit_free(commit);
         /* The parent waits for a sign of life. */
         ok = n % 256 || pd_emit_progress(git->emitter, git->n_items, git->n_items + 1, error);
     }
-    *cut = walk.waiting->len > 0;
+    logs->cut = walk.waiting->len > 0;
     walk_end(&walk);
-    return ok ? g_steal_pointer(&logs) : NULL;
+    return ok;
 }
 
 static gboolean
@@ -330,11 +456,11 @@ emit_log(PdGit *git, const char *path, const FileLog *log, gboolean cut, GError 
     g_autoptr(PdDocument) document = pd_git_document(git, key, "", "commit log");
     GString *text = ((PdPart *)g_ptr_array_index(document->parts, 0))->text;
     for (guint i = 0; i < log->commits->len; i++) {
+        const FileCommit *found = &g_array_index(log->commits, FileCommit, i);
         git_commit *commit = NULL;
-        if (git_commit_lookup(&commit, git->repository, &g_array_index(log->commits, git_oid, i)) !=
-            0)
+        if (git_commit_lookup(&commit, git->repository, &found->oid) != 0)
             continue;
-        pd_git_append_commit(text, git->repository, commit, NULL, FALSE);
+        pd_git_append_commit(text, git->repository, commit, NULL, FALSE, found->origin);
         git_commit_free(commit);
     }
     if ((log->n_more &&
@@ -350,15 +476,23 @@ emit_log(PdGit *git, const char *path, const FileLog *log, gboolean cut, GError 
 gboolean
 pd_git_emit_logs(PdGit *git, GError **error)
 {
-    gboolean cut;
-    g_autoptr(GHashTable) logs = collect_logs(git, &cut, error);
-    if (!logs)
+    g_auto(Logs)
+        logs = {.git = git,
+                .by_path = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, file_log_free),
+                .by_name = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                                 (GDestroyNotify)g_ptr_array_unref)};
+    if (!collect_logs(&logs, error) ||
+        (logs.n_unfollowed &&
+         !pd_emit_ledger(git->emitter, "note", "", -1, error,
+                         "in %u commits renames were not looked for: each touches more than the "
+                         "limit of %u files",
+                         logs.n_unfollowed, git->request->limits.git_renamed_files_max)))
         return FALSE;
     for (guint i = 0; i < git->entries->len; i++) {
         const char *path = g_array_index(git->entries, PdGitEntry, i).path;
-        const FileLog *log = g_hash_table_lookup(logs, path);
+        const FileLog *log = g_hash_table_lookup(logs.by_path, path);
         /* A file of the index alone has no commits. */
-        if (log->commits->len && !emit_log(git, path, log, cut, error))
+        if (log->commits->len && !emit_log(git, path, log, logs.cut, error))
             return FALSE;
     }
     return TRUE;

@@ -464,7 +464,7 @@ test_logs_and_blame(void)
     for (gsize i = 0; i < G_N_ELEMENTS(paths); i++) {
         g_autofree char *log_key = g_strconcat("(log)/", paths[i], NULL);
         g_autofree char *blame_key = g_strconcat("(blame)/", paths[i], NULL);
-        g_autofree char *want_log = git(folder, NULL, "log", "--full-history", "--no-merges",
+        g_autofree char *want_log = git(folder, NULL, "log", "--follow", "--no-merges",
                                         "--format=%H", "--", paths[i], NULL);
         g_autofree char *log = commits_in(text_of(c, log_key));
         g_assert_cmpstr(log, ==, want_log);
@@ -486,6 +486,74 @@ test_logs_and_blame(void)
     g_autoptr(Collected) tree = collect(folder, &options, NULL);
     g_assert_nonnull(
         strstr(text_of(tree, "(blame)/a.txt"), "\nline 1: not committed: zero\nline 2: "));
+    remove_folder(folder);
+}
+
+/* Twelve lines that no other file has; the first of them as said. */
+static void
+put_lines(const char *folder, const char *name, const char *word, const char *first)
+{
+    g_autoptr(GString) text = g_string_new(first);
+    for (int i = 0; i < 12; i++)
+        g_string_append_printf(text, "\n%s %d: %s of %s\n", word, i * 7919, word, word);
+    put(folder, name, text->str, -1);
+}
+
+static void
+commit_all(const char *folder, const char *message)
+{
+    GIT(folder, "add", "-A");
+    GIT(folder, "commit", "-q", "-m", message);
+}
+
+/* Files are followed through their names, as git does it. */
+static void
+test_renames(void)
+{
+    if (!have_git())
+        return;
+    g_autofree char *folder = make_repository();
+    put_lines(folder, "one.txt", "alder", "1");
+    put_lines(folder, "lib/x.c", "birch", "1");
+    put_lines(folder, "lib/y.c", "cedar", "1");
+    commit_all(folder, "Begin");
+    GIT(folder, "mv", "one.txt", "two.txt");
+    put_lines(folder, "two.txt", "alder", "2"); /* and changed */
+    GIT(folder, "mv", "lib", "code");           /* a folder */
+    commit_all(folder, "Move");
+    put_lines(folder, "two.txt", "alder", "3");
+    put_lines(folder, "one.txt", "elm", "another file of the old name");
+    commit_all(folder, "Again");
+    /* Two change places by a third name. */
+    GIT(folder, "mv", "code/x.c", "code/z.c");
+    GIT(folder, "mv", "code/y.c", "code/x.c");
+    commit_all(folder, "Turn");
+    GIT(folder, "mv", "two.txt", "three.txt");
+    commit_all(folder, "Last");
+    PdReadRequest options = {.git_history = TRUE};
+    g_autoptr(Collected) c = collect(folder, &options, NULL);
+    g_assert_no_error(c->error);
+    static const char *const paths[] = {"one.txt", "code/x.c", "code/z.c", "three.txt"};
+    for (gsize i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_autofree char *key = g_strconcat("(log)/", paths[i], NULL);
+        g_autofree char *want =
+            git(folder, NULL, "log", "--follow", "--format=%H", "--", paths[i], NULL);
+        g_autofree char *log = commits_in(text_of(c, key));
+        g_assert_cmpstr(log, ==, want);
+    }
+    const char *three = text_of(c, "(log)/three.txt");
+    const char *last = strstr(three, "\nRenamed from: two.txt\n\n    Last\n");
+    g_assert_nonnull(last);
+    g_assert_nonnull(strstr(last, "\nRenamed from: one.txt\n\n    Move\n"));
+    g_assert_nonnull(strstr(text_of(c, "(log)/code/x.c"), "\nRenamed from: lib/x.c\n"));
+    g_assert_nonnull(strstr(text_of(c, "(log)/code/z.c"), "\nCopied from: code/x.c\n"));
+    g_assert_null(strstr(text_of(c, "(log)/one.txt"), " from: "));
+    /* Too much at once: said, and the log ends there. */
+    PdReadLimits limits = pd_read_limits_default;
+    limits.git_renamed_files_max = 5;
+    g_autoptr(Collected) cut = collect(folder, &options, &limits);
+    g_assert_true(collected_says(cut, "note", "in 1 commits renames were not looked for"));
+    g_assert_null(strstr(text_of(cut, "(log)/three.txt"), "    Begin\n"));
     remove_folder(folder);
 }
 
@@ -738,6 +806,7 @@ main(int argc, char **argv)
     g_test_add_func("/git/diff", test_diff);
     g_test_add_func("/git/diff-ranges", test_diff_ranges);
     g_test_add_func("/git/logs-and-blame", test_logs_and_blame);
+    g_test_add_func("/git/renames", test_renames);
     g_test_add_func("/git/tags", test_tags);
     g_test_add_func("/git/patterns", test_patterns);
     g_test_add_func("/git/other-kinds", test_other_kinds);

@@ -255,6 +255,9 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u32(frame, limits->git_searched_commits_max);
     pd_frame_put_u32(frame, limits->git_renamed_files_max);
     pd_frame_put_u32(frame, limits->git_tags_max);
+    pd_frame_put_u32(frame, limits->git_tree_lines_max);
+    pd_frame_put_u32(frame, limits->rtf_depth_max);
+    pd_frame_put_u32(frame, limits->section_depth_max);
     pd_frame_put_u32(frame, request->known ? g_hash_table_size(request->known) : 0);
     if (request->known) {
         GHashTableIter iter;
@@ -322,6 +325,9 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->git_searched_commits_max = pd_frame_get_u32(&cursor);
     limits->git_renamed_files_max = pd_frame_get_u32(&cursor);
     limits->git_tags_max = pd_frame_get_u32(&cursor);
+    limits->git_tree_lines_max = pd_frame_get_u32(&cursor);
+    limits->rtf_depth_max = pd_frame_get_u32(&cursor);
+    limits->section_depth_max = pd_frame_get_u32(&cursor);
     request->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint32 left = pd_frame_get_u32(&cursor); left && !cursor.bad; left--) {
         char *id = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);

@@ -21,6 +21,8 @@ const PdReadLimits pd_read_limits_default = {
     .ink_seconds_max = 20,
     .header_bytes_max = 16u << 10,
     .folder_depth_max = 100,
+    .rtf_depth_max = 2000,
+    .section_depth_max = 20,
     .restarts_max = 50,
     .git_depth_max = 200,
     .git_files_max = 2000000,
@@ -30,4 +32,5 @@ const PdReadLimits pd_read_limits_default = {
     .git_searched_commits_max = 20000,
     .git_renamed_files_max = 20000,
     .git_tags_max = 2000,
+    .git_tree_lines_max = 1500,
 };

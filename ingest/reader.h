@@ -67,6 +67,8 @@ typedef struct {
     guint ink_seconds_max;      /* 20: for looking a document's pages through for hidden text */
     guint header_bytes_max;     /* 16 KiB: one field of a mail's header */
     guint folder_depth_max;     /* 100: folders inside folders */
+    guint rtf_depth_max;        /* 2,000: groups inside groups */
+    guint section_depth_max;    /* 20: sections inside sections of a clinical document */
     guint restarts_max;         /* 50: readers that one file kills, before its rest is given up */
     /* Of a repository. */
     guint git_depth_max;            /* 200: folders inside folders of a tree */
@@ -77,6 +79,7 @@ typedef struct {
     guint git_searched_commits_max; /* 20,000: the newest, looked through for those */
     guint git_renamed_files_max;    /* 20,000: of a commit that touches more, no renames */
     guint git_tags_max;             /* 2,000: the newest */
+    guint git_tree_lines_max;       /* 1,500: files and folders that are listed */
 } PdReadLimits;
 extern const PdReadLimits pd_read_limits_default;
 

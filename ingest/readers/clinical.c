@@ -11,8 +11,6 @@
 
 #include "ingest/error.h"
 
-#define SECTION_DEPTH_MAX 20
-
 gboolean
 pd_clinical_add_section(PdClinical *clinical, const char *label, const char *text)
 {
@@ -129,8 +127,12 @@ read_sections(PdClinical *clinical, xmlNode *parent, guint depth, GError **error
         g_autofree char *title = text_of(find(section, "title"));
         if (!title)
             title = attribute(find(section, "code"), "displayName");
+        if (depth >= clinical->section_depth_max) {
+            clinical->too_deep = TRUE;
+            continue;
+        }
         if (!read_narrative(clinical, find(section, "text"), title, error) ||
-            (depth < SECTION_DEPTH_MAX && !read_sections(clinical, section, depth + 1, error)))
+            !read_sections(clinical, section, depth + 1, error))
             return FALSE;
     }
     return TRUE;
@@ -201,13 +203,18 @@ pd_clinical_read(const guint8 *bytes, gsize n, PdDocument *document, PdEmitter *
 {
     PdClinical clinical = {.document = document,
                            .left = emitter->limits->text_bytes_max,
-                           .depth_max = emitter->limits->html_depth_max};
+                           .depth_max = emitter->limits->html_depth_max,
+                           .section_depth_max = emitter->limits->section_depth_max};
     gsize at = 0;
     while (at < n && g_ascii_isspace(bytes[at]))
         at++;
     gboolean is_json = at < n && bytes[at] == '{';
     if (!(is_json ? pd_fhir_read(bytes, n, &clinical, error)
                   : read_cda(bytes, n, &clinical, error)))
+        return FALSE;
+    if (clinical.too_deep && !pd_emit_ledger(emitter, "partial", key, -1, error,
+                                             "sections deeper than the limit of %u were not read",
+                                             emitter->limits->section_depth_max))
         return FALSE;
     return !clinical.cut || pd_emit_ledger(emitter, "partial", key, -1, error,
                                            "text cut at the limit of %" G_GUINT64_FORMAT " bytes",

@@ -12,10 +12,12 @@ gboolean pd_clinical_read(const guint8 *bytes, gsize n, PdDocument *document, Pd
  * nothing more fits. */
 typedef struct {
     PdDocument *document;
-    guint64 left; /* bytes of text that may still come */
-    guint number; /* of the section, from 1 */
-    guint depth_max;
+    guint64 left;    /* bytes of text that may still come */
+    guint number;    /* of the section, from 1 */
+    guint depth_max; /* of elements */
+    guint section_depth_max;
     gboolean cut;
+    gboolean too_deep; /* sections were left out */
 } PdClinical;
 gboolean pd_clinical_add_section(PdClinical *clinical, const char *label, const char *text);
 

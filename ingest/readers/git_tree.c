@@ -12,8 +12,6 @@
 
 #include "ingest/natural.h"
 
-#define LINES_MAX 1500
-
 static gsize
 folder_length(const char *path)
 {
@@ -91,8 +89,9 @@ append_folder(GString *out, const GPtrArray *paths, guint first, gsize n_folder,
     g_string_append(out, ")\n");
 }
 
-static void
-append_tree(GString *out, const GPtrArray *paths, guint depth)
+/* FALSE: not all of it is in as many lines. */
+static gboolean
+append_tree(GString *out, const GPtrArray *paths, guint depth, guint lines_max)
 {
     const char *last = "";
     gsize n_last = 0;
@@ -100,9 +99,9 @@ append_tree(GString *out, const GPtrArray *paths, guint depth)
     for (guint i = 0; i < paths->len; i++) {
         const char *path = g_ptr_array_index(paths, i);
         gsize n_folder = shown_folder(path, depth);
-        if (n_lines >= LINES_MAX) {
+        if (n_lines >= lines_max) {
             g_string_append_printf(out, "and %u more\n", paths->len - i);
-            return;
+            return FALSE;
         }
         if (n_folder && !same_folder(path, n_folder, last, n_last)) {
             append_folder(out, paths, i, n_folder, depth);
@@ -116,6 +115,7 @@ append_tree(GString *out, const GPtrArray *paths, guint depth)
         g_autofree char *name = pd_git_quote_path(path + (n_folder ? n_folder + 1 : 0));
         g_string_append_printf(out, "%s%s\n", n_folder ? "  " : "", name);
     }
+    return TRUE;
 }
 
 gboolean
@@ -126,7 +126,7 @@ pd_git_emit_tree(PdGit *git, GError **error)
     g_autoptr(GPtrArray) paths = g_ptr_array_new();
     GString *text = ((PdPart *)g_ptr_array_index(document->parts, 0))->text;
     gboolean wanted;
-    guint depth = 0;
+    guint depth = 0, depth_whole, lines_max = git->request->limits.git_tree_lines_max;
     if (!git->entries->len)
         return TRUE;
     if (!pd_git_begin(git, key, &wanted, error))
@@ -139,9 +139,15 @@ pd_git_emit_tree(PdGit *git, GError **error)
         depth = MAX(depth, pd_path_depth(path));
     }
     g_ptr_array_sort(paths, by_folder);
-    while (depth > 1 && count_lines(paths, depth) > LINES_MAX)
+    depth_whole = depth;
+    while (depth > 1 && count_lines(paths, depth) > lines_max)
         depth--;
     g_string_append_printf(text, "%u %s\n\n", paths->len, paths->len == 1 ? "file" : "files");
-    append_tree(text, paths, depth);
+    gboolean whole = append_tree(text, paths, depth, lines_max) && depth == depth_whole;
+    if (!whole && !pd_emit_ledger(git->emitter, "note", key, -1, error,
+                                  "not all of its folders are listed one by one: it would be more "
+                                  "than the limit of %u lines",
+                                  lines_max))
+        return FALSE;
     return pd_git_emit_document(git, document, error);
 }

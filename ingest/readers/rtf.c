@@ -13,7 +13,6 @@
 #include "ingest/readers/blocks.h"
 #include "ingest/readers/rtf_chars.h"
 
-#define GROUPS_MAX 2000
 #define WORD_BYTES_MAX 32
 #define FONTS_MAX 65536
 
@@ -71,6 +70,7 @@ typedef struct {
     guint n_inserted;
     guint n_pictures;
     guint n_replaced;
+    guint depth_max; /* of groups */
     gboolean too_deep;
 } Rtf;
 
@@ -228,7 +228,7 @@ open_group(Rtf *rtf)
     flush(rtf);
     Group group = *innermost(rtf);
     group.owns_text = FALSE;
-    if (rtf->groups->len >= GROUPS_MAX) {
+    if (rtf->groups->len >= rtf->depth_max) {
         rtf->too_deep = TRUE;
         group.destination = SKIPPED;
     }
@@ -621,7 +621,7 @@ tell(const Rtf *rtf, PdEmitter *emitter, const char *key, GError **error)
         return FALSE;
     if (rtf->too_deep &&
         !pd_emit_ledger(emitter, "partial", key, -1, error,
-                        "groups deeper than the limit of %u were not read", GROUPS_MAX))
+                        "groups deeper than the limit of %u were not read", rtf->depth_max))
         return FALSE;
     return !pd_blocks_cut(rtf->blocks) ||
            pd_emit_ledger(emitter, "partial", key, -1, error,
@@ -656,7 +656,8 @@ pd_rtf_read(const guint8 *bytes, gsize n, PdDocument *document, PdEmitter *emitt
                .comment_author = comment_author,
                .fonts = fonts,
                .styles = styles,
-               .code_page = 1252};
+               .code_page = 1252,
+               .depth_max = emitter->limits->rtf_depth_max};
     Group outermost = {.n_skip = 1};
     g_array_append_val(groups, outermost);
     g_ptr_array_add(texts, g_string_new(NULL));

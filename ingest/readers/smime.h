@@ -1,6 +1,7 @@
 /*
  * What is wrapped in an S/MIME message (RFC 8551): a PKCS #7 structure (CMS, RFC 5652) in BER.  A
- * signed one carries what was signed, in the clear but for the wrapping; signatures are not checked.
+ * signed one carries what was signed, in the clear but for the wrapping; signatures are not
+ * checked.
  */
 #ifndef PD_SMIME_H
 #define PD_SMIME_H

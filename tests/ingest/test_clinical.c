@@ -79,6 +79,34 @@ refused(const char *name, const char *text, const char *why)
     remove_folder(dir);
 }
 
+/* Sections in sections: read to the limit, and said where it is hit. */
+static void
+test_limit(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("pandect-clinical-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "deep.xml", NULL);
+    g_autoptr(GString) text = g_string_new("<ClinicalDocument xmlns=\"urn:hl7-org:v3\"><component>"
+                                           "<structuredBody>");
+    for (int i = 1; i <= 3; i++)
+        g_string_append_printf(text, "<component><section><text>level %d</text>", i);
+    for (int i = 1; i <= 3; i++)
+        g_string_append(text, "</section></component>");
+    g_string_append(text, "</structuredBody></component></ClinicalDocument>");
+    g_assert_true(g_file_set_contents(path, text->str, -1, NULL));
+    g_autoptr(Collected) whole = collect(path, NULL, NULL);
+    g_autofree char *all = collected_text(whole);
+    g_assert_nonnull(strstr(all, "level 3"));
+    g_assert_cmpuint(whole->lines->len, ==, 0);
+    PdReadLimits limits = pd_read_limits_default;
+    limits.section_depth_max = 2;
+    g_autoptr(Collected) cut = collect(path, NULL, &limits);
+    g_autofree char *some = collected_text(cut);
+    g_assert_nonnull(strstr(some, "level 2"));
+    g_assert_null(strstr(some, "level 3"));
+    g_assert_true(collected_says(cut, "partial", "sections deeper than the limit of 2"));
+    remove_folder(dir);
+}
+
 static void
 test_damaged(void)
 {
@@ -106,6 +134,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/clinical/ccda", test_ccda);
     g_test_add_func("/clinical/fhir", test_fhir);
+    g_test_add_func("/clinical/limit", test_limit);
     g_test_add_func("/clinical/damaged", test_damaged);
     return g_test_run();
 }

@@ -755,6 +755,7 @@ test_large_tree(void)
     options.include = (const char *const[]){"down", NULL};
     g_autoptr(Collected) flat = collect(folder, &options, NULL);
     g_assert_true(g_str_has_suffix(text_of(flat, "(tree)"), "  f1498\nand 101 more\n"));
+    g_assert_true(collected_says(flat, "note (tree): ", "the limit of 1500 lines"));
     remove_folder(folder);
 }
 

@@ -5,9 +5,9 @@ blocks are read for their order likelihood_weight and evidence_min.
 usage: support_threshold.py CORPUS QUESTIONS.jsonl... [--pandect build/app/pandect] [--weights 0 0.3 0.5]
        [-- OPTION... of ask]
 
-Asks every question, takes the answer whether it was withheld or not, and its `support` and `likelihood`.  An answer
-is right as in ask_questions.py; one to a question that the corpus does not answer is wrong.  Prints each answer
-with both, and for each weight of the likelihood the range of thresholds on support + weight * likelihood that
+Asks every question, takes the answer whether it was withheld or not, its `support` (less what a name that was not
+read takes off) and its `likelihood`.  An answer is right as in ask_questions.py; one to a question that the corpus
+does not answer is wrong.  Prints each answer with both, and for each weight of the likelihood the range of thresholds on support + weight * likelihood that
 shows most right answers and withholds most wrong ones, and how many of each that are.  For the first of several
 readings: -- --reread --once --budget 400.
 """
@@ -17,6 +17,8 @@ import subprocess
 import sys
 
 from ask_questions import judge
+
+UNREAD = 1.0  # PD_SUPPORT_UNREAD of prompts/support.h
 
 
 def ask(args, question):
@@ -31,9 +33,10 @@ def ask(args, question):
     absent = question.get("answer") is None
     right = not absent and judge(question, reply)[0]
     likelihood = reply.get("likelihood", 0)
-    print(f"{reply['support']:6.2f}  {likelihood:6.2f}  {'right' if right else 'WRONG'}  "
+    support = reply["support"] - (UNREAD if "unread_names" in reply else 0)
+    print(f"{support:6.2f}  {likelihood:6.2f}  {'right' if right else 'WRONG'}  "
           f"{'absent' if absent else '      '}  {reply['answer']!r}", flush=True)
-    return reply["support"], likelihood, right, absent
+    return support, likelihood, right, absent
 
 
 def best_threshold(found, weight):

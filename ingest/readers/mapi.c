@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ingest/readers/charset.h"
+#include "ingest/readers/little_endian.h"
 
 /* Property ids, [MS-OXPROPS]. */
 enum {
@@ -119,12 +120,6 @@ pd_mapi_take_inner(PdMapiMessage *message, PdMapiAttachment *attachment, PdMapiM
 
 /* --- values -------------------------------------------------------------------------------- */
 
-static guint32
-get_u32(const guint8 *at)
-{
-    return (guint32)at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
-}
-
 /* The name of a Windows code page; NULL: the bytes must say. */
 static char *
 codepage_name(guint codepage)
@@ -204,12 +199,12 @@ void
 pd_mapi_set(PdMapiMessage *message, guint16 id, guint16 type, const guint8 *value, gsize n)
 {
     if (type == PD_MAPI_I4 && n >= 4 && id == ID_MESSAGE_CODEPAGE && !message->codepage)
-        message->codepage = get_u32(value);
+        message->codepage = pd_le_u32(value);
     else if (type == PD_MAPI_I4 && n >= 4 && id == ID_INTERNET_CODEPAGE)
-        message->html_codepage = get_u32(value);
+        message->html_codepage = pd_le_u32(value);
     else if (type == PD_MAPI_TIME && n >= 8 &&
              (id == ID_SUBMIT_TIME || (id == ID_DELIVERY_TIME && !message->sent)))
-        message->sent = get_u32(value) | (guint64)get_u32(value + 4) << 32;
+        message->sent = pd_le_u32(value) | (guint64)pd_le_u32(value + 4) << 32;
     else if (id == ID_HTML && type == PD_MAPI_BINARY)
         set_bytes(&message->html, value, n);
     else if (id == ID_RTF_COMPRESSED && type == PD_MAPI_BINARY) {
@@ -253,7 +248,7 @@ pd_mapi_set_recipient(const PdMapiMessage *message, PdMapiRecipient *recipient, 
                       guint16 type, const guint8 *value, gsize n)
 {
     if (id == ID_RECIPIENT_TYPE && type == PD_MAPI_I4 && n >= 4)
-        recipient->type = get_u32(value);
+        recipient->type = pd_le_u32(value);
     gboolean address = id == ID_SMTP || (id == ID_ADDRESS && !recipient->address);
     if (!address && id != ID_DISPLAY_NAME)
         return;
@@ -333,14 +328,14 @@ GByteArray *
 pd_mapi_unpack_rtf(const guint8 *bytes, gsize n, gsize max)
 {
     enum { HEAD_BYTES = 16, PACKED = 0x75465a4c, PLAIN = 0x414c454d };
-    if (n < HEAD_BYTES || get_u32(bytes) < HEAD_BYTES - 4 || get_u32(bytes + 4) > max)
+    if (n < HEAD_BYTES || pd_le_u32(bytes) < HEAD_BYTES - 4 || pd_le_u32(bytes + 4) > max)
         return NULL;
-    gsize end = MIN(n, (gsize)get_u32(bytes) + 4);
-    max = get_u32(bytes + 4);
-    if (get_u32(bytes + 8) == PLAIN)
+    gsize end = MIN(n, (gsize)pd_le_u32(bytes) + 4);
+    max = pd_le_u32(bytes + 4);
+    if (pd_le_u32(bytes + 8) == PLAIN)
         return g_byte_array_append(g_byte_array_new(), bytes + HEAD_BYTES,
                                    (guint)MIN(end - HEAD_BYTES, max));
-    if (get_u32(bytes + 8) != PACKED)
+    if (pd_le_u32(bytes + 8) != PACKED)
         return NULL;
     guint8 window[RTF_WINDOW] = {0};
     guint at = sizeof rtf_start - 1;

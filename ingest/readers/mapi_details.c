@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "ingest/readers/little_endian.h"
+
 /* A set is named by its GUID, {0006XXXX-0000-0000-C000-000000000046}; here by XXXX. */
 #define NAMED(set, number) ((guint32)(set) << 16 | (number))
 
@@ -77,18 +79,6 @@ struct PdMapiDetails {
     guint n_kept;     /* that are said to be kept somewhere */
 };
 
-static guint16
-get_u16(const guint8 *at)
-{
-    return (guint16)(at[0] | at[1] << 8);
-}
-
-static guint32
-get_u32(const guint8 *at)
-{
-    return (guint32)get_u16(at) | (guint32)get_u16(at + 2) << 16;
-}
-
 /* --- names --------------------------------------------------------------------------------- */
 
 /* Which of the sets of `fields`; 0: none. */
@@ -101,7 +91,7 @@ set_of(const GByteArray *guids, guint index)
     if (index < FIRST || at + GUID_BYTES > guids->len ||
         memcmp(guids->data + at + 2, rest, sizeof rest) != 0)
         return 0;
-    return get_u16(guids->data + at);
+    return pd_le_u16(guids->data + at);
 }
 
 GHashTable *
@@ -111,10 +101,10 @@ pd_mapi_names(const GByteArray *guids, const GByteArray *entries)
     GHashTable *names = g_hash_table_new(NULL, NULL);
     for (gsize at = 0; at + ENTRY_BYTES <= entries->len; at += ENTRY_BYTES) {
         const guint8 *entry = entries->data + at;
-        guint32 number = get_u32(entry);
-        guint16 kind = get_u16(entry + 4); /* the lowest bit: by a string */
+        guint32 number = pd_le_u32(entry);
+        guint16 kind = pd_le_u16(entry + 4); /* the lowest bit: by a string */
         guint set = kind & 1 || number > G_MAXUINT16 ? 0 : set_of(guids, kind >> 1);
-        guint id = NAMED_MIN + get_u16(entry + 6);
+        guint id = NAMED_MIN + pd_le_u16(entry + 6);
         if (set && id <= G_MAXUINT16)
             g_hash_table_insert(names, GUINT_TO_POINTER(id), GUINT_TO_POINTER(NAMED(set, number)));
     }
@@ -171,7 +161,7 @@ add_member(PdMapiDetails *details, const PdMapiMessage *message, const guint8 *v
                                         0x9D, 0x6E, 0x00, 0xDD, 0x01, 0x0F, 0x54, 0x02};
     if (n < HEAD_BYTES || memcmp(value + 4, provider, sizeof provider) != 0)
         return;
-    gboolean unicode = (get_u16(value + FLAGS_AT) & IS_UNICODE) != 0;
+    gboolean unicode = (pd_le_u16(value + FLAGS_AT) & IS_UNICODE) != 0;
     const guint8 *at = value + HEAD_BYTES, *end = value + n;
     g_autofree char *name = next_string(message, unicode, &at, end);
     g_autofree char *kind = next_string(message, unicode, &at, end);
@@ -199,10 +189,10 @@ static void
 set_members(PdMapiDetails *details, const PdMapiMessage *message, guint32 key, const guint8 *value,
             gsize n)
 {
-    gsize count = n >= 4 ? get_u32(value) : 0;
+    gsize count = n >= 4 ? pd_le_u32(value) : 0;
     for (gsize i = 0; i < count && 4 + 4 * (i + 1) <= n; i++) {
-        gsize start = get_u32(value + 4 + 4 * i);
-        gsize end = i + 1 < count && 4 + 4 * (i + 2) <= n ? get_u32(value + 8 + 4 * i) : n;
+        gsize start = pd_le_u32(value + 4 + 4 * i);
+        gsize end = i + 1 < count && 4 + 4 * (i + 2) <= n ? pd_le_u32(value + 8 + 4 * i) : n;
         if (start > end || end > n)
             break;
         set_member(details, message, key, value + start, end - start);
@@ -219,7 +209,7 @@ shown_value(const PdMapiMessage *message, guint16 type, const guint8 *value, gsi
         return n && value[0] ? g_strdup("yes") : NULL;
     if (type == PD_MAPI_TIME && n >= 8) {
         g_autoptr(GDateTime) when =
-            pd_mapi_time(get_u32(value) | (guint64)get_u32(value + 4) << 32);
+            pd_mapi_time(pd_le_u32(value) | (guint64)pd_le_u32(value + 4) << 32);
         return when ? g_date_time_format(when, "%Y-%m-%d %H:%M UTC") : NULL;
     }
     char *text = pd_mapi_string(message, type, value, n);

@@ -12,6 +12,7 @@
 #include <gsf/gsf-input-memory.h>
 #include <string.h>
 
+#include "ingest/readers/little_endian.h"
 #include "ingest/readers/mapi_details.h"
 #include "ingest/readers/ole.h"
 
@@ -74,19 +75,13 @@ read_named(Reading *reading, GsfInfile *folder, const char *name)
     return bytes;
 }
 
-static guint32
-get_u32(const guint8 *at)
-{
-    return (guint32)at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
-}
-
 /* The properties of fixed length: type, id, flags and 8 bytes of value each. */
 static void
 read_fixed(Reading *reading, GsfInfile *folder, gsize n_head, SetValue set, gpointer into)
 {
     g_autoptr(GByteArray) bytes = read_named(reading, folder, PROPERTIES);
     for (gsize at = n_head; bytes && at + ENTRY_BYTES <= bytes->len; at += ENTRY_BYTES) {
-        guint32 tag = get_u32(bytes->data + at);
+        guint32 tag = pd_le_u32(bytes->data + at);
         guint16 type = (guint16)tag;
         if (type == PD_MAPI_I4 || type == PD_MAPI_TIME || type == PD_MAPI_BOOLEAN)
             set(reading, into, (guint16)(tag >> 16), type, bytes->data + at + 8, 8, NULL);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ingest/readers/charset.h"
+#include "ingest/readers/little_endian.h"
 
 const char *const pd_ole_files[] = {"Package", "EmbeddedOdf", "CONTENTS", NULL};
 
@@ -28,7 +29,7 @@ next_u32(Rest *rest, guint32 *value)
     const guint8 *at = rest->at;
     if (!skip(rest, 4))
         return FALSE;
-    *value = (guint32)at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
+    *value = pd_le_u32(at);
     return TRUE;
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "ingest/error.h"
+#include "ingest/readers/little_endian.h"
 
 enum {
     MAGIC = 0x4E444221, /* "!BDN" */
@@ -136,8 +137,7 @@ checksum(const guint8 *bytes, gsize n)
 static guint64
 get_word(const PdPst *pst, const guint8 *at)
 {
-    return pst->form->word == 4 ? pd_pst_u32(at)
-                                : pd_pst_u32(at) | (guint64)pd_pst_u32(at + 4) << 32;
+    return pst->form->word == 4 ? pd_le_u32(at) : pd_le_u32(at) | (guint64)pd_le_u32(at + 4) << 32;
 }
 
 static gboolean
@@ -162,7 +162,7 @@ read_at(const PdPst *pst, guint64 offset, guint8 *bytes, gsize n)
 static void
 compare_sum(PdPst *pst, const guint8 *bytes, gsize n, const guint8 *sum)
 {
-    if (pst->form != &form_4k && pd_pst_u32(sum) != checksum(bytes, n))
+    if (pst->form != &form_4k && pd_le_u32(sum) != checksum(bytes, n))
         pst->damage.n_wrong_sums++;
 }
 
@@ -179,9 +179,9 @@ read_head(PdPst *pst, GError **error)
     guint8 head[HEAD_BYTES];
     if (!read_at(pst, 0, head, sizeof head))
         return refuse(error, "is cut off in its first bytes");
-    guint version = pd_pst_u16(head + 10);
+    guint version = pd_le_u16(head + 10);
     gboolean ansi = version == VERSION_ANSI || version == VERSION_ANSI_2;
-    if (pd_pst_u32(head) != MAGIC || (!ansi && version < VERSION_UNICODE_MIN))
+    if (pd_le_u32(head) != MAGIC || (!ansi && version < VERSION_UNICODE_MIN))
         return refuse(error, "is of a version that is not known");
     pst->form = ansi ? &form_ansi : version >= VERSION_4K_MIN ? &form_4k : &form_unicode;
     pst->nodes_at = get_word(pst, head + (ansi ? 188 : 224));
@@ -248,7 +248,7 @@ read_page(PdPst *pst, guint64 offset, guint8 type, guint level_max, Page *page)
     const guint8 *counts = page->bytes + form->counts_at;
     const guint8 *trailer = page->bytes + form->page_bytes - form->trailer_bytes;
     gboolean wide = form == &form_4k;
-    page->n_entries = wide ? pd_pst_u16(counts) : counts[0];
+    page->n_entries = wide ? pd_le_u16(counts) : counts[0];
     page->entry_bytes = counts[wide ? 4 : 2];
     page->level = counts[wide ? 5 : 3];
     gsize least = page->level          ? 3 * form->word
@@ -300,7 +300,7 @@ static PdPstNode
 node_of(const PdPst *pst, const guint8 *entry)
 {
     gsize word = pst->form->word;
-    return (PdPstNode){pd_pst_u32(entry), pd_pst_u32(entry + 3 * word), get_word(pst, entry + word),
+    return (PdPstNode){pd_le_u32(entry), pd_le_u32(entry + 3 * word), get_word(pst, entry + word),
                        get_word(pst, entry + 2 * word)};
 }
 
@@ -400,7 +400,7 @@ read_block(PdPst *pst, guint64 number)
     const guint8 *entry = find_in_tree(pst, pst->blocks_at, PAGE_BLOCKS, number, ~1ull, page);
     if (entry) {
         const guint8 *rest = entry + 2 * pst->form->word;
-        gsize n = pd_pst_u16(rest), n_inflated = pst->form == &form_4k ? pd_pst_u16(rest + 2) : n;
+        gsize n = pd_le_u16(rest), n_inflated = pst->form == &form_4k ? pd_le_u16(rest + 2) : n;
         if (n)
             bytes = read_stored(pst, get_word(pst, entry + pst->form->word), n);
         if (bytes && n_inflated > n)
@@ -437,8 +437,8 @@ add_blocks(PdPst *pst, guint64 number, guint level_max, gsize max, gsize *n_byte
     if (bytes->len < 8 || bytes->data[0] != BLOCK_OF_BLOCKS || bytes->data[1] == 0 ||
         bytes->data[1] > level_max)
         return broken(pst);
-    guint n = pd_pst_u16(bytes->data + 2), level = bytes->data[1];
-    if (pd_pst_u32(bytes->data + 4) > max)
+    guint n = pd_le_u16(bytes->data + 2), level = bytes->data[1];
+    if (pd_le_u32(bytes->data + 4) > max)
         return FALSE;
     if (8 + n * word > bytes->len)
         return broken(pst);
@@ -481,7 +481,7 @@ add_below(PdPst *pst, guint64 number, guint level_max, GArray *below)
         broken(pst);
         return;
     }
-    guint n = pd_pst_u16(bytes->data + 2), level = bytes->data[1];
+    guint n = pd_le_u16(bytes->data + 2), level = bytes->data[1];
     gsize n_entry = (level ? 2 : 3) * word;
     if (head + n * n_entry > bytes->len) {
         broken(pst);
@@ -493,7 +493,7 @@ add_below(PdPst *pst, guint64 number, guint level_max, GArray *below)
             add_below(pst, get_word(pst, entry + word), level - 1, below);
             continue;
         }
-        const PdPstNode node = {pd_pst_u32(entry), 0, get_word(pst, entry + word),
+        const PdPstNode node = {pd_le_u32(entry), 0, get_word(pst, entry + word),
                                 get_word(pst, entry + 2 * word)};
         g_array_append_val(below, node);
     }

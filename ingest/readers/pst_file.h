@@ -104,17 +104,4 @@ gboolean pd_pst_each_property(PdPstHeap *heap, PdPstValueFunc value, gpointer us
 gboolean pd_pst_each_row(PdPstHeap *heap, PdPstValueFunc value, void (*row)(gpointer user_data),
                          gpointer user_data);
 
-/* Numbers of a store, little-endian. */
-static inline guint16
-pd_pst_u16(const guint8 *at)
-{
-    return (guint16)(at[0] | at[1] << 8);
-}
-
-static inline guint32
-pd_pst_u32(const guint8 *at)
-{
-    return (guint32)pd_pst_u16(at) | (guint32)pd_pst_u16(at + 2) << 16;
-}
-
 #endif

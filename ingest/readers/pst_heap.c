@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "ingest/readers/little_endian.h"
 #include "ingest/readers/mapi.h"
 
 enum {
@@ -49,7 +50,7 @@ pd_pst_heap_open(PdPst *pst, const PdPstNode *node, gsize *bytes_left, PdPstHeap
     if (!first || first->len < HEAD_BYTES || first->data[2] != HEAP_MARK)
         return broken(heap);
     heap->client = first->data[3];
-    heap->root = pd_pst_u32(first->data + 4);
+    heap->root = pd_le_u32(first->data + 4);
     return TRUE;
 }
 
@@ -69,12 +70,12 @@ allocation(const PdPstHeap *heap, guint32 id, Bytes *bytes)
     if (id & PD_PST_TYPE_MASK || index == 0 || block >= heap->blocks->len)
         return FALSE;
     const GByteArray *held = g_ptr_array_index(heap->blocks, block);
-    gsize map = held->len >= 2 ? pd_pst_u16(held->data) : 0;
-    if (map == 0 || map + 4 > held->len || index > pd_pst_u16(held->data + map) ||
+    gsize map = held->len >= 2 ? pd_le_u16(held->data) : 0;
+    if (map == 0 || map + 4 > held->len || index > pd_le_u16(held->data + map) ||
         map + 4 + 2 * (gsize)(index + 1) > held->len)
         return FALSE;
-    gsize from = pd_pst_u16(held->data + map + 4 + 2 * (index - 1));
-    gsize to = pd_pst_u16(held->data + map + 4 + 2 * index);
+    gsize from = pd_le_u16(held->data + map + 4 + 2 * (index - 1));
+    gsize to = pd_le_u16(held->data + map + 4 + 2 * index);
     if (from > to || to > held->len)
         return FALSE;
     *bytes = (Bytes){held->data + from, to - from};
@@ -139,7 +140,7 @@ walk_tree(Tree *tree, guint32 id, guint level)
     if (tree->n_steps++ >= TREE_STEPS_MAX || !allocation(tree->heap, id, &bytes))
         return broken(tree->heap);
     for (; bytes.n >= n_record; bytes.at += n_record, bytes.n -= n_record) {
-        if (level ? !walk_tree(tree, pd_pst_u32(bytes.at + tree->n_key), level - 1)
+        if (level ? !walk_tree(tree, pd_le_u32(bytes.at + tree->n_key), level - 1)
                   : !tree->record(bytes.at, tree->user_data))
             return FALSE;
     }
@@ -157,7 +158,7 @@ each_record(PdPstHeap *heap, guint32 id, gsize n_key, gsize n_data_min, gsize *n
         return broken(heap);
     *n_data = head.at[2];
     Tree tree = {heap, n_key, head.at[2], record, user_data, 0};
-    return walk_tree(&tree, pd_pst_u32(head.at + 4), head.at[3]);
+    return walk_tree(&tree, pd_le_u32(head.at + 4), head.at[3]);
 }
 
 /* --- properties ---------------------------------------------------------------------------- */
@@ -209,7 +210,7 @@ static gboolean
 on_property(const guint8 *record, gpointer user_data)
 {
     Properties *properties = user_data;
-    guint16 id = pd_pst_u16(record), type = pd_pst_u16(record + 2);
+    guint16 id = pd_le_u16(record), type = pd_le_u16(record + 2);
     gsize n_fixed = fixed_bytes(type);
     if (id <= properties->id)
         return broken(properties->heap);
@@ -219,7 +220,7 @@ on_property(const guint8 *record, gpointer user_data)
     if (n_fixed && n_fixed <= 4)
         properties->value(id, type, record + 4, n_fixed, properties->user_data);
     else
-        give_long(properties->heap, id, type, pd_pst_u32(record + 4), properties->value,
+        give_long(properties->heap, id, type, pd_le_u32(record + 4), properties->value,
                   properties->user_data);
     return TRUE;
 }
@@ -259,7 +260,7 @@ static gboolean
 on_row_number(const guint8 *record, gpointer user_data)
 {
     Table *table = user_data;
-    guint32 row = table->n_number >= 4 ? pd_pst_u32(record + 4) : pd_pst_u16(record + 4);
+    guint32 row = table->n_number >= 4 ? pd_le_u32(record + 4) : pd_le_u16(record + 4);
     if (table->rows->len >= ROWS_MAX)
         return broken(table->heap);
     g_array_append_val(table->rows, row);
@@ -270,7 +271,7 @@ static Column
 column_of(const Table *table, guint i)
 {
     const guint8 *at = table->head.at + 22 + 8 * i;
-    return (Column){pd_pst_u16(at + 2), pd_pst_u16(at), pd_pst_u16(at + 4), at[6], at[7]};
+    return (Column){pd_le_u16(at + 2), pd_le_u16(at), pd_le_u16(at + 4), at[6], at[7]};
 }
 
 /* Rows do not go over the end of a block. */
@@ -294,7 +295,7 @@ static void
 give_row(const Table *table, const guint8 *at, gboolean fixed, PdPstValueFunc value,
          gpointer user_data)
 {
-    gsize bits_at = pd_pst_u16(table->head.at + 6);
+    gsize bits_at = pd_le_u16(table->head.at + 6);
     for (guint i = 0; i < table->head.at[1]; i++) {
         Column column = column_of(table, i);
         gsize n_fixed = fixed_bytes(column.type);
@@ -307,7 +308,7 @@ give_row(const Table *table, const guint8 *at, gboolean fixed, PdPstValueFunc va
         if (inside)
             value(column.id, column.type, at + column.offset, n_fixed, user_data);
         else
-            give_long(table->heap, column.id, column.type, pd_pst_u32(at + column.offset), value,
+            give_long(table->heap, column.id, column.type, pd_le_u32(at + column.offset), value,
                       user_data);
     }
 }
@@ -322,8 +323,8 @@ pd_pst_each_row(PdPstHeap *heap, PdPstValueFunc value, void (*row)(gpointer user
         table.head.n < 22 || table.head.at[0] != HEAP_TABLE ||
         table.head.n < 22 + 8 * (gsize)table.head.at[1])
         return broken(heap);
-    table.n_row = pd_pst_u16(table.head.at + 8);
-    guint32 index = pd_pst_u32(table.head.at + 10), where = pd_pst_u32(table.head.at + 14);
+    table.n_row = pd_le_u16(table.head.at + 8);
+    guint32 index = pd_le_u32(table.head.at + 10), where = pd_le_u32(table.head.at + 14);
     gboolean whole = each_record(heap, index, 4, 2, &table.n_number, on_row_number, &table);
     if (!rows->len || !table.n_row)
         return whole;

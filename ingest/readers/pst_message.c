@@ -4,6 +4,7 @@
  */
 #include "ingest/readers/pst_message.h"
 
+#include "ingest/readers/little_endian.h"
 #include "ingest/readers/mapi_details.h"
 
 enum {
@@ -41,12 +42,6 @@ typedef struct {
 } Recipients;
 
 static gboolean read_message(Reading *reading, const PdPstNode *node);
-
-static guint32
-get_u32(const guint8 *at)
-{
-    return (guint32)at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
-}
 
 /* --- names --------------------------------------------------------------------------------- */
 
@@ -111,9 +106,9 @@ set_attachment(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer 
     Attached *attached = user_data;
     PdMapiMessage *message = attached->reading->message;
     if (id == PROPERTY_METHOD && type == PD_MAPI_I4)
-        attached->method = get_u32(value);
+        attached->method = pd_le_u32(value);
     else if (id == PROPERTY_DATA && type == PD_MAPI_OBJECT && n >= 4)
-        attached->object = get_u32(value);
+        attached->object = pd_le_u32(value);
     else if (id == PROPERTY_PATH || id == PROPERTY_LONG_PATH) {
         g_free(attached->link);
         attached->link = pd_mapi_string(message, type, value, n);

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "ingest/readers/little_endian.h"
+
 enum {
     SIGNATURE = 0x223E9F78,
     HEAD_BYTES = 6,
@@ -61,7 +63,7 @@ take_u16(Bytes *bytes, guint16 *value)
 {
     const guint8 *at = take(bytes, 2);
     if (at)
-        *value = (guint16)(at[0] | at[1] << 8);
+        *value = pd_le_u16(at);
     return at != NULL;
 }
 
@@ -70,7 +72,7 @@ take_u32(Bytes *bytes, guint32 *value)
 {
     const guint8 *at = take(bytes, 4);
     if (at)
-        *value = (guint32)at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
+        *value = pd_le_u32(at);
     return at != NULL;
 }
 

@@ -2,8 +2,10 @@
 """Count the TAP results in meson's test logs; list what failed and what was skipped, with reasons:
 a failure with the last lines that its test printed before it.
 
-usage: summary.py testlog.json...      the last line is "N passed, N failed"
+usage: summary.py [--skipped NAME REASON] [--failed NAME REASON] testlog.json...
+       the options count what could not be started; the last line is "N passed, N failed"
 """
+import argparse
 import json
 import re
 import sys
@@ -31,15 +33,27 @@ def results(entry):
         yield entry["name"], "skip" if entry["result"] == "SKIP" else "pass", ""
 
 
-def main():
-    counts = {"pass": 0, "fail": 0, "skip": 0}
-    for path in sys.argv[1:]:
+def logged(paths):
+    for path in paths:
         with open(path, encoding="utf-8") as log:
             for line in log:
-                for name, outcome, reason in results(json.loads(line)):
-                    counts[outcome] += 1
-                    if outcome != "pass":
-                        print(f"{'FAILED ' if outcome == 'fail' else 'skipped'} {name}: {reason}")
+                yield from results(json.loads(line))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--skipped", nargs=2, action="append", default=[])
+    parser.add_argument("--failed", nargs=2, action="append", default=[])
+    parser.add_argument("logs", nargs="+")
+    args = parser.parse_args()
+    told = [(name, "skip", reason) for name, reason in args.skipped]
+    told += [(name, "fail", reason) for name, reason in args.failed]
+
+    counts = {"pass": 0, "fail": 0, "skip": 0}
+    for name, outcome, reason in [*logged(args.logs), *told]:
+        counts[outcome] += 1
+        if outcome != "pass":
+            print(f"{'FAILED ' if outcome == 'fail' else 'skipped'} {name}: {reason}")
     print(f"{counts['skip']} skipped")
     print(f"{counts['pass']} passed, {counts['fail']} failed")
     return 1 if counts["fail"] or not counts["pass"] else 0

@@ -289,7 +289,8 @@ pd_msg_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits, PdMapiMess
     Reading reading = {message, &own, &n_taken, NULL, NULL};
     GsfInput *input = gsf_input_memory_new(bytes, (gsf_off_t)n, FALSE);
     GsfInfile *root = input ? gsf_infile_msole_new(input, NULL) : NULL;
-    g_autoptr(GHashTable) names = reading.names = root ? read_names(&reading, root) : NULL;
+    g_autoptr(GHashTable) names = root ? read_names(&reading, root) : NULL;
+    reading.names = names;
     gboolean ok = root && read_message(&reading, root, TOP_HEAD_BYTES);
     if (root)
         g_object_unref(root);

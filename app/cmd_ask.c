@@ -195,6 +195,9 @@ print_why(PdContext *context, const PdAnswer *answer, int top)
     printf("\nRead %u tokens in %u passages", answer->n_prompt_tokens, answer->passages->len);
     if (!answer->blocks) {
         printf(": the whole corpus.\n");
+        if (answer->n_guesses > 0)
+            printf("The model's draft block guessed %u tokens ahead; %u spared a pass.\n",
+                   answer->n_guesses, answer->n_guesses_used);
         print_attention(answer);
         return;
     }

@@ -47,7 +47,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdSession, pd_session_free)
 
 PdModel *pd_session_model(PdSession *session);
 int pd_session_n_tokens(const PdSession *session, int sequence);
-/* Forget all rows from n_tokens on. */
+/* Forget all rows from n_tokens on.  The last row of a run is forgotten without more ado. */
 void pd_session_truncate(PdSession *session, int sequence, int n_tokens);
 /* Makes truncating to the present number of rows cheap, until it is cut further or marked anew: of
  * a DeepSeek model's sequence, which else goes back to its last anchor and runs from there.  No
@@ -95,6 +95,17 @@ typedef gboolean (*PdProgressFunc)(guint64 done, guint64 total, gpointer user_da
 gboolean pd_session_run(PdSession *session, const PdRun *runs, int n_runs,
                         GCancellable *cancellable, PdProgressFunc progress, gpointer user_data,
                         GError **error);
+
+/*
+ * The token that the model's draft block (MTP of DeepSeek-V4, engine/deepseek/draft.c) expects
+ * behind `next`, which is to follow the sequence's rows and is not run yet: who runs both together
+ * gets the logits behind `next` and, where the guess turns out right, those behind it in one pass;
+ * where not, pd_session_truncate takes the row back.  The block sees the rows of the latest run,
+ * and what it saw before if they join.  *guess -1: the model has no such block, the sequence's last
+ * rows are not of the latest run, or two more tokens do not fit.
+ */
+gboolean pd_session_draft(PdSession *session, int sequence, gint32 next, gint32 *guess,
+                          GError **error);
 
 /*
  * The rows of a sequence as bytes, exactly as they lie in the cache: for each layer K then V, each

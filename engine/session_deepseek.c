@@ -49,6 +49,42 @@ pd_session_forget_deepseek(PdSession *s, int sequence, int n_tokens)
         pd_ds_run_rewind(s->deepseek, sequence, n_tokens);
 }
 
+/* Rows that the block is given: those that join what it has seen, else the last ones of a window.
+ */
+static int
+rows_to_draft(const PdSession *s, int sequence)
+{
+    int n_at_hand = pd_ds_run_n_at_hand(s->deepseek, sequence);
+    int n_unseen = s->n_tokens[sequence] - pd_ds_run_n_drafted(s->deepseek, sequence);
+    if (n_unseen > 0 && n_unseen <= n_at_hand)
+        return n_unseen;
+    return MIN(n_at_hand, s->model->deepseek->shape.window);
+}
+
+gboolean
+pd_session_draft(PdSession *s, int sequence, gint32 next, gint32 *guess, GError **error)
+{
+    gint32 *tokens;
+    int n_tokens, n;
+    g_assert(sequence >= 0 && sequence < s->options.n_sequences);
+    g_assert(next >= 0 && next < s->model->shape.n_vocab);
+    *guess = -1;
+    if (s->deepseek == NULL || !s->model->deepseek->has_draft)
+        return TRUE;
+    n_tokens = s->n_tokens[sequence];
+    n = rows_to_draft(s, sequence);
+    if (n == 0 || pd_ds_run_n_tokens(s->deepseek, sequence) != n_tokens ||
+        n_tokens > s->options.max_tokens - 2)
+        return TRUE;
+    tokens = s->tokens + (gsize)sequence * (gsize)s->options.max_tokens;
+    tokens[n_tokens] = next; /* its place, should it be run */
+    if (!pd_ds_run_draft(s->deepseek, sequence, pd_ds_run_n_at_hand(s->deepseek, sequence) - n,
+                         tokens + n_tokens - n + 1, n))
+        return no_memory(s, error);
+    *guess = pd_ds_run_draft_token(s->deepseek, n - 1);
+    return *guess >= 0 || no_memory(s, error);
+}
+
 gboolean
 pd_session_run_deepseek(PdSession *s, const PdBatch *batch, GError **error)
 {

@@ -183,6 +183,8 @@ add_usage(JsonBuilder *json, const PdAnswer *answer)
     pd_json_int(json, "readings", answer->n_readings);
     pd_json_int(json, "completion_tokens", answer->n_answer_tokens);
     pd_json_int(json, "reasoning_tokens", answer->n_thought_tokens);
+    pd_json_int(json, "accepted_prediction_tokens", answer->n_guesses_used);
+    pd_json_int(json, "rejected_prediction_tokens", answer->n_guesses - answer->n_guesses_used);
     pd_json_double(json, "warm_seconds", answer->warm.seconds);
     pd_json_double(json, "sweep_seconds", answer->sweep_seconds);
     pd_json_double(json, "read_seconds", answer->read_seconds);

@@ -84,7 +84,7 @@ pd_ask_finish_prompt(Ask *ask)
 
     ask->n_read_rows = (int)ask->prompt->len;
     g_array_append_vals(ask->prompt, end->data, end->len);
-    ask->next_token = g_array_index(ask->prompt, gint32, ask->prompt->len - 1);
+    ask->next[0] = g_array_index(ask->prompt, gint32, ask->prompt->len - 1);
     g_array_set_size(ask->prompt, ask->prompt->len - 1);
     ask->answer->n_prompt_tokens = ask->prompt->len + 1;
 }

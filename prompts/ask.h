@@ -69,6 +69,9 @@ typedef struct {
     guint n_reused_tokens; /* of the prompt: rows that came from the store */
     guint n_answer_tokens;
     guint n_thought_tokens; /* of reasoning before it, which is neither shown nor cited */
+    /* By the draft block of a model that has one: answers are the same without. */
+    guint n_guesses;
+    guint n_guesses_used; /* right ones that spared a pass of the model */
     double sweep_seconds;
     double read_seconds;        /* of all readings, as decode_seconds */
     double first_token_seconds; /* from the call to the first token, warming included */

@@ -140,6 +140,19 @@ add_citation(PdAnswer *answer, PdCitation *citation)
     return (int)answer->citations->len - 1;
 }
 
+/* The session holds what was said so far and no guess, as if each token were run when it is said.
+ */
+static void
+take_back_guess(Ask *ask)
+{
+    PdSession *session = ask->batch->session;
+
+    if (ask->ahead)
+        pd_session_truncate(session, ask->sequence,
+                            pd_session_n_tokens(session, ask->sequence) - 1);
+    ask->ahead = FALSE;
+}
+
 static gboolean
 cite(Ask *ask, PdSentence *sentence, GError **error)
 {
@@ -150,6 +163,8 @@ cite(Ask *ask, PdSentence *sentence, GError **error)
     if (!pd_cite_passage(batch->view, ask->read, ask->attention, n_rows, sentence->text, &citation,
                          error))
         return FALSE;
+    if (batch->cite == PD_CITE_IDS)
+        take_back_guess(ask);
     if (batch->cite == PD_CITE_IDS &&
         !pd_cite_by_id(batch->view, batch->session, ask->sequence, ask->read, &citation.passage,
                        batch->cancellable, error))
@@ -299,19 +314,60 @@ start(Batch *batch, Ask *ask, GError **error)
 
     ask->thinking = batch->options->think_tokens > 0;
     ask->n_thought = 0;
+    ask->next[1] = -1;
+    ask->ahead = FALSE;
     ask->sampler = pd_sampler_new(&batch->options->sampler);
     ask->made = g_array_new(FALSE, FALSE, sizeof(gint32));
     ask->utf8 = pd_utf8_stream_new();
     ask->sentence = g_string_new(NULL);
     ask->attention = g_try_new0(float, ask->prompt->len + 1);
-    ask->logits = g_try_new(float, n_vocab);
+    ask->logits = g_try_new(float, 2 * (gsize)n_vocab);
     if (ask->attention && ask->logits)
         return TRUE;
     g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_NO_MEMORY, "no memory for an answer");
     return FALSE;
 }
 
-/* One row of every unfinished answer through the model; attention goes to the present sentences. */
+/* What an answer needs of the next pass: its next token and the guess behind it, or nothing where
+ * the guess before was right. */
+static gboolean
+add_run(Ask *ask, PdRun *runs, int *n_runs, GError **error)
+{
+    Batch *batch = ask->batch;
+    gsize n_vocab = (gsize)pd_model_shape(batch->view->model)->n_vocab;
+
+    if (ask->ahead) {
+        memcpy(ask->logits, ask->logits + n_vocab, n_vocab * sizeof *ask->logits);
+        ask->ahead = FALSE;
+        ask->answer->n_guesses_used++;
+        return TRUE;
+    }
+    if (!pd_session_draft(batch->session, ask->sequence, ask->next[0], &ask->next[1], error))
+        return FALSE;
+    runs[(*n_runs)++] = (PdRun){.sequence = ask->sequence,
+                                .tokens = ask->next,
+                                .n_tokens = ask->next[1] >= 0 ? 2 : 1,
+                                .logits = ask->logits,
+                                .all_logits = TRUE};
+    return TRUE;
+}
+
+/* The token that follows is `token`: was it guessed? */
+static void
+settle_guess(Ask *ask, gint32 token)
+{
+    gboolean right = ask->next[1] == token;
+
+    if (ask->next[1] < 0)
+        return;
+    ask->answer->n_guesses++;
+    ask->ahead = TRUE;
+    if (!right)
+        take_back_guess(ask);
+    ask->next[1] = -1;
+}
+
+/* The next row of every unfinished answer; attention goes to the present sentences. */
 static gboolean
 step(Batch *batch, Ask **asks, guint n, GError **error)
 {
@@ -319,11 +375,8 @@ step(Batch *batch, Ask **asks, guint n, GError **error)
     int n_runs = 0;
 
     for (guint i = 0; i < n; i++)
-        if (!asks[i]->done)
-            runs[n_runs++] = (PdRun){.sequence = asks[i]->sequence,
-                                     .tokens = &asks[i]->next_token,
-                                     .n_tokens = 1,
-                                     .logits = asks[i]->logits};
+        if (!asks[i]->done && !add_run(asks[i], runs, &n_runs, error))
+            return FALSE;
     if (!pd_session_run(batch->session, runs, n_runs, batch->cancellable, NULL, NULL, error))
         return FALSE;
     for (guint i = 0; i < n; i++) {
@@ -341,11 +394,14 @@ step(Batch *batch, Ask **asks, guint n, GError **error)
     return TRUE;
 }
 
+/* `token` would follow, if anything did. */
 static gboolean
-finish(Ask *ask, GError **error)
+finish(Ask *ask, gint32 token, GError **error)
 {
     g_autoptr(GString) rest = g_string_new(NULL);
 
+    settle_guess(ask, token);
+    take_back_guess(ask);
     pd_utf8_stream_finish(ask->utf8, rest);
     if (!emit(ask, rest->str, error) || !close_sentence(ask, error) || !check_answer(ask, error))
         return FALSE;
@@ -361,8 +417,9 @@ finish(Ask *ask, GError **error)
 static void
 take(Ask *ask, gint32 token)
 {
+    settle_guess(ask, token);
     g_array_append_val(ask->made, token);
-    ask->next_token = token;
+    ask->next[0] = token;
 }
 
 static gboolean
@@ -407,10 +464,10 @@ advance(Ask *ask, GError **error)
     PdChatToken what = pd_chat_token(pd_model_chat(model), tokenizer, (guint32)token);
 
     if (pd_tokenizer_is_end(tokenizer, (guint32)token) || what == PD_CHAT_TOKEN_END)
-        return finish(ask, error);
+        return finish(ask, token, error);
     if (is_full(ask)) {
         ask->answer->truncated = TRUE;
-        return finish(ask, error);
+        return finish(ask, token, error);
     }
     if (ask->thinking) {
         think(ask, token, what);

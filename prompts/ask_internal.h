@@ -28,11 +28,13 @@ typedef struct {
     Batch *batch;
     const char *question;
     int sequence;
-    GArray *read;      /* PdPassage of the view */
-    GArray *prompt;    /* the prompt up to, not including, its last token */
-    int n_read_rows;   /* of the prompt: up to the last passage */
-    gint32 next_token; /* to be run: the prompt's last, so that its attention is recorded, then the
-                          answer's */
+    GArray *read;    /* PdPassage of the view */
+    GArray *prompt;  /* the prompt up to, not including, its last token */
+    int n_read_rows; /* of the prompt: up to the last passage */
+    gint32 next[2];  /* to be run: the prompt's last token, so that its attention is recorded, then
+                        the answer's; behind it the one that the model's draft block expects there,
+                        or -1 */
+    gboolean ahead;  /* that one was right: it is run already, its logits are the second row */
     PdAnswer *answer;
     PdSampler *sampler;
     GArray *made;      /* gint32: reasoning and answer so far */
@@ -40,8 +42,8 @@ typedef struct {
     gboolean thinking; /* the next token is reasoning */
     PdUtf8Stream *utf8;
     GString *sentence;
-    float *attention; /* summed over the present sentence, one per prompt row */
-    float *logits;
+    float *attention;   /* summed over the present sentence, one per prompt row */
+    float *logits;      /* (2, n_vocab) */
     gint64 decoding_us; /* when the first token was there */
     gboolean done;
     gboolean unsure; /* what was made so far is not stated enough: read more */

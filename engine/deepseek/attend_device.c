@@ -24,14 +24,14 @@ static int
 enter_rows(PdDsRun *r, PdDsSequence *sequence, int l, int first, int n)
 {
     PdDsLayerState *state = &sequence->layers[l];
-    int window = r->model->shape.window, n_before = MIN(first, window - 1);
+    int window = r->model->shape.window, n_before = MIN(first - state->first_row, window - 1);
     gsize row_bytes = pd_row_format_bytes(&r->row);
     guint8 *recent = r->scratch.recent;
     for (int p = first - n_before; p < first; p++, recent += row_bytes)
         memcpy(recent, state->window + (gsize)(p % window) * row_bytes, row_bytes);
     for (int t = 0; t < n; t++, recent += row_bytes) {
         int p = first + t;
-        pd_ds_enter_row(r, state, l, p, (gsize)t);
+        pd_ds_enter_row(r, sequence, l, p, (gsize)t);
         memcpy(recent, state->window + (gsize)(p % window) * row_bytes, row_bytes);
         pd_ds_run_keep_layer(r, sequence, l, p + 1);
     }

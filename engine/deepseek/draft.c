@@ -30,8 +30,17 @@ join(PdDsRun *r, const float *streams, gint32 next, float *joined)
     }
 }
 
+/* Rows that do not join those before: the block begins anew with an empty window. */
+static void
+begin_at(PdDsRun *r, PdDsSequence *seq, int position)
+{
+    if (seq->n_drafted == position)
+        return;
+    seq->n_drafted = seq->layers[r->model->shape.n_layers].first_row = position;
+}
+
 gboolean
-pd_ds_run_draft(PdDsRun *r, int sequence, int row, const gint32 *next, int n, float *logits)
+pd_ds_run_draft(PdDsRun *r, int sequence, int row, const gint32 *next, int n)
 {
     const PdDsModel *m = r->model;
     PdDsSequence *seq = &r->sequences[sequence];
@@ -39,20 +48,46 @@ pd_ds_run_draft(PdDsRun *r, int sequence, int row, const gint32 *next, int n, fl
     gsize width = (gsize)m->shape.hc_mult * (gsize)m->shape.n_embd;
     float *streams = x->streams;
     gboolean had_memory = TRUE;
-    g_assert(m->has_draft && row >= 0 && n <= r->options.batch_rows - row);
-    g_assert(seq->n_drafted + n <= seq->n_tokens);
+    g_assert(m->has_draft && row >= 0 && n <= pd_ds_run_n_at_hand(r, sequence) - row);
+    begin_at(r, seq, r->pass.first + row);
     for (gsize t = 0; t < (gsize)n; t++)
         join(r, streams + ((gsize)row + t) * width, next[t], x->ahead + t * width);
     x->streams = x->ahead; /* the layer's; the model's rows stay as they are */
     pd_ds_run_layer(r, seq, m->shape.n_layers, next, seq->n_drafted, n);
     had_memory = !r->no_memory;
     r->no_memory = FALSE;
-    for (gsize t = 0; t < (gsize)n && logits != NULL; t++)
-        had_memory &= pd_ds_run_head(r, &m->draft.head_site, m->draft.norm, x->ahead + t * width,
-                                     logits + t * (gsize)m->shape.n_vocab);
     x->streams = streams;
-    seq->n_drafted = had_memory ? seq->n_drafted + n : 0;
+    seq->n_drafted += n;
+    if (!had_memory)
+        pd_ds_run_forget_draft(r, seq);
     return had_memory;
+}
+
+gboolean
+pd_ds_run_draft_logits(PdDsRun *r, int row, float *logits)
+{
+    const PdDsModel *m = r->model;
+    gsize width = (gsize)m->shape.hc_mult * (gsize)m->shape.n_embd;
+    return pd_ds_run_head(r, &m->draft.head_site, m->draft.norm,
+                          r->scratch.ahead + (gsize)row * width, logits);
+}
+
+gint32
+pd_ds_run_draft_token(PdDsRun *r, int row)
+{
+    const float *logits = r->scratch.vocab;
+    gint32 best = 0;
+    if (!pd_ds_run_draft_logits(r, row, r->scratch.vocab))
+        return -1;
+    for (int i = 1; i < r->model->shape.n_vocab; i++)
+        best = logits[i] > logits[best] ? i : best;
+    return best;
+}
+
+int
+pd_ds_run_n_at_hand(const PdDsRun *r, int sequence)
+{
+    return r->pass.sequence == sequence ? r->pass.n : 0;
 }
 
 int

@@ -145,6 +145,8 @@ pd_ds_run_forward(PdDsRun *r, int sequence, const gint32 *tokens, int n)
 {
     PdDsSequence *seq = &r->sequences[sequence];
     g_assert(n <= r->options.batch_rows && n <= r->options.max_tokens - seq->n_tokens);
+    r->pass = (PdDsPass){sequence, seq->n_tokens, n};
+    seq->last_row.n_tokens = 0;
     embed(r, tokens, n);
     for (int l = 0; l < r->model->shape.n_layers; l++)
         pd_ds_run_layer(r, seq, l, tokens, seq->n_tokens, n);
@@ -154,6 +156,7 @@ pd_ds_run_forward(PdDsRun *r, int sequence, const gint32 *tokens, int n)
         return FALSE;
     }
     seq->n_tokens += n;
+    seq->last_row.n_tokens = seq->n_tokens;
     return TRUE;
 }
 
@@ -173,7 +176,8 @@ pd_ds_run_head(PdDsRun *r, const PdDsSite *site, const float *norm, const float 
     }
     gboolean had_memory;
     pd_ds_run_product(r, &r->model->head, x->expert_out, 1, x->vocab);
-    memcpy(logits, x->vocab, (gsize)s->n_vocab * sizeof *logits);
+    if (logits != x->vocab)
+        memcpy(logits, x->vocab, (gsize)s->n_vocab * sizeof *logits);
     had_memory = !r->no_memory;
     r->no_memory = FALSE;
     return had_memory;

@@ -93,8 +93,9 @@ keep_entry(PdDsRun *r, PdDsStage stage, int l, const PdRowFormat *format, guint8
 }
 
 void
-pd_ds_enter_row(PdDsRun *r, PdDsLayerState *state, int l, int position, gsize t)
+pd_ds_enter_row(PdDsRun *r, PdDsSequence *sequence, int l, int position, gsize t)
 {
+    PdDsLayerState *state = &sequence->layers[l];
     const PdDsShape *s = &r->model->shape;
     const PdDsLayerShape *shape = &s->layers[l];
     const PdDsLayer *layer = &r->model->layers[l];
@@ -103,6 +104,7 @@ pd_ds_enter_row(PdDsRun *r, PdDsLayerState *state, int l, int position, gsize t)
     gsize head_dim = (gsize)s->head_dim, index_dim = (gsize)s->index_dim;
     gsize coff = (gsize)pd_ds_coff(shape->kind);
     int w = position / MAX(shape->ratio, 1);
+    pd_ds_run_keep_overwritten(r, sequence, l, position);
     pd_row_pack(&r->row, x->kv + t * head_dim,
                 state->window + (gsize)(position % s->window) * pd_row_format_bytes(&r->row));
     if (shape->ratio == 0)
@@ -155,7 +157,7 @@ visible_keys(PdDsRun *r, const PdDsLayerState *state, int l, int position, gsize
     const PdDsLayerShape *shape = &s->layers[l];
     PdDsScratch *x = &r->scratch;
     int n_keys = 0;
-    for (int p = MAX(0, position - s->window + 1); p <= position; p++)
+    for (int p = MAX(state->first_row, position - s->window + 1); p <= position; p++)
         n_keys = see(r, state->window, p % s->window, n_keys);
     if (shape->ratio == 0)
         return n_keys;
@@ -202,7 +204,7 @@ pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int l, int first, int 
     if (r->device != NULL)
         pd_ds_attend_on_device(r, sequence, l, first, n);
     for (int t = 0; r->device == NULL && t < n; t++) {
-        pd_ds_enter_row(r, state, l, first + t, (gsize)t);
+        pd_ds_enter_row(r, sequence, l, first + t, (gsize)t);
         attend(r, state, l, first + t, (gsize)t);
         pd_ds_run_keep_layer(r, sequence, l, first + t + 1);
     }

@@ -96,7 +96,6 @@ place_device_scratch(Places *p, const PdDsRun *r, guint64 n, PdDsScratch *x)
     x->gathered = take(p, n, (guint64)s->n_embd);
     x->order = take_ints(p, n, (guint64)s->n_experts_used);
     x->expert_first = take_ints(p, 1, (guint64)s->n_experts + 1);
-    x->vocab = take(p, 1, (guint64)s->n_vocab);
 }
 
 static void
@@ -147,15 +146,17 @@ place_scratch(Places *p, const PdDsRun *r, PdDsScratch *x)
                              (guint64)s->index_heads * pd_row_format_bytes(&r->key));
     x->expert_ids = take_ints(p, n, (guint64)s->n_experts_used);
     x->expert_weights = take(p, n, (guint64)s->n_experts_used);
+    x->vocab = take(p, r->device != NULL || r->model->has_draft ? 1 : 0, (guint64)s->n_vocab);
     if (r->device != NULL)
         place_device_scratch(p, r, n, x);
 }
 
-/* A sequence's layers and snapshots; NULL states and anchors: only counts. */
+/* A sequence's layers and snapshots; one without layers and anchors: only counts. */
 static void
-place_sequence(Places *p, const PdDsRun *r, PdDsLayerState *states, PdDsSnapshot *anchors,
-               PdDsSnapshot *mark)
+place_sequence(Places *p, const PdDsRun *r, PdDsSequence *seq)
 {
+    PdDsLayerState *states = seq->layers;
+    PdDsSnapshot *anchors = seq->anchors;
     const PdDsShape *s = &r->model->shape;
     int n_layers = s->n_layers + (r->model->has_draft ? 1 : 0);
     PdDsLayerState unused;
@@ -166,7 +167,8 @@ place_sequence(Places *p, const PdDsRun *r, PdDsLayerState *states, PdDsSnapshot
                    (pd_ds_anchor_bytes(r) + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES);
     for (int i = 0; anchors != NULL && i < r->n_anchors; i++)
         anchors[i].bytes = take_bytes(p, 1, pd_ds_anchor_bytes(r));
-    mark->bytes = take_bytes(p, 1, pd_ds_mark_bytes(r));
+    seq->mark.bytes = take_bytes(p, 1, pd_ds_mark_bytes(r));
+    seq->last_row.bytes = take_bytes(p, 1, pd_ds_last_row_bytes(r));
 }
 
 /* Hands out everything. */
@@ -179,7 +181,7 @@ place_all(PdDsRun *r)
         PdDsSequence *seq = &r->sequences[i];
         seq->layers = r->layer_states + (gsize)i * (gsize)(r->model->shape.n_layers + 1);
         seq->anchors = r->anchors + (gsize)i * (gsize)r->n_anchors;
-        place_sequence(&p, r, seq->layers, seq->anchors, &seq->mark);
+        place_sequence(&p, r, seq);
     }
 }
 
@@ -189,10 +191,10 @@ count_all(const PdDsRun *r)
 {
     Places fixed = {NULL, 0}, each = {NULL, 0};
     PdDsScratch unused;
-    PdDsSnapshot mark;
+    PdDsSequence counted = {.layers = NULL};
     guint64 n_bytes;
     place_scratch(&fixed, r, &unused);
-    place_sequence(&each, r, NULL, NULL, &mark);
+    place_sequence(&each, r, &counted);
     if (!g_uint64_checked_mul(&n_bytes, each.n_bytes, (guint64)r->options.n_sequences) ||
         !g_uint64_checked_add(&n_bytes, n_bytes, fixed.n_bytes))
         return G_MAXUINT64;
@@ -302,7 +304,9 @@ pd_ds_run_clear(PdDsRun *r, int sequence)
 {
     const PdDsShape *s = &r->model->shape;
     PdDsSequence *seq = &r->sequences[sequence];
-    seq->n_tokens = seq->n_drafted = seq->mark.n_tokens = 0;
+    seq->n_tokens = seq->mark.n_tokens = seq->last_row.n_tokens = 0;
+    pd_ds_run_forget_draft(r, seq);
+    pd_ds_run_forget_pass(r, seq);
     for (int i = 0; i < r->n_anchors; i++)
         seq->anchors[i].n_tokens = 0;
     for (int l = 0; l < s->n_layers; l++) {

@@ -6,7 +6,8 @@
  * and the tokens of the windows not yet complete; the same for the indexer's keys.  It only moves
  * forward.  An earlier position is reached from a snapshot of what later tokens overwrite (section
  * 10.3): the windows and the tokens of incomplete windows.  Snapshots are kept at every multiple of
- * anchor_units units, and at one more place that a caller may mark.
+ * anchor_units units, and at one more place that a caller may mark.  The last row alone, which may
+ * have been a guess, is taken back at once: what it overwrites is kept.
  *
  * Entries are never overwritten.  They leave and enter in units of pd_ds_unit_tokens.
  */
@@ -82,15 +83,23 @@ gboolean pd_ds_run_forward(PdDsRun *run, int sequence, const gint32 *tokens, int
 gboolean pd_ds_run_logits(PdDsRun *run, int row, float *logits);
 /*
  * The draft block (section 6.1), where model->has_draft: from rows [row, row + n) of the latest
- * forward and the tokens that follow each, what comes after those.  It has a window of its own, so
- * rows must reach it in order, from the sequence's first token on; their number is
- * pd_ds_run_n_drafted.  A sequence that went back to a snapshot taken before the block had seen all
- * of it has none of them.  logits: (n, n_vocab), or NULL.  FALSE: no memory; then the block has
- * seen no rows.
+ * forward, which was of this sequence, and the tokens that follow each, what comes after those.  It
+ * has a window of its own: it goes on where its rows join those that it has seen, up to
+ * pd_ds_run_n_drafted, and begins anew with an empty window where they do not.  Since it is one
+ * layer, it is from its window'th row on as if it had seen all.  A sequence that went back to a
+ * snapshot taken before the block had seen all of it has none of its rows.  FALSE: no memory; then
+ * the block has seen no rows.
  */
-gboolean pd_ds_run_draft(PdDsRun *run, int sequence, int row, const gint32 *next, int n,
-                         float *logits);
+gboolean pd_ds_run_draft(PdDsRun *run, int sequence, int row, const gint32 *next, int n);
+/* Logits (n_vocab) of row `row` of the latest draft, the first being 0.  FALSE: no memory. */
+gboolean pd_ds_run_draft_logits(PdDsRun *run, int row, float *logits);
 int pd_ds_run_n_drafted(const PdDsRun *run, int sequence);
+/* How many of the sequence's last rows the draft block could be given now: those of the latest
+ * forward, 0 where that was of another sequence or is gone back behind. */
+int pd_ds_run_n_at_hand(const PdDsRun *run, int sequence);
+/* The token that the draft block thinks likeliest behind row `row` of the latest draft, ties to the
+ * lower; -1: no memory. */
+gint32 pd_ds_run_draft_token(PdDsRun *run, int row);
 /* NULL turns it off. */
 void pd_ds_run_set_trace(PdDsRun *run, PdDsTraceFunc func, gpointer user_data);
 void pd_ds_run_set_choice(PdDsRun *run, PdDsChoiceFunc func, gpointer user_data);
@@ -100,8 +109,8 @@ void pd_ds_run_set_choice(PdDsRun *run, PdDsChoiceFunc func, gpointer user_data)
 /* Tokens of a unit: 128 in the released models, where that is a multiple of every layer's ratio. */
 int pd_ds_unit_tokens(const PdDsShape *s);
 
-/* Goes back to the last snapshot at or before n_tokens, or to the empty sequence; a state that is
- * not beyond n_tokens stays. */
+/* Goes back to the last snapshot at or before n_tokens, or to the empty sequence; by one row, the
+ * last of a forward, to exactly n_tokens.  A state that is not beyond n_tokens stays. */
 void pd_ds_run_rewind(PdDsRun *run, int sequence, int n_tokens);
 /* Keeps a snapshot of the present state, in place of the one that was marked before. */
 void pd_ds_run_mark(PdDsRun *run, int sequence);

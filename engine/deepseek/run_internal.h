@@ -10,6 +10,7 @@
 #define PD_DS_KEYS_TOGETHER 64
 
 typedef struct {
+    int first_row;  /* before which it has seen nothing; 0 but of a draft block that began later */
     guint8 *window; /* (window): position p at row p mod window */
     PdDsPool pool;
     guint8 *entries; /* (max_tokens / ratio) */
@@ -26,10 +27,18 @@ typedef struct {
 typedef struct {
     PdDsLayerState *layers; /* (n_layers + 1), the last of the draft block */
     int n_tokens;
-    int n_drafted;         /* rows that the draft block has seen */
+    int n_drafted;         /* rows that the draft block has seen, from its first_row on */
     PdDsSnapshot *anchors; /* (n_anchors): i at (i + 1) * anchor_tokens, if at all */
     PdDsSnapshot mark;
+    PdDsSnapshot last_row; /* what row n_tokens - 1 has overwritten; n_tokens as its owner's */
 } PdDsSequence;
+
+/* The rows of the latest forward whose streams are still there. */
+typedef struct {
+    int sequence;
+    int first; /* position of row 0 */
+    int n;     /* 0: none */
+} PdDsPass;
 
 /* Room for one chunk of n rows, and for one row. */
 typedef struct {
@@ -76,7 +85,7 @@ typedef struct {
     float *gathered;   /* (n, d) */
     int *order;        /* (n, n_experts_used) */
     int *expert_first; /* (n_experts + 1) */
-    float *vocab;      /* (n_vocab) */
+    float *vocab;      /* (n_vocab); where there is a draft block too */
 } PdDsScratch;
 
 struct PdDsRun {
@@ -95,8 +104,9 @@ struct PdDsRun {
     PdBuffer *buffer;             /* of the device: bytes */
     gboolean no_memory;           /* the device had none for an operation */
     int select_rows;              /* rows that are scored at once */
-    const float **keys;           /* (window + entries) */
-    int *ids;                     /* (the most that are chosen at once, entries or experts) */
+    PdDsPass pass;
+    const float **keys; /* (window + entries) */
+    int *ids;           /* (the most that are chosen at once, entries or experts) */
     PdDsScratch scratch;
 
     PdDsTraceFunc trace;
@@ -148,7 +158,7 @@ void pd_ds_layer_attention(PdDsRun *r, PdDsSequence *sequence, int layer, int fi
 PdDsRun pd_ds_run_describe(const PdDsModel *model, const PdDsRunOptions *options);
 
 /* Enters row t of the chunk into the layer's state. */
-void pd_ds_enter_row(PdDsRun *r, PdDsLayerState *state, int layer, int position, gsize t);
+void pd_ds_enter_row(PdDsRun *r, PdDsSequence *sequence, int layer, int position, gsize t);
 /* The rows of a chunk of which queries and entries are projected: enters and attends them. */
 void pd_ds_attend_on_device(PdDsRun *r, PdDsSequence *sequence, int layer, int first, int n);
 /* Rows whose scores of n_entries entries are kept at once. */
@@ -173,6 +183,14 @@ void pd_ds_run_groups(PdDsRun *r, const PdDsMatrix *wo_a, int n);
 /* Bytes of the largest snapshot at a multiple of anchor_tokens, and at any place. */
 guint64 pd_ds_anchor_bytes(const PdDsRun *r);
 guint64 pd_ds_mark_bytes(const PdDsRun *r);
+/* Bytes of the most that one row overwrites. */
+guint64 pd_ds_last_row_bytes(const PdDsRun *r);
+/* Layer `layer` is about to enter a row: keeps what the last one of the pass overwrites. */
+void pd_ds_run_keep_overwritten(PdDsRun *r, PdDsSequence *sequence, int layer, int position);
+/* The draft block has seen no rows. */
+void pd_ds_run_forget_draft(const PdDsRun *r, PdDsSequence *sequence);
+/* The streams of the latest pass are of no use to the sequence any more. */
+void pd_ds_run_forget_pass(PdDsRun *r, const PdDsSequence *sequence);
 /* A pass that broke off may have overwritten rows: back to the last snapshot. */
 void pd_ds_run_fall_back(PdDsRun *r, PdDsSequence *sequence);
 /* A layer has entered n_tokens tokens: keeps its part of the anchor that is there, if one is. */

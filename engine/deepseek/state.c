@@ -65,14 +65,21 @@ n_loose(const PdDsRun *r, const PdDsLayerShape *layer, int n_tokens)
     return n_tokens % r->unit_tokens / layer->ratio;
 }
 
+/* The half of the channels of a complete window that the next entry pools. */
+static gsize
+former_bytes(const PdDsLayerShape *layer, int width)
+{
+    return 2 * (gsize)layer->ratio * (gsize)width * sizeof(float);
+}
+
 static gsize
 pool_bytes(const PdDsLayerShape *layer, int width, int n_tokens)
 {
     gsize coff = (gsize)pd_ds_coff(layer->kind), ratio = (gsize)layer->ratio;
-    gsize n = (gsize)n_tokens % ratio * coff;
+    gsize n = 2 * ((gsize)n_tokens % ratio) * coff * (gsize)width * sizeof(float);
     if (coff == 2 && n_tokens >= layer->ratio)
-        n += ratio;
-    return 2 * n * (gsize)width * sizeof(float);
+        n += former_bytes(layer, width);
+    return n;
 }
 
 static gsize
@@ -124,6 +131,36 @@ pd_ds_mark_bytes(const PdDsRun *r)
                  sizeof(float) +
              (guint64)(MIN(r->unit_tokens, r->options.max_tokens) / layer->ratio) * row_bytes;
     }
+    return n;
+}
+
+/* Whether a row completes a window whose tokens the next entry pools too. */
+static gboolean
+moves_window(const PdDsLayerShape *layer, int position)
+{
+    return layer->ratio > 0 && layer->kind->overlaps && (position + 1) % layer->ratio == 0;
+}
+
+/* What a row at `position` overwrites that an earlier state needs. */
+static gsize
+overwritten_bytes(const PdDsRun *r, int l, int position)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayerShape *layer = &s->layers[l];
+    gsize n = pd_row_format_bytes(&r->row);
+    if (moves_window(layer, position))
+        n += former_bytes(layer, s->head_dim);
+    if (moves_window(layer, position) && layer->kind->indexed)
+        n += former_bytes(layer, s->index_dim);
+    return n;
+}
+
+guint64
+pd_ds_last_row_bytes(const PdDsRun *r)
+{
+    guint64 n = 0;
+    for (int l = 0; l < r->model->shape.n_layers; l++)
+        n += overwritten_bytes(r, l, MAX(r->model->shape.layers[l].ratio, 1) - 1);
     return n;
 }
 
@@ -180,18 +217,26 @@ move_rows(Mover *m, const PdRowFormat *format, guint8 *rows, int first, int n)
 }
 
 static void
+move_former(Mover *m, const PdDsLayerShape *layer, int width, PdDsPool *pool)
+{
+    gsize stride = (gsize)pd_ds_coff(layer->kind) * (gsize)width;
+    gsize half_bytes = (gsize)width * sizeof(float);
+    for (gsize i = 0; i < (gsize)layer->ratio; i++) {
+        move(m, pool->values + i * stride, half_bytes);
+        move(m, pool->scores + i * stride, half_bytes);
+    }
+}
+
+static void
 move_pool(Mover *m, const PdDsLayerShape *layer, int width, int n_tokens, PdDsPool *pool)
 {
     gsize coff = (gsize)pd_ds_coff(layer->kind), ratio = (gsize)layer->ratio;
     gsize stride = coff * (gsize)width, current = (coff - 1) * ratio * stride;
-    gsize half_bytes = (gsize)width * sizeof(float);
     gsize tail_bytes = (gsize)n_tokens % ratio * stride * sizeof(float);
     if (m->in != NULL)
         pd_ds_pool_clear(layer, width, pool);
-    for (gsize i = 0; coff == 2 && n_tokens >= layer->ratio && i < ratio; i++) {
-        move(m, pool->values + i * stride, half_bytes);
-        move(m, pool->scores + i * stride, half_bytes);
-    }
+    if (coff == 2 && n_tokens >= layer->ratio)
+        move_former(m, layer, width, pool);
     move(m, pool->values + current, tail_bytes);
     move(m, pool->scores + current, tail_bytes);
 }
@@ -215,6 +260,21 @@ move_layer(const PdDsRun *r, Mover *m, PdDsLayerState *state, int l, int n_token
         }
     }
     g_assert(m->n_bytes - before == layer_bytes(r, l, n_tokens));
+}
+
+/* A layer's part of what a row at `position` overwrites. */
+static void
+move_overwritten(const PdDsRun *r, Mover *m, PdDsLayerState *state, int l, int position)
+{
+    const PdDsShape *s = &r->model->shape;
+    const PdDsLayerShape *layer = &s->layers[l];
+    gsize before = m->n_bytes;
+    move_rows(m, &r->row, state->window, position % s->window, 1);
+    if (moves_window(layer, position))
+        move_former(m, layer, s->head_dim, &state->pool);
+    if (moves_window(layer, position) && layer->kind->indexed)
+        move_former(m, layer, s->index_dim, &state->index_pool);
+    g_assert(m->n_bytes - before == overwritten_bytes(r, l, position));
 }
 
 static void
@@ -256,6 +316,29 @@ pd_ds_run_load_unit(PdDsRun *r, int sequence, int unit, const guint8 *src)
     move_unit(r, &m, &r->sequences[sequence], unit);
 }
 
+/* --- the draft block and the latest pass --- */
+
+/* Whether the draft block's window at n_tokens is what it would be, had the block seen all rows. */
+static gboolean
+draft_is_whole(const PdDsRun *r, const PdDsSequence *seq, int n_tokens)
+{
+    int first = seq->layers[r->model->shape.n_layers].first_row;
+    return first == 0 || first <= n_tokens - r->model->shape.window;
+}
+
+void
+pd_ds_run_forget_draft(const PdDsRun *r, PdDsSequence *seq)
+{
+    seq->n_drafted = seq->layers[r->model->shape.n_layers].first_row = 0;
+}
+
+void
+pd_ds_run_forget_pass(PdDsRun *r, const PdDsSequence *seq)
+{
+    if (r->sequences + r->pass.sequence == seq)
+        r->pass.n = 0;
+}
+
 /* --- snapshots --- */
 
 void
@@ -270,7 +353,7 @@ pd_ds_run_keep_layer(PdDsRun *r, PdDsSequence *seq, int l, int n_tokens)
         m.n_bytes += layer_bytes(r, before, n_tokens);
     move_layer(r, &m, &seq->layers[l], l, n_tokens);
     if (l == s->n_layers && anchor->n_tokens > 0) {
-        anchor->drafted = TRUE;
+        anchor->drafted = draft_is_whole(r, seq, n_tokens);
     } else if (l == s->n_layers - 1) { /* the last of those that it needs */
         anchor->n_tokens = n_tokens;
         anchor->drafted = FALSE;
@@ -283,7 +366,8 @@ pd_ds_run_mark(PdDsRun *r, int sequence)
     PdDsSequence *seq = &r->sequences[sequence];
     Mover m = {.out = seq->mark.bytes};
     seq->mark.n_tokens = seq->n_tokens;
-    seq->mark.drafted = seq->n_tokens > 0 && seq->n_drafted == seq->n_tokens;
+    seq->mark.drafted = seq->n_tokens > 0 && seq->n_drafted == seq->n_tokens &&
+                        draft_is_whole(r, seq, seq->n_tokens);
     move_snapshot(r, &m, seq, seq->n_tokens, seq->mark.drafted);
 }
 
@@ -312,7 +396,13 @@ enter_snapshot(PdDsRun *r, PdDsSequence *seq, int n_tokens, gboolean drafted, co
     Mover m = {.in = bytes};
     move_snapshot(r, &m, seq, n_tokens, drafted);
     seq->n_tokens = n_tokens;
-    seq->n_drafted = drafted ? n_tokens : 0;
+    seq->last_row.n_tokens = 0;
+    pd_ds_run_forget_pass(r, seq);
+    pd_ds_run_forget_draft(r, seq);
+    if (!drafted)
+        return;
+    seq->n_drafted = n_tokens;
+    seq->layers[r->model->shape.n_layers].first_row = MAX(0, n_tokens - r->model->shape.window);
 }
 
 /* To the last snapshot at or before n_tokens, or to the empty sequence. */
@@ -327,10 +417,39 @@ go_back(PdDsRun *r, PdDsSequence *seq, int n_tokens)
 }
 
 void
+pd_ds_run_keep_overwritten(PdDsRun *r, PdDsSequence *seq, int l, int position)
+{
+    Mover m = {.out = seq->last_row.bytes};
+    if (position != r->pass.first + r->pass.n - 1 || l == r->model->shape.n_layers)
+        return;
+    for (int before = 0; before < l; before++)
+        m.n_bytes += overwritten_bytes(r, before, position);
+    move_overwritten(r, &m, &seq->layers[l], l, position);
+}
+
+/* Without the last row; what it alone has written nobody reads. */
+static void
+take_back_row(PdDsRun *r, PdDsSequence *seq)
+{
+    Mover m = {.in = seq->last_row.bytes};
+    int position = --seq->n_tokens;
+    for (int l = 0; l < r->model->shape.n_layers; l++)
+        move_overwritten(r, &m, &seq->layers[l], l, position);
+    seq->last_row.n_tokens = 0;
+    (void)last_snapshot(r, seq, position); /* forgets those that saw it */
+    if (r->sequences + r->pass.sequence == seq)
+        r->pass.n = MAX(position - r->pass.first, 0);
+    if (seq->n_drafted > position)
+        pd_ds_run_forget_draft(r, seq);
+}
+
+void
 pd_ds_run_rewind(PdDsRun *r, int sequence, int n_tokens)
 {
     PdDsSequence *seq = &r->sequences[sequence];
-    if (seq->n_tokens > n_tokens)
+    if (seq->n_tokens == n_tokens + 1 && seq->last_row.n_tokens == seq->n_tokens)
+        take_back_row(r, seq);
+    else if (seq->n_tokens > n_tokens)
         go_back(r, seq, n_tokens);
 }
 
@@ -383,6 +502,7 @@ copy_layer(const PdDsRun *r, int l, int n_tokens, PdDsLayerState *to, const PdDs
     const PdDsShape *s = &r->model->shape;
     const PdDsLayerShape *layer = &s->layers[l];
     gsize n = layer->ratio > 0 ? (gsize)(n_tokens / layer->ratio) : 0;
+    to->first_row = from->first_row;
     memcpy(to->window, from->window,
            (gsize)MIN(n_tokens, s->window) * pd_row_format_bytes(&r->row));
     if (layer->ratio == 0)
@@ -422,5 +542,7 @@ pd_ds_run_share(PdDsRun *r, int from, int to, int n_tokens)
     copy_snapshot(r, &seq->mark, &source->mark);
     seq->n_tokens = source->n_tokens;
     seq->n_drafted = source->n_drafted;
+    seq->last_row.n_tokens = 0;
+    pd_ds_run_forget_pass(r, seq);
     pd_ds_run_rewind(r, to, n_tokens);
 }

@@ -57,12 +57,14 @@ def _(world):
     assert reply["usage"]["corpus_tokens_encoded"] == 0, reply["usage"]
     assert reply["usage"]["cached_tokens"] == world.n_tokens, reply["usage"]
     assert reply["usage"]["completion_tokens"] > 0, reply["usage"]
+    assert reply["usage"]["rejected_prediction_tokens"] > 0, reply["usage"]  # of random weights
     assert check_citations(world, reply) >= 1
     assert all("attention_share" not in citation for citation in reply["citations"]), reply
     by_ids = ask(world, "--cite", "ids")
     assert by_ids["cited_by"] == "ids" and by_ids["answer"] == reply["answer"], by_ids
     assert check_citations(world, by_ids) >= 1
-    world.run(*world.with_model("ask", "--why", "--max-tokens", 5, QUESTION))
+    why = world.run(*world.with_model("ask", "--why", "--max-tokens", 5, QUESTION)).stdout.decode()
+    assert "draft block guessed" in why, why
     world.assert_sound()
 
 

@@ -597,8 +597,13 @@ static void
 test_guessed(Fixture *f, gconstpointer unused)
 {
     PdDsModel *model = f->model->deepseek;
+    PdAskOptions options = {.max_answer_tokens = 40,
+                            .sampler = {.top_p = 1, .repetition_penalty = 1}};
     guint n = 0, n_used = 0, n_first;
 
+    compare_guessed(f, &options, &n, &n_used);
+    g_assert_cmpuint(n, ==, 16); /* not one more: they do not pay */
+    g_assert_cmpuint(n_used, <, 8);
     compare_all_guessed(f, &n, &n_used);
     g_test_message("%u guesses, %u used", n, n_used);
     n_first = n;
@@ -609,6 +614,12 @@ test_guessed(Fixture *f, gconstpointer unused)
     g_test_message("%u guesses, %u used", n - n_first, n_used);
     g_assert_cmpuint(n_used, >, 20);
     g_assert_cmpuint(n - n_first - n_used, >, 20);
+    n_first = n;
+    n_used = 0;
+    model->norm[0] = model->draft.norm[0] = 0; /* one token: always right, while it pays */
+    compare_guessed(f, &options, &n, &n_used);
+    g_assert_cmpuint(n_used, ==, n - n_first - 1); /* the last one would follow the answer's end */
+    g_assert_cmpuint(n_used, ==, 20);
 }
 
 /* --- plan and gc --- */

@@ -67,7 +67,11 @@ place_query(const PdIndexScan *scan, uint8_t *base, PdIndexQuery *q)
     place(base, &at, n * PD_FP4_BLOCK, &q->codes);
     place(base, &at, n * sizeof *q->starts, &q->starts);
     place(base, &at, n * sizeof *q->scales, &q->scales);
-    return place(base, &at, (size_t)q->n_heads * sizeof *q->weights, &q->weights);
+    place(base, &at, (size_t)q->n_heads * sizeof *q->weights, &q->weights);
+    place(base, &at, sizeof *q->folds, &q->folds);
+    place(base, &at, n * PD_FP4_BLOCK, &q->folded);
+    place(base, &at, (size_t)q->n_heads * sizeof *q->folded_starts, &q->folded_starts);
+    return place(base, &at, (size_t)q->n_heads * sizeof *q->folded_weights, &q->folded_weights);
 }
 
 /* One head's row of codes and scales. */
@@ -93,6 +97,37 @@ lay_out_head(const PdIndexQuery *q, int h, const uint8_t *row)
     }
 }
 
+/* Whether what is made with the weight stays in the range of floats and loses nothing at its lower
+ * end, with the scales inside as without them. */
+static bool
+weight_folds(float weight)
+{
+    float size = fabsf(weight);
+    return weight == 0 || (size >= 0x1p-60f && size <= 0x1p30f);
+}
+
+/* One laid out head with its scales folded. */
+static void
+fold_head(const PdIndexQuery *q, int h, const uint8_t *scales)
+{
+    int least = pd_index_fold(scales, q->n_blocks), sum = 0;
+    size_t n_heads = (size_t)q->n_heads;
+    if (least == 0 || !weight_folds(q->weights[h])) {
+        *q->folds = 0;
+        return;
+    }
+    for (int w = 0; w < q->n_blocks * PD_INDEX_WORDS; w++) {
+        size_t at = ((size_t)w * n_heads + (size_t)h) * 4;
+        int factor = 1 << (scales[w / PD_INDEX_WORDS] - least);
+        for (size_t i = at; i < at + 4; i++) {
+            q->folded[i] = (int8_t)(factor * q->codes[i]);
+            sum += q->folded[i];
+        }
+    }
+    q->folded_starts[h] = -PD_INDEX_FOLD_SHIFT * sum;
+    q->folded_weights[h] = q->weights[h] * (pd_e8m0_value((uint8_t)least) / 4);
+}
+
 static void
 lay_out_queries(void *arg, int thread, int n_threads)
 {
@@ -106,9 +141,13 @@ lay_out_queries(void *arg, int thread, int n_threads)
         PdIndexQuery q;
         place_query(scan, base, &q);
         memset(base, 0, job->query_bytes);
-        for (int h = 0; h < scan->n_heads; h++)
-            lay_out_head(&q, h, job->q + (i * n_heads + (size_t)h) * job->key_bytes);
         memcpy(q.weights, job->weights + i * n_heads, n_heads * sizeof(float));
+        *q.folds = 1;
+        for (int h = 0; h < scan->n_heads; h++) {
+            const uint8_t *row = job->q + (i * n_heads + (size_t)h) * job->key_bytes;
+            lay_out_head(&q, h, row);
+            fold_head(&q, h, row + (q.dim + 1) / 2);
+        }
     }
 }
 

@@ -11,6 +11,14 @@
  *
  * Scales are powers of two and sums of blocks are taken in ascending order, so every instruction
  * set gives the same bits.
+ *
+ * Where the scales of a row are within a factor of PD_INDEX_FOLD_MOST of each other, as those of
+ * rows that went through a Hadamard transform nearly always are, they can be folded: the codes are
+ * multiplied by scale / least scale, and a dot product is one sum of integers below 2^24.  Powers
+ * of two taken out of a sum of floats do not change how it is rounded, as long as nothing leaves
+ * the range of floats; PD_INDEX_FOLD_RANGE is far within it.  So the bits stay the same:
+ *
+ *   lane[l] = scale_k sum of (weights[h] scale_q[h] / 4) max(0, sum_c folded_k[c] folded_q[h][c])
  */
 #ifndef PD_INDEX_H
 #define PD_INDEX_H
@@ -23,6 +31,10 @@
 #define PD_INDEX_HEADS 32 /* heads come in multiples of this, the last ones with weight 0 */
 #define PD_INDEX_WORDS 8  /* of four dimensions in a block: even ones, then odd ones */
 #define PD_INDEX_SHIFT 12
+#define PD_INDEX_FOLD_BITS 3
+#define PD_INDEX_FOLD_MOST (1 << PD_INDEX_FOLD_BITS)
+#define PD_INDEX_FOLD_RANGE 30 /* most exponent, up or down, of a scale that is folded */
+#define PD_INDEX_FOLD_SHIFT (PD_INDEX_FOLD_MOST * PD_INDEX_SHIFT) /* as PD_INDEX_SHIFT */
 
 /* One query, laid out for the kernels. */
 typedef struct {
@@ -33,7 +45,27 @@ typedef struct {
     int32_t *starts; /* (n_blocks, n_heads): -12 sum of the block's codes */
     float *scales;   /* (n_blocks, n_heads): scale / 4 */
     float *weights;  /* (n_heads) */
+    /* The same with folded scales. */
+    int32_t *folds;         /* (1): whether all heads have them */
+    int8_t *folded;         /* as codes */
+    int32_t *folded_starts; /* (n_heads): -96 sum of the head's folded codes */
+    float *folded_weights;  /* (n_heads): times the head's least scale / 4 */
 } PdIndexQuery;
+
+/* The least of a row's scales, E8M0, if they can be folded; else 0. */
+static inline int
+pd_index_fold(const uint8_t *scales, int n_blocks)
+{
+    int least = scales[0], most = scales[0];
+    for (int b = 1; b < n_blocks; b++) {
+        least = scales[b] < least ? scales[b] : least;
+        most = scales[b] > most ? scales[b] : most;
+    }
+    return most - least <= PD_INDEX_FOLD_BITS && least >= 127 - PD_INDEX_FOLD_RANGE &&
+                   most <= 127 + PD_INDEX_FOLD_RANGE
+               ? least
+               : 0;
+}
 
 /* Twice the value of each E2M1 code. */
 #define PD_INDEX_TWICE 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12

@@ -14,9 +14,13 @@
 enum {
     KEYS = 4,
     VECTORS = 2, /* of heads that share the loads of a key's words */
+    FOLDED_VECTORS = 4,
 };
 
 _Static_assert(PD_INDEX_HEADS % (VECTORS * PD_INDEX_LANES) == 0, "heads come in whole steps");
+_Static_assert(PD_INDEX_FOLD_SHIFT * 2 <= UINT8_MAX, "a folded code is a byte");
+_Static_assert((PD_INDEX_DIM_MAX) * (PD_INDEX_FOLD_SHIFT * PD_INDEX_FOLD_SHIFT) < 1 << 24,
+               "a folded dot product is exact as a float");
 
 INLINE float
 reduce_add(__m512 v)
@@ -86,9 +90,109 @@ score_keys(float *scores, const PdIndexQuery *q, const IndexKey *keys)
         scores[k] = reduce_add(lanes[k]);
 }
 
+/* --- folded scales --- */
+
+/* Twice the value of each code, times f. */
+#define TIMES(f)                                                                                   \
+    {                                                                                              \
+        AT(0), AT(f), AT(2 * f), AT(3 * f), AT(4 * f), AT(6 * f), AT(8 * f), AT(12 * f), AT(0),    \
+            AT(-f), AT(-2 * f), AT(-3 * f), AT(-4 * f), AT(-6 * f), AT(-8 * f), AT(-12 * f)        \
+    }
+#define AT(value) (PD_INDEX_FOLD_SHIFT + (value))
+_Alignas(16) static const uint8_t folded_codes[PD_INDEX_FOLD_BITS + 1][16] = {TIMES(1), TIMES(2),
+                                                                              TIMES(4), TIMES(8)};
+
+/* False: the key's scales cannot be folded. */
+INLINE bool
+fold_key(IndexKey *key, const uint8_t *bytes, int dim, int n_blocks)
+{
+    const __m128i low = _mm_set1_epi8(15);
+    uint8_t *odd = key->codes + 16 * n_blocks;
+    int n_bytes = (dim + 1) / 2;
+    const uint8_t *scales = bytes + n_bytes;
+    int least = pd_index_fold(scales, n_blocks);
+    if (least == 0)
+        return false;
+    for (int b = 0; b < n_blocks; b++) {
+        const uint8_t *codes = folded_codes[scales[b] - least];
+        __m128i table = _mm_load_si128((const __m128i *)(const void *)codes);
+        __m128i x = load_codes(bytes, n_bytes, 16 * b);
+        __m128i high = _mm_and_si128(_mm_srli_epi16(x, 4), low);
+        _mm_store_si128((__m128i *)(void *)(key->codes + 16 * b),
+                        _mm_shuffle_epi8(table, _mm_and_si128(x, low)));
+        _mm_store_si128((__m128i *)(void *)(odd + 16 * b), _mm_shuffle_epi8(table, high));
+    }
+    key->scales[0] = pd_e8m0_value((uint8_t)least);
+    return true;
+}
+
+/* lanes[k] with the heads h .. of n vectors more. */
+INLINE void
+add_folded(__m512 lanes[KEYS], const PdIndexQuery *q, const IndexKey *keys, int h, int n)
+{
+    size_t n_heads = (size_t)q->n_heads;
+    const int8_t *codes = q->folded + 4 * (size_t)h;
+    __m512i sum[KEYS][FOLDED_VECTORS];
+#pragma GCC unroll 4
+    for (int k = 0; k < KEYS; k++)
+#pragma GCC unroll 4
+        for (int v = 0; v < n; v++)
+            sum[k][v] = _mm512_loadu_si512(q->folded_starts + h + 16 * v);
+    for (int b = 0; b < q->n_blocks; b++) {
+#pragma GCC unroll 8
+        for (int w = 0; w < PD_INDEX_WORDS; w++, codes += 4 * n_heads) {
+            __m512i x[FOLDED_VECTORS];
+#pragma GCC unroll 4
+            for (int v = 0; v < n; v++)
+                x[v] = _mm512_loadu_si512(codes + 64 * v);
+#pragma GCC unroll 4
+            for (int k = 0; k < KEYS; k++) {
+                __m512i word = _mm512_set1_epi32(key_word(&keys[k], q->n_blocks, b, w));
+#pragma GCC unroll 4
+                for (int v = 0; v < n; v++)
+                    sum[k][v] = _mm512_dpbusd_epi32(sum[k][v], word, x[v]);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < n; v++) {
+        __m512 weight = _mm512_loadu_ps(q->folded_weights + h + 16 * v);
+#pragma GCC unroll 4
+        for (int k = 0; k < KEYS; k++) {
+            __m512i dot = _mm512_max_epi32(sum[k][v], _mm512_setzero_si512());
+            lanes[k] = _mm512_fmadd_ps(weight, cvtepi32_ps(dot), lanes[k]);
+        }
+    }
+}
+
+INLINE void
+score_folded(float *scores, const PdIndexQuery *q, const IndexKey *keys)
+{
+    __m512 lanes[KEYS];
+    int h = 0;
+    for (int k = 0; k < KEYS; k++)
+        lanes[k] = _mm512_setzero_ps();
+    for (; h + 16 * FOLDED_VECTORS <= q->n_heads; h += 16 * FOLDED_VECTORS)
+        add_folded(lanes, q, keys, h, FOLDED_VECTORS);
+    for (; h < q->n_heads; h += 16 * VECTORS)
+        add_folded(lanes, q, keys, h, VECTORS);
+    for (int k = 0; k < KEYS; k++)
+        scores[k] = reduce_add(lanes[k]) * keys[k].scales[0];
+}
+
 void
 INDEX_SCORES(float *scores, const PdIndexQuery *q, const uint8_t *keys, size_t key_bytes,
              int n_keys)
 {
+    IndexKey unpacked[KEYS];
+    for (; n_keys >= KEYS; n_keys -= KEYS, scores += KEYS, keys += KEYS * key_bytes) {
+        bool folds = *q->folds != 0;
+        for (int k = 0; k < KEYS && folds; k++)
+            folds = fold_key(&unpacked[k], keys + (size_t)k * key_bytes, q->dim, q->n_blocks);
+        if (folds)
+            score_folded(scores, q, unpacked);
+        else
+            score_all(scores, q, keys, key_bytes, KEYS, KEYS, score_keys);
+    }
     score_all(scores, q, keys, key_bytes, n_keys, KEYS, score_keys);
 }

@@ -18,9 +18,10 @@ row_bytes(PdRowKind kind, int dim)
     return (gsize)(kind == PD_ROW_F32 ? 4 * dim : (dim + 1) / 2 + (dim + 31) / 32);
 }
 
-/* n rows of random numbers, a share of them zero, as bytes and as what they stand for. */
+/* n rows of random numbers, a share of them zero, as bytes and as what they stand for; scales of 4
+ * bits are `spread` powers of two. */
 static guint8 *
-random_rows(GRand *rand, PdRowKind kind, int dim, int n, double size, double *values)
+random_rows(GRand *rand, PdRowKind kind, int dim, int n, double size, int spread, double *values)
 {
     static const double e2m1[8] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
     gsize width = row_bytes(kind, dim);
@@ -29,7 +30,7 @@ random_rows(GRand *rand, PdRowKind kind, int dim, int n, double size, double *va
         guint8 *row = bytes + (gsize)i * width, *scales = row + (dim + 1) / 2;
         gboolean zero = g_rand_int_range(rand, 0, 8) == 0;
         for (int b = 0; kind == PD_ROW_FP4 && b < (dim + 31) / 32; b++)
-            scales[b] = (guint8)(127 + (int)log2(size) + g_rand_int_range(rand, -3, 3));
+            scales[b] = (guint8)(124 + (int)log2(size) + g_rand_int_range(rand, 0, spread));
         for (int c = 0; c < dim; c++) {
             float x = zero ? 0 : (float)(size * g_rand_double_range(rand, -1, 1));
             guint code = zero ? 0 : (guint)g_rand_int_range(rand, 0, 16);
@@ -54,10 +55,14 @@ take_over(PdDevice *dev, guint8 *bytes, gsize n)
     return mem;
 }
 
+/* The scales of a query's heads: near enough to each other for being folded into the codes, or not;
+ * those of keys are some of each. */
+enum { NEAR = 4, APART = 6, OF_KEYS = 5 };
+
 /* n_q rows that see n_rows keys, n_rows - 1 ... */
 static void
 case_init(Case *c, PdDevice *dev, GRand *rand, PdRowKind kind, int dim, int n_heads, int n_rows,
-          int n_q, int top_k, double size)
+          int n_q, int top_k, double size, int q_spread)
 {
     gsize n_weights = (gsize)(n_q * n_heads), width = row_bytes(kind, dim);
     g_autofree float *weights = fixture_random(rand, n_weights, 2);
@@ -74,9 +79,9 @@ case_init(Case *c, PdDevice *dev, GRand *rand, PdRowKind kind, int dim, int n_he
         .kind = kind,
         .dim = dim,
         .n_heads = n_heads,
-        .keys = take_over(dev, random_rows(rand, kind, dim, n_rows, size, c->keys),
+        .keys = take_over(dev, random_rows(rand, kind, dim, n_rows, size, OF_KEYS, c->keys),
                           (gsize)n_rows * width),
-        .q = take_over(dev, random_rows(rand, kind, dim, n_q * n_heads, size, c->q),
+        .q = take_over(dev, random_rows(rand, kind, dim, n_q * n_heads, size, q_spread, c->q),
                        n_weights * width),
         .weights = fixture_mem(dev, weights, n_weights * sizeof(float)),
         .n_q = n_q,
@@ -187,10 +192,11 @@ test_scores(gconstpointer isa)
     if (!dev)
         return;
     for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++)
-        for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        for (gsize i = 0; i < 2 * G_N_ELEMENTS(cases); i++) {
+            gsize n = i / 2;
             Case c;
-            case_init(&c, dev, rand, kinds[k], cases[i].dim, cases[i].n_heads, cases[i].n_rows,
-                      cases[i].n_q, cases[i].top_k, 1);
+            case_init(&c, dev, rand, kinds[k], cases[n].dim, cases[n].n_heads, cases[n].n_rows,
+                      cases[n].n_q, cases[n].top_k, 1, i % 2 == 0 ? NEAR : APART);
             check_case(&c, dev);
             case_clear(&c, dev);
         }
@@ -208,7 +214,7 @@ test_extremes(gconstpointer isa)
     for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++)
         for (int e = -50; e <= 50; e += 100) {
             Case c;
-            case_init(&c, dev, rand, kinds[k], 128, 64, 257, 2, 30, ldexp(1, e));
+            case_init(&c, dev, rand, kinds[k], 128, 64, 257, 2, 30, ldexp(1, e), NEAR);
             check_case(&c, dev);
             case_clear(&c, dev);
         }
@@ -228,7 +234,7 @@ test_zeros(gconstpointer isa)
         return;
     for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++) {
         Case c;
-        case_init(&c, dev, rand, kinds[k], DIM, 1, KEYS, ROWS, TOP_K, 1);
+        case_init(&c, dev, rand, kinds[k], DIM, 1, KEYS, ROWS, TOP_K, 1, NEAR);
         dev->ops->write(dev, c.scan.weights, weights, sizeof weights);
         for (gsize i = 0; i < ROWS; i++)
             c.weights[i] = (double)weights[i];
@@ -253,7 +259,7 @@ test_longest(gconstpointer isa)
         return;
     for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++) {
         Case c;
-        case_init(&c, dev, rand, kinds[k], 32, 2, KEYS, 1, 512, 1);
+        case_init(&c, dev, rand, kinds[k], 32, 2, KEYS, 1, 512, 1, NEAR);
         check_case(&c, dev);
         case_clear(&c, dev);
     }
@@ -264,12 +270,12 @@ enum { DIM = 128, HEADS = 64, KEYS = 5001, ROWS = 5 };
 
 /* Scores (ROWS, KEYS) of the case of kind k; `alone`: row 2 alone. */
 static float *
-scores_of(PdDevice *dev, PdRowKind kind, gboolean alone)
+scores_of(PdDevice *dev, PdRowKind kind, int q_spread, gboolean alone)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(35);
     float *scores = g_new(float, ROWS *KEYS);
     Case c;
-    case_init(&c, dev, rand, kind, DIM, HEADS, KEYS, ROWS, 100, 1);
+    case_init(&c, dev, rand, kind, DIM, HEADS, KEYS, ROWS, 100, 1, q_spread);
     if (alone) {
         c.scan.q.offset_bytes = 2 * HEADS * row_bytes(kind, DIM);
         c.scan.weights.offset_bytes = 2 * HEADS * sizeof(float);
@@ -284,33 +290,81 @@ scores_of(PdDevice *dev, PdRowKind kind, gboolean alone)
     return scores;
 }
 
+static void
+check_invariance(const char *isa, PdRowKind kind, int q_spread)
+{
+    PdDevice *one = fixture_device(isa, 1), *reference = pd_cpu_device_new(2, "reference");
+    g_autofree float *want = scores_of(one, kind, q_spread, FALSE);
+    g_autofree float *alone = scores_of(one, kind, q_spread, TRUE);
+    gsize seen_bytes = (KEYS - 2) * sizeof(float);
+    g_assert_cmpmem(alone + 2 * KEYS, seen_bytes, want + 2 * KEYS, seen_bytes);
+    if (kind == PD_ROW_FP4) {
+        g_autofree float *plain = scores_of(reference, kind, q_spread, TRUE);
+        g_assert_cmpmem(plain + 2 * KEYS, seen_bytes, want + 2 * KEYS, seen_bytes);
+    }
+    for (int threads = 2; threads <= 3; threads++) {
+        PdDevice *dev = pd_cpu_device_new(threads, isa);
+        g_autofree float *got = scores_of(dev, kind, q_spread, FALSE);
+        for (gsize i = 0; i < ROWS; i++) {
+            gsize n_bytes = (KEYS - i) * sizeof(float);
+            g_assert_cmpmem(got + i * KEYS, n_bytes, want + i * KEYS, n_bytes);
+        }
+        dev->ops->free(dev);
+    }
+    reference->ops->free(reference);
+    one->ops->free(one);
+}
+
 /* The same bits on any number of threads and for a row alone; with 4 bits, of the reference. */
 static void
 test_invariance(gconstpointer isa)
 {
-    PdDevice *one = fixture_device(isa, 1), *reference = pd_cpu_device_new(2, "reference");
-    for (gsize k = 0; one != NULL && k < G_N_ELEMENTS(kinds); k++) {
-        g_autofree float *want = scores_of(one, kinds[k], FALSE);
-        g_autofree float *alone = scores_of(one, kinds[k], TRUE);
-        gsize seen_bytes = (KEYS - 2) * sizeof(float);
-        g_assert_cmpmem(alone + 2 * KEYS, seen_bytes, want + 2 * KEYS, seen_bytes);
-        if (kinds[k] == PD_ROW_FP4) {
-            g_autofree float *plain = scores_of(reference, kinds[k], TRUE);
-            g_assert_cmpmem(plain + 2 * KEYS, seen_bytes, want + 2 * KEYS, seen_bytes);
-        }
-        for (int threads = 2; threads <= 3; threads++) {
-            PdDevice *dev = pd_cpu_device_new(threads, isa);
-            g_autofree float *got = scores_of(dev, kinds[k], FALSE);
-            for (gsize i = 0; i < ROWS; i++) {
-                gsize n_bytes = (KEYS - i) * sizeof(float);
-                g_assert_cmpmem(got + i * KEYS, n_bytes, want + i * KEYS, n_bytes);
-            }
-            dev->ops->free(dev);
-        }
+    PdDevice *dev = fixture_device(isa, 1);
+    for (gsize k = 0; dev != NULL && k < G_N_ELEMENTS(kinds); k++)
+        for (int q_spread = NEAR; q_spread <= APART; q_spread += APART - NEAR)
+            check_invariance(isa, kinds[k], q_spread);
+    if (dev != NULL)
+        dev->ops->free(dev);
+}
+
+enum { SOME_KEYS = 131 };
+
+/* Scores of one row with all its weights of this size. */
+static float *
+sized_scores(PdDevice *dev, double size, float weight)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(36);
+    float weights[HEADS], *scores = g_new(float, SOME_KEYS);
+    Case c;
+    case_init(&c, dev, rand, PD_ROW_FP4, DIM, HEADS, SOME_KEYS, 1, 100, size, NEAR);
+    for (int h = 0; h < HEADS; h++)
+        weights[h] = weight * (float)c.weights[h];
+    dev->ops->write(dev, c.scan.weights, weights, sizeof weights);
+    g_assert_cmpint(dev->ops->index_select(dev, &c.scan), ==, PD_KERNEL_OK);
+    dev->ops->read(dev, scores, c.scan.scores, SOME_KEYS * sizeof *scores);
+    case_clear(&c, dev);
+    return scores;
+}
+
+/* The reference's bits whatever the size of scales and weights, also where scores, or what they are
+ * sums of, leave the range of normal floats. */
+static void
+test_sizes(gconstpointer isa)
+{
+    static const int sizes[] = {0, 27, 28, 31, 60, -27, -28, -60};
+    static const float weights[] = {1,         0x1p-55F, 0x1p-62F, 0x1p-100F,
+                                    0x1p-140F, 0x1p28F,  0x1p40F,  0x1p100F};
+    PdDevice *dev = fixture_device(isa, 1), *reference = pd_cpu_device_new(1, "reference");
+    for (gsize i = 0; dev != NULL && i < G_N_ELEMENTS(sizes) * G_N_ELEMENTS(weights); i++) {
+        double size = ldexp(1, sizes[i % G_N_ELEMENTS(sizes)]);
+        float weight = weights[i / G_N_ELEMENTS(sizes)];
+        g_autofree float *got = sized_scores(dev, size, weight);
+        g_autofree float *want = sized_scores(reference, size, weight);
+        g_assert_cmpmem(got, SOME_KEYS * sizeof *got, want, SOME_KEYS * sizeof *want);
     }
     reference->ops->free(reference);
-    if (one != NULL)
-        one->ops->free(one);
+    if (dev != NULL)
+        dev->ops->free(dev);
 }
 
 int
@@ -322,5 +376,6 @@ main(int argc, char **argv)
     fixture_add("index/zeros", test_zeros);
     fixture_add("index/longest", test_longest);
     fixture_add("index/invariance", test_invariance);
+    fixture_add("index/sizes", test_sizes);
     return g_test_run();
 }

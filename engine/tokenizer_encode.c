@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "engine/tokenizer_private.h"
+#include "engine/utf8.h"
 
 #define CACHED_WORDS 4
 #define CACHED_BYTES_MAX (8 * CACHED_WORDS)
@@ -356,9 +357,7 @@ static void
 encode_text(Encoder *e, const char *input, const char *text, gsize n)
 {
     while (n > 0) {
-        const char *end;
-        g_utf8_validate_len(text, n, &end);
-        gsize valid = end - text;
+        gsize valid = pd_utf8_valid_bytes(text, n);
         if (valid > 0)
             encode_run(e, input, text, valid);
         text += valid;

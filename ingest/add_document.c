@@ -5,25 +5,10 @@
  * unchanged.  Each is stored under a savepoint, so that one that fails leaves nothing behind.
  */
 #include <string.h>
+#include "engine/utf8.h"
 #include "ingest/add_run.h"
 #include "ingest/fold.h"
 #include "ingest/mask.h"
-
-/* Valid UTF-8, NULs allowed. */
-static gboolean
-is_text(const GString *text)
-{
-    const char *at = text->str, *end = text->str + text->len;
-    while (at < end) {
-        const char *stop;
-        if (g_utf8_validate(at, end - at, &stop))
-            return TRUE;
-        if (*stop != 0 || stop == end)
-            return FALSE;
-        at = stop + 1;
-    }
-    return TRUE;
-}
 
 static void
 hash_string(GChecksum *sum, const char *s)
@@ -397,7 +382,7 @@ store_document(PdAddRun *run, const PdDocument *d, GError **error)
     guint8 parts_sha256[PD_SHA256_BYTES];
     for (guint i = 0; i < d->parts->len; i++) {
         const PdPart *part = g_ptr_array_index(d->parts, i);
-        if (part->text->len > G_MAXINT32 || !is_text(part->text)) {
+        if (part->text->len > G_MAXINT32 || !pd_utf8_is_valid(part->text->str, part->text->len)) {
             g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT,
                         "%s: the reader gave a part that is not UTF-8 or too large: %s %s",
                         run->alias, d->key, part->path);

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/utf8.h"
 #include "ingest/error.h"
 #include "ingest/spool.h"
 
@@ -161,22 +162,6 @@ read_boxes(PdFrameCursor *cursor, PdPart *part)
     return !cursor->bad;
 }
 
-/* UTF-8 that may hold NULs: mail bodies do. */
-static gboolean
-is_utf8_with_nuls(const char *text, gsize n)
-{
-    while (n) {
-        const char *end;
-        if (g_utf8_validate_len(text, n, &end))
-            return TRUE;
-        if (*end != '\0')
-            return FALSE;
-        n -= (gsize)(end + 1 - text);
-        text = end + 1;
-    }
-    return TRUE;
-}
-
 static gboolean
 on_part(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
 {
@@ -187,7 +172,7 @@ on_part(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
     g_autofree char *label = pd_frame_get_string(cursor, KEY_BYTES_MAX);
     gsize n_text;
     const char *text = (const char *)pd_frame_get_bytes(cursor, &n_text);
-    if (cursor->bad || !path || !is_utf8_with_nuls(text, n_text))
+    if (cursor->bad || !path || !pd_utf8_is_valid(text, n_text))
         return broken(assembler, error, "malformed part");
     assembler->n_text_bytes += n_text;
     if (assembler->n_text_bytes > assembler->limits.text_bytes_max)

@@ -27,9 +27,9 @@
 #include "ingest/spool.h"
 
 /* Text files of at most so many bytes wait for each other, up to so many. */
-#define SMALL_FILE_BYTES (64u << 10)
-#define BATCH_FILES 32
-#define BATCH_BYTES (1u << 20)
+#define SMALL_FILE_BYTES (512u << 10)
+#define BATCH_FILES 256
+#define BATCH_BYTES (4u << 20)
 
 /* Small files of a folder or archive that wait to be read together. */
 typedef struct {

@@ -152,6 +152,15 @@ best_border(const char *text, gsize n_bytes, gsize low, gsize high)
     int best_strength = BORDER_NONE;
     guint32 best_hash = 0;
     for (gsize at = high; at > low; at--) {
+        /* What can be as strong as the best stands behind a line's end, or at least a space. */
+        if (best_strength > BORDER_SENTENCE) {
+            const char *lf = memrchr(text + low, '\n', at - low);
+            if (!lf)
+                break;
+            at = (gsize)(lf + 1 - text);
+        } else if (best_strength > BORDER_CHARACTER && !g_ascii_isspace(text[at - 1])) {
+            continue;
+        }
         int strength = pd_segment_border(text, n_bytes, at);
         if (strength < best_strength || strength == BORDER_NONE)
             continue;
@@ -184,6 +193,7 @@ typedef struct {
     GArray *offsets;
     GArray
         *pieces; /* PdPieceStart; `token` counted from `start`.  Empty: nothing is to be shared */
+    PdSegmentCut cut; /* the segment that is lent, unless it is all of the above */
 } Stream;
 
 static void
@@ -192,6 +202,8 @@ stream_clear(Stream *stream)
     g_array_unref(stream->ids);
     g_array_unref(stream->offsets);
     g_array_unref(stream->pieces);
+    g_array_unref(stream->cut.ids);
+    g_array_unref(stream->cut.offsets);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Stream, stream_clear)
 
@@ -273,10 +285,10 @@ stream_piece(const Stream *stream, gsize at)
 }
 
 /* The segment under way, if it ends at `end`. */
-static PdSegmentCut *
-stream_cut(const Stream *stream, gsize end)
+static void
+stream_cut(Stream *stream, gsize end)
 {
-    PdSegmentCut *cut = g_new0(PdSegmentCut, 1);
+    PdSegmentCut *cut = &stream->cut;
     guint last = stream_piece(stream, end), shared = 0;
     gsize from = stream->start;
     if (last > 0)
@@ -284,8 +296,8 @@ stream_cut(const Stream *stream, gsize end)
             pd_tokenizer_settled(stream->tokenizer, stream->text, end, stream->pieces, 0, last);
     cut->start = (guint32)stream->start;
     cut->end = (guint32)end;
-    cut->ids = g_array_new(FALSE, FALSE, sizeof(guint32));
-    cut->offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_array_set_size(cut->ids, 0);
+    g_array_set_size(cut->offsets, 0);
     if (shared > 0) {
         const PdPieceStart *piece = &g_array_index(stream->pieces, PdPieceStart, shared);
         g_array_append_vals(cut->ids, stream->ids->data, piece->token);
@@ -297,7 +309,6 @@ stream_cut(const Stream *stream, gsize end)
     for (guint i = first; i < cut->offsets->len; i++)
         g_array_index(cut->offsets, guint32, i) += (guint32)from;
     g_assert(cut->ids->len == cut->offsets->len);
-    return cut;
 }
 
 /* The next segment begins at `start`. */
@@ -326,53 +337,70 @@ stream_advance(Stream *stream, gsize start)
 /* --- segments ------------------------------------------------------------------------------ */
 
 /* The segment that begins at the stream's start. */
-static PdSegmentCut *
+static PdSegmentCut
 next_segment(Stream *stream)
 {
     stream_fill(stream);
-    if (stream->ids->len <= PD_SEGMENT_TOKENS_MAX) { /* the last one */
-        PdSegmentCut *rest = g_new0(PdSegmentCut, 1);
-        *rest = (PdSegmentCut){(guint32)stream->start, (guint32)stream->n_bytes,
-                               g_array_copy(stream->ids), g_array_copy(stream->offsets)};
-        return rest;
-    }
+    if (stream->ids->len <= PD_SEGMENT_TOKENS_MAX) /* the last one */
+        return (PdSegmentCut){(guint32)stream->start, (guint32)stream->n_bytes, stream->ids,
+                              stream->offsets};
     gsize low = g_array_index(stream->offsets, guint32, PD_SEGMENT_TOKENS_MIN);
     gsize high = g_array_index(stream->offsets, guint32, PD_SEGMENT_TOKENS_MAX - BORDER_TOKENS);
-    PdSegmentCut *cut = NULL;
     do {
         gsize end = best_border(stream->text, stream->n_bytes, low, high);
         /* One token may hold less than a character; the range then shrinks onto bytes. */
         if (end == 0)
             end = MAX(high, stream->start + 1);
-        pd_segment_cut_free(cut);
-        cut = stream_cut(stream, end);
+        stream_cut(stream, end);
         high = low + (high - low) / 2;
         if (high == low && low > stream->start + 1)
             low -= (low - stream->start) / 2;
-    } while (cut->ids->len > PD_SEGMENT_TOKENS_MAX);
-    return cut;
+    } while (stream->cut.ids->len > PD_SEGMENT_TOKENS_MAX);
+    return stream->cut;
+}
+
+gboolean
+pd_segment_each(PdTokenizer *tokenizer, const char *text, gsize n_bytes, PdSegmentFunc func,
+                gpointer user_data, GCancellable *cancellable, GError **error)
+{
+    g_return_val_if_fail(n_bytes <= G_MAXUINT32, FALSE);
+    g_auto(Stream) stream = {.tokenizer = tokenizer,
+                             .text = text,
+                             .n_bytes = n_bytes,
+                             .ids = g_array_new(FALSE, FALSE, sizeof(guint32)),
+                             .offsets = g_array_new(FALSE, FALSE, sizeof(guint32)),
+                             .pieces = g_array_new(FALSE, FALSE, sizeof(PdPieceStart)),
+                             .cut.ids = g_array_new(FALSE, FALSE, sizeof(guint32)),
+                             .cut.offsets = g_array_new(FALSE, FALSE, sizeof(guint32))};
+    while (stream.start < n_bytes) {
+        if (g_cancellable_is_cancelled(cancellable)) {
+            g_set_error_literal(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
+            return FALSE;
+        }
+        const PdSegmentCut cut = next_segment(&stream);
+        if (!func(&cut, user_data, error))
+            return FALSE;
+        stream_advance(&stream, cut.end);
+    }
+    return TRUE;
+}
+
+static gboolean
+copy_cut(const PdSegmentCut *cut, gpointer user_data, GError **error)
+{
+    PdSegmentCut *copy = g_new0(PdSegmentCut, 1);
+    *copy =
+        (PdSegmentCut){cut->start, cut->end, g_array_copy(cut->ids), g_array_copy(cut->offsets)};
+    g_ptr_array_add(user_data, copy);
+    return TRUE;
 }
 
 GPtrArray *
 pd_segment_text(PdTokenizer *tokenizer, const char *text, gsize n_bytes, GCancellable *cancellable,
                 GError **error)
 {
-    g_return_val_if_fail(n_bytes <= G_MAXUINT32, NULL);
     g_autoptr(GPtrArray) cuts = g_ptr_array_new_with_free_func((GDestroyNotify)pd_segment_cut_free);
-    g_auto(Stream) stream = {.tokenizer = tokenizer,
-                             .text = text,
-                             .n_bytes = n_bytes,
-                             .ids = g_array_new(FALSE, FALSE, sizeof(guint32)),
-                             .offsets = g_array_new(FALSE, FALSE, sizeof(guint32)),
-                             .pieces = g_array_new(FALSE, FALSE, sizeof(PdPieceStart))};
-    while (stream.start < n_bytes) {
-        if (g_cancellable_is_cancelled(cancellable)) {
-            g_set_error_literal(error, PD_INGEST_ERROR, PD_INGEST_ERROR_CANCELLED, "interrupted");
-            return NULL;
-        }
-        PdSegmentCut *cut = next_segment(&stream);
-        g_ptr_array_add(cuts, cut);
-        stream_advance(&stream, cut->end);
-    }
-    return g_steal_pointer(&cuts);
+    return pd_segment_each(tokenizer, text, n_bytes, copy_cut, cuts, cancellable, error)
+               ? g_steal_pointer(&cuts)
+               : NULL;
 }

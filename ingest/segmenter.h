@@ -23,8 +23,17 @@ typedef struct {
 } PdSegmentCut;
 void pd_segment_cut_free(PdSegmentCut *cut);
 
-/* Cuts and tokenizes, each segment alone: PdSegmentCut *, in order, tiling [0, n_bytes).  The text
- * is shorter than 4 GiB.  NULL only when cancelled.  Thread-safe. */
+/* One segment, lent for the call: its arrays are the next one's too.  FALSE with `error`: stop. */
+typedef gboolean (*PdSegmentFunc)(const PdSegmentCut *cut, gpointer user_data, GError **error);
+
+/* Cuts and tokenizes, each segment alone, in order, tiling [0, n_bytes), and calls `func` for each
+ * as soon as it is cut.  The text is shorter than 4 GiB.  FALSE: cancelled, or `func` said so.
+ * Thread-safe. */
+gboolean pd_segment_each(PdTokenizer *tokenizer, const char *text, gsize n_bytes,
+                         PdSegmentFunc func, gpointer user_data, GCancellable *cancellable,
+                         GError **error);
+
+/* The same, all of them: PdSegmentCut *.  NULL only when cancelled. */
 GPtrArray *pd_segment_text(PdTokenizer *tokenizer, const char *text, gsize n_bytes,
                            GCancellable *cancellable, GError **error);
 

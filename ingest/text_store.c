@@ -272,25 +272,39 @@ pd_segments_get(PdCorpus *corpus, gint64 text_id, gint64 tokenizer_row, GError *
     return rc == SQLITE_DONE ? g_steal_pointer(&rows) : NULL;
 }
 
+typedef struct {
+    PdCorpus *corpus;
+    gint64 text_id;
+    gint64 tokenizer_row;
+    gint64 ord;
+    guint64 n_tokens;
+    gint64 start_us; /* cutting and tokenizing the next segment began */
+} SegmentWriter;
+
 static gboolean
-insert_segment(PdCorpus *corpus, gint64 text_id, gint64 tokenizer_row, guint ord,
-               const PdSegmentCut *cut, GError **error)
+insert_segment(const PdSegmentCut *cut, gpointer user_data, GError **error)
 {
+    SegmentWriter *writer = user_data;
+    writer->corpus->tokenize_us += g_get_monotonic_time() - writer->start_us;
     const guint32 *offsets = (const guint32 *)(gpointer)cut->offsets->data;
     g_autoptr(GBytes) ids =
         pack_u32((const guint32 *)(gpointer)cut->ids->data, cut->ids->len, FALSE, 0, error);
     if (!ids)
         return FALSE;
     g_autoptr(GBytes) deltas = pack_u32(offsets, cut->offsets->len, TRUE, cut->start, error);
-    if (!deltas)
+    if (!deltas ||
+        !pd_db_run(writer->corpus, error,
+                   "INSERT INTO segment(text_id, tokenizer_id, ord, start, end, n_tokens, ids,"
+                   " offsets) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                   "iiiiiibb", writer->text_id, writer->tokenizer_row, writer->ord,
+                   (gint64)cut->start, (gint64)cut->end, (gint64)cut->ids->len,
+                   g_bytes_get_data(ids, NULL), g_bytes_get_size(ids),
+                   g_bytes_get_data(deltas, NULL), g_bytes_get_size(deltas)))
         return FALSE;
-    return pd_db_run(corpus, error,
-                     "INSERT INTO segment(text_id, tokenizer_id, ord, start, end, n_tokens, ids,"
-                     " offsets) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                     "iiiiiibb", text_id, tokenizer_row, (gint64)ord, (gint64)cut->start,
-                     (gint64)cut->end, (gint64)cut->ids->len, g_bytes_get_data(ids, NULL),
-                     g_bytes_get_size(ids), g_bytes_get_data(deltas, NULL),
-                     g_bytes_get_size(deltas));
+    writer->ord++;
+    writer->n_tokens += cut->ids->len;
+    writer->start_us = g_get_monotonic_time();
+    return TRUE;
 }
 
 gboolean
@@ -307,16 +321,10 @@ pd_segments_ensure(PdCorpus *corpus, PdTokenizer *tokenizer, gint64 tokenizer_ro
     *n_tokens = (guint64)MAX(known, 0);
     if (known >= 0)
         return TRUE;
-    gint64 start_us = g_get_monotonic_time();
-    g_autoptr(GPtrArray) cuts = pd_segment_text(tokenizer, text, n_bytes, cancellable, error);
-    corpus->tokenize_us += g_get_monotonic_time() - start_us;
-    if (!cuts)
+    SegmentWriter writer = {corpus, text_id, tokenizer_row, .start_us = g_get_monotonic_time()};
+    if (!pd_segment_each(tokenizer, text, n_bytes, insert_segment, &writer, cancellable, error))
         return FALSE;
-    for (guint i = 0; i < cuts->len; i++) {
-        const PdSegmentCut *cut = g_ptr_array_index(cuts, i);
-        if (!insert_segment(corpus, text_id, tokenizer_row, i, cut, error))
-            return FALSE;
-        *n_tokens += cut->ids->len;
-    }
+    corpus->tokenize_us += g_get_monotonic_time() - writer.start_us;
+    *n_tokens = writer.n_tokens;
     return TRUE;
 }

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 #include <uchardet/uchardet.h>
+#include "engine/utf8.h"
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 /* The detector's verdict settles long before this. */
@@ -129,12 +130,11 @@ decode_utf8(const guint8 *bytes, gsize n, GString *out)
     gsize n_replaced = 0;
     const char *at = (const char *)bytes;
     while (n) {
-        const char *end;
-        gboolean valid = g_utf8_validate_len(at, n, &end);
-        g_string_append_len(out, at, end - at);
-        n -= (gsize)(end - at);
-        at = end;
-        if (valid)
+        gsize n_valid = pd_utf8_valid_bytes(at, n);
+        g_string_append_len(out, at, (gssize)n_valid);
+        n -= n_valid;
+        at += n_valid;
+        if (!n)
             break;
         if (*at == '\0') {
             g_string_append_c(out, '\0');
@@ -146,22 +146,6 @@ decode_utf8(const guint8 *bytes, gsize n, GString *out)
         n--;
     }
     return n_replaced;
-}
-
-static gboolean
-is_utf8(const guint8 *bytes, gsize n)
-{
-    const char *at = (const char *)bytes;
-    while (n) {
-        const char *end;
-        if (g_utf8_validate_len(at, n, &end))
-            return TRUE;
-        if (*end != '\0')
-            return FALSE;
-        n -= (gsize)(end + 1 - at);
-        at = end + 1;
-    }
-    return TRUE;
 }
 
 /* Convert with iconv.  Strict: the first byte without meaning ends it with FALSE and `out` is as
@@ -204,7 +188,7 @@ decode_iconv(const guint8 *bytes, gsize n, const char *charset, gboolean strict,
         }
     }
     g_iconv_close(converter);
-    if (ok && !is_utf8((const guint8 *)out->str + start, out->len - start))
+    if (ok && !pd_utf8_is_valid(out->str + start, out->len - start))
         ok = FALSE;
     if (!ok)
         g_string_truncate(out, start);
@@ -267,7 +251,7 @@ decode_by_label(const guint8 *bytes, gsize n, const char *label, GString *out, P
     gboolean western = strcmp(charset, "WINDOWS-1252") == 0;
     if (strcmp(charset, "UTF-8") == 0 || western) {
         /* Text that is valid UTF-8 with accents in it is not Latin-1 by chance. */
-        if (is_utf8(bytes, n)) {
+        if (pd_utf8_is_valid((const char *)bytes, n)) {
             decode_utf8(bytes, n, out);
             info->label_lied = western && has_high_bytes(bytes, n);
             return use(info, "UTF-8");
@@ -336,7 +320,7 @@ pd_charset_decode(const guint8 *bytes, gsize n, const char *label, GString *out,
     info->label_lied = labelled;
     /* ESC $ and ESC ( without high bytes: ISO-2022, which is valid UTF-8 to the letter. */
     gboolean escapes = memchr(bytes, 0x1B, n) != NULL && !has_high_bytes(bytes, n);
-    if (is_utf8(bytes, n) && !escapes) {
+    if (pd_utf8_is_valid((const char *)bytes, n) && !escapes) {
         decode_utf8(bytes, n, out);
         return;
     }
@@ -371,6 +355,9 @@ pd_text_invisible_note(const char *text, gsize n)
     gsize n_zero = 0;
     gsize n_tags = 0;
     for (gsize i = 0; i + 2 < n; i++) {
+        i += pd_utf8_ascii_bytes(text + i, n - i);
+        if (i + 2 >= n)
+            break;
         const guchar *c = (const guchar *)text + i;
         if (c[0] == 0xE2 && c[1] == 0x80) {
             /* U+202A-E are overrides and embeddings, U+200B and U+200C have no width. */

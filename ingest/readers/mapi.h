@@ -105,4 +105,9 @@ gboolean pd_tnef_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits,
 gboolean pd_msg_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits,
                      PdMapiMessage *message);
 
+/* An attachment that is an object of another program (OLE), as a compound file of its own: the file
+ * in it takes the place of its bytes, and what it is becomes the description.  One that is no
+ * compound file stays as it is. */
+void pd_msg_read_object(PdMapiMessage *message, PdMapiAttachment *attachment);
+
 #endif

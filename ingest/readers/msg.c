@@ -279,6 +279,17 @@ read_names(Reading *reading, GsfInfile *root)
     return guids && entries ? pd_mapi_names(guids, entries) : NULL;
 }
 
+/* NULL: it is no compound file.  `bytes` must outlive it. */
+static GsfInfile *
+open_compound(const guint8 *bytes, gsize n)
+{
+    GsfInput *input = gsf_input_memory_new(bytes, (gsf_off_t)n, FALSE);
+    GsfInfile *root = input ? gsf_infile_msole_new(input, NULL) : NULL;
+    if (input)
+        g_object_unref(input);
+    return root;
+}
+
 gboolean
 pd_msg_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits, PdMapiMessage *message)
 {
@@ -287,14 +298,27 @@ pd_msg_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits, PdMapiMess
     const PdMapiLimits own = {limits->depth_max, limits->attachments_max,
                               MIN(limits->bytes_max, n)};
     Reading reading = {message, &own, &n_taken, NULL, NULL};
-    GsfInput *input = gsf_input_memory_new(bytes, (gsf_off_t)n, FALSE);
-    GsfInfile *root = input ? gsf_infile_msole_new(input, NULL) : NULL;
+    GsfInfile *root = open_compound(bytes, n);
     g_autoptr(GHashTable) names = root ? read_names(&reading, root) : NULL;
     reading.names = names;
     gboolean ok = root && read_message(&reading, root, TOP_HEAD_BYTES);
     if (root)
         g_object_unref(root);
-    if (input)
-        g_object_unref(input);
     return ok;
+}
+
+void
+pd_msg_read_object(PdMapiMessage *message, PdMapiAttachment *attachment)
+{
+    gsize n_taken = 0;
+    g_autoptr(GByteArray) object = g_steal_pointer(&attachment->bytes);
+    const PdMapiLimits own = {.bytes_max = object->len};
+    Reading reading = {message, &own, &n_taken, NULL, NULL};
+    GsfInfile *root = open_compound(object->data, object->len);
+    if (!root) {
+        attachment->bytes = g_steal_pointer(&object);
+        return;
+    }
+    read_object(&reading, attachment, root);
+    g_object_unref(root);
 }

@@ -1,6 +1,7 @@
 /*
  * See pst_message.h.  Below a message's node lie the table of its recipients and a node for each
- * attachment; below an attachment's, its bytes or a message.
+ * attachment; below an attachment's, its bytes, a message, or an object of another program as a
+ * compound file.
  */
 #include "ingest/readers/pst_message.h"
 
@@ -16,6 +17,7 @@ enum {
     PROPERTY_PATH = 0x3708,
     PROPERTY_LONG_PATH = 0x370D,
     METHOD_MESSAGE = 5,
+    METHOD_OLE = 6,
     NAMES_BYTES_MAX = 4 << 20,
 };
 
@@ -151,6 +153,8 @@ read_attachment(Reading *reading, const PdPstNode *node)
     pd_pst_each_property(&heap, set_attachment, &attached);
     if (attached.object && !attached.attachment->bytes)
         read_object(&attached, &heap);
+    if (attached.method == METHOD_OLE && attached.attachment->bytes)
+        pd_msg_read_object(reading->message, attached.attachment);
     if (attached.link && !attached.attachment->bytes && !attached.attachment->message) {
         g_autofree char *remark = g_strdup_printf(
             "what is attached is not in the store but was a file elsewhere: %s", attached.link);

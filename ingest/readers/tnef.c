@@ -112,17 +112,34 @@ fixed_bytes(guint16 type)
     }
 }
 
-/* A message in an attachment: its interface's GUID, and a TNEF of its own. */
+/* A message in an attachment: a TNEF of its own. */
 static void
-read_inner(Reading *reading, const guint8 *value, gsize n)
+read_inner(Reading *reading, const guint8 *bytes, gsize n)
 {
     g_autoptr(PdMapiMessage) inner = pd_mapi_message_new();
     PdMapiLimits limits;
-    if (n < GUID_BYTES + HEAD_BYTES || reading->attachment->message)
-        return;
     if (pd_mapi_limits_below(reading->message, reading->limits, &limits) &&
-        pd_tnef_read(value + GUID_BYTES, n - GUID_BYTES, &limits, inner))
+        pd_tnef_read(bytes, n, &limits, inner))
         pd_mapi_take_inner(reading->message, reading->attachment, g_steal_pointer(&inner));
+}
+
+/* What is attached behind the GUID of its interface: of an object of another program IStorage, of a
+ * message IMessage. */
+static void
+read_embedded(Reading *reading, const guint8 *value, gsize n)
+{
+    static const guint8 storage[GUID_BYTES] = {0x0B, 0, 0, 0, 0, 0, 0, 0,
+                                               0xC0, 0, 0, 0, 0, 0, 0, 0x46};
+    PdMapiAttachment *attachment = reading->attachment;
+    if (n < GUID_BYTES + HEAD_BYTES || attachment->message || attachment->description)
+        return;
+    if (memcmp(value, storage, GUID_BYTES) != 0) {
+        read_inner(reading, value + GUID_BYTES, n - GUID_BYTES);
+        return;
+    }
+    pd_mapi_set_attachment(reading->message, attachment, PROPERTY_DATA, PD_MAPI_BINARY,
+                           value + GUID_BYTES, n - GUID_BYTES);
+    pd_msg_read_object(reading->message, attachment);
 }
 
 static void
@@ -132,7 +149,7 @@ set_value(Reading *reading, gboolean of_attachment, guint16 id, guint16 type, co
     if (!of_attachment)
         pd_mapi_set(reading->message, id, type, value, n);
     else if (id == PROPERTY_DATA && type == PD_MAPI_OBJECT)
-        read_inner(reading, value, n);
+        read_embedded(reading, value, n);
     else
         pd_mapi_set_attachment(reading->message, reading->attachment, id, type, value, n);
 }

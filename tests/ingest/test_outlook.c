@@ -125,6 +125,20 @@ test_objects(void)
     g_assert_null(pd_ole_kind(native, sizeof native));
 }
 
+/* The same in winmail.dat, each as a compound file; what is none stays as it is. */
+static void
+test_objects_in_winmail(void)
+{
+    g_autoptr(Collected) c = read_golden("winmail-objects.dat", 1);
+    g_assert_true(collected_says(
+        c, "skipped 2:Word: ", "not read: embedded object: Microsoft Word 97-2003 Document"));
+    g_assert_true(collected_says(c, "skipped 3:Chart: ", "object: Microsoft Excel workbook"));
+    g_assert_cmpstr(part_text(c, "", "4"), ==, "item,crowns\nbuoy,90\n");
+    g_assert_cmpstr(part_text(c, "", "5"), ==, NOTE);
+    g_assert_cmpstr(part_text(c, "", "6"), ==, NOTE);
+    g_assert_cmpuint(c->lines->len, ==, 2);
+}
+
 /* S/MIME: what is signed is read, around or beside its signature; what is encrypted is said to be.
  */
 static void
@@ -204,6 +218,7 @@ test_damaged(void)
     GLogLevelFlags fatal = g_log_set_always_fatal(G_LOG_FATAL_MASK);
     g_log_set_default_handler(ignore_log, NULL);
     damage("winmail.dat", pd_tnef_read);
+    damage("winmail-objects.dat", pd_tnef_read);
     damage("plain.msg", pd_msg_read);
     g_log_set_default_handler(g_log_default_handler, NULL);
     g_log_set_always_fatal(fatal);
@@ -257,6 +272,7 @@ main(int argc, char **argv)
     g_test_add_func("/outlook/winmail-alone", test_winmail_alone);
     g_test_add_func("/outlook/address-list", test_address_list);
     g_test_add_func("/outlook/objects", test_objects);
+    g_test_add_func("/outlook/objects-in-winmail", test_objects_in_winmail);
     g_test_add_func("/outlook/smime", test_smime);
     g_test_add_func("/outlook/smime-without-content", test_smime_without_content);
     g_test_add_func("/outlook/damaged", test_damaged);

@@ -153,6 +153,24 @@ check_sample(gconstpointer name)
     g_assert_false(collected_says(c, "damaged", ""));
 }
 
+/* Objects of other programs: the file in them, or what they are; what is none stays as it is. */
+static void
+test_objects(void)
+{
+    g_autoptr(Collected) c = collect(GOLDEN "objects.pst", NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, ==, 1);
+    const PdDocument *mail = collected_find(c, "Inbox!/objects@example.org");
+    g_assert_true(collected_says(c, "skipped Inbox!/objects@example.org!/2:Word: ",
+                                 "embedded object: Microsoft Word 97-2003 Document"));
+    g_assert_true(collected_says(c, "skipped Inbox!/objects@example.org!/3:Chart: ",
+                                 "embedded object: Microsoft Excel workbook"));
+    g_assert_cmpstr(document_part_text(mail, "4"), ==, "item,crowns\nbuoy,90\n");
+    g_assert_cmpstr(document_part_text(mail, "5"), ==, NOTE);
+    g_assert_cmpstr(document_part_text(mail, "6"), ==, NOTE);
+    g_assert_cmpuint(c->lines->len, ==, 2);
+}
+
 static void
 test_ansi(void)
 {
@@ -399,6 +417,7 @@ main(int argc, char **argv)
     g_test_add_data_func("/pst/unicode", "sample.pst", check_sample);
     g_test_add_data_func("/pst/large-pages", "sample.ost", check_sample);
     g_test_add_func("/pst/ansi", test_ansi);
+    g_test_add_func("/pst/objects", test_objects);
     g_test_add_func("/pst/circle", test_circle);
     g_test_add_func("/pst/lost-page", test_lost_page);
     g_test_add_func("/pst/encrypted", test_encrypted);

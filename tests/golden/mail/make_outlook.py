@@ -123,6 +123,14 @@ def winmail():
     return tnef(message, attachments)
 
 
+def winmail_objects():
+    """The same objects, each behind the identifier of IStorage; the last one is damaged."""
+    storage = struct.pack("<IHH", 0xB, 0, 0) + bytes.fromhex("c000000000000046")
+    files = [(name, compound(folder)) for name, folder in object_folders()] + [("Broken", NOTE)]
+    attachments = [(name.encode(), None, properties(variable(0x3701, 0x0D, storage + data))) for name, data in files]
+    return tnef(properties(variable(0x0037, 0x1F, utf16("Objects\0")), variable(0x1000, 0x1F, utf16(BODY))), attachments)
+
+
 def mail_with(data, text):
     lines = base64.encodebytes(data).decode()
     return (
@@ -302,15 +310,19 @@ def packaged(name, data):
     return struct.pack("<I", len(body)) + body
 
 
-def objects():
-    """Embedded in a message: documents of Word and Excel, a file in a package, one by itself, a message."""
-    folders = [
+def object_folders():
+    """Documents of Word and Excel, a file in a package, one by itself."""
+    return [
         ("Word", {"\1CompObj": component("Microsoft Word 97-2003 Document"), "WordDocument": bytes(700)}),
         ("Chart", {"Workbook": bytes(100)}),
         ("Package", {"\1Ole10Native": packaged(b"prices.csv", b"item,crowns\nbuoy,90\n"), "\1CompObj": component("Package")}),
         ("Note", {"\1CompObj": component("Acrobat Document"), "CONTENTS": NOTE}),
-        ("Mail", inner_message()),
     ]
+
+
+def objects():
+    """Embedded in a message: objects of other programs, and a message."""
+    folders = [*object_folders(), ("Mail", inner_message())]
     attached = {
         f"__attach_version1.0_#{i:08X}": {
             "__properties_version1.0": fixed(8, (0x3705, 3, 5 if name == "Mail" else 6)),
@@ -383,6 +395,7 @@ def main():
     check_msg(path, BODY)
     check_list(write("list.msg", compound(address_list())))
     write("objects.msg", compound(objects()))
+    write("winmail-objects.dat", winmail_objects())
     write("html.msg", compound(message(value(0x1013, 0x102, HTML.encode("latin-1")))))
 
 

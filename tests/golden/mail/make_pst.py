@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import zlib
 
-from make_outlook import MEMBERS, packed_rtf
+from make_outlook import MEMBERS, compound, object_folders, packed_rtf
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SENT = (989835660 + 11644473600) * 10**7  # 14 May 2001, 10:21 UTC, in 100 ns since 1601
@@ -526,6 +526,18 @@ def ansi():
     return box.finish({ROOT: (ROOT, ""), VISIBLE: (ROOT, "Personal Folders"), 0x8042: (VISIBLE, "Inbox")})
 
 
+def objects():
+    """Objects of other programs in a message, each as a compound file; the last one is damaged."""
+    box = Mailbox("unicode", 1)
+    w = box.writer
+    files = [(name, compound(folder)) for name, folder in object_folders()] + [("Broken", NOTE)]
+    box.add(0x8042, text("Objects", LONG[:100], id="<objects@example.org>"), [
+        attached(w, i, {0x3705: (I4, 6), 0x3001: (UNICODE, name), 0x3701: (OBJECT, data)})
+        for i, (name, data) in enumerate(files)
+    ])
+    return box.finish({ROOT: (ROOT, ""), VISIBLE: (ROOT, "Personal Folders"), 0x8042: (VISIBLE, "Inbox")})
+
+
 # --- checked ----------------------------------------------------------------------------------
 
 
@@ -612,10 +624,17 @@ def check_ansi(path):
         assert found["Inbox/Message00002/Attachments/1_squares.csv"] == TABLE[:20000]
 
 
+def check_objects(path):
+    if shutil.which("pffexport"):  # which gives an object as it is; readpst gives none
+        found = exported(path)
+        held = [found[f"Inbox/Message00001/Attachments/{i + 1}_Attachment.txt"] for i in range(5)]
+        assert held == [*(compound(folder) for _, folder in object_folders()), NOTE], list(map(len, held))
+
+
 def main():
     made = {
         "sample.pst": (sample("unicode", 1), check_sample), "ansi.pst": (ansi(), check_ansi),
-        "sample.ost": (sample("4k", 0), check_sample),
+        "sample.ost": (sample("4k", 0), check_sample), "objects.pst": (objects(), check_objects),
     }
     for program in "readpst", "pffexport":
         if not shutil.which(program):

@@ -258,6 +258,13 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u32(frame, limits->git_tree_lines_max);
     pd_frame_put_u32(frame, limits->rtf_depth_max);
     pd_frame_put_u32(frame, limits->section_depth_max);
+    pd_frame_put_u64(frame, limits->rtf_bytes_max);
+    pd_frame_put_u64(frame, limits->pst_list_bytes_max);
+    pd_frame_put_u32(frame, limits->pst_rows_max);
+    pd_frame_put_u32(frame, limits->pst_pieces_max);
+    pd_frame_put_u32(frame, limits->pdf_outside_bytes_max);
+    pd_frame_put_u32(frame, limits->pdf_false_glyphs_max);
+    pd_frame_put_u32(frame, limits->pdf_font_glyphs_max);
     pd_frame_put_u32(frame, request->known ? g_hash_table_size(request->known) : 0);
     if (request->known) {
         GHashTableIter iter;
@@ -328,6 +335,13 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->git_tree_lines_max = pd_frame_get_u32(&cursor);
     limits->rtf_depth_max = pd_frame_get_u32(&cursor);
     limits->section_depth_max = pd_frame_get_u32(&cursor);
+    limits->rtf_bytes_max = pd_frame_get_u64(&cursor);
+    limits->pst_list_bytes_max = pd_frame_get_u64(&cursor);
+    limits->pst_rows_max = pd_frame_get_u32(&cursor);
+    limits->pst_pieces_max = pd_frame_get_u32(&cursor);
+    limits->pdf_outside_bytes_max = pd_frame_get_u32(&cursor);
+    limits->pdf_false_glyphs_max = pd_frame_get_u32(&cursor);
+    limits->pdf_font_glyphs_max = pd_frame_get_u32(&cursor);
     request->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint32 left = pd_frame_get_u32(&cursor); left && !cursor.bad; left--) {
         char *id = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);

@@ -69,7 +69,16 @@ typedef struct {
     guint folder_depth_max;     /* 100: folders inside folders */
     guint rtf_depth_max;        /* 2,000: groups inside groups */
     guint section_depth_max;    /* 20: sections inside sections of a clinical document */
+    guint64 rtf_bytes_max;      /* 64 MiB: an Outlook message's formatted text, unpacked */
     guint restarts_max;         /* 50: readers that one file kills, before its rest is given up */
+    /* Of a page of a PDF, while it is looked through for hidden text. */
+    guint pdf_outside_bytes_max; /* 4,096: text beyond its edge, of which words are counted */
+    guint pdf_false_glyphs_max;  /* 100,000: they show another letter than the PDF says */
+    guint pdf_font_glyphs_max;   /* 70,000 characters of a font, to tell those by */
+    /* Of a list of properties, or a table, of an Outlook store. */
+    guint64 pst_list_bytes_max; /* 16 MiB */
+    guint pst_rows_max;         /* 1,048,576 */
+    guint pst_pieces_max;       /* 65,536: pieces of its sorted list */
     /* Of a repository. */
     guint git_depth_max;            /* 200: folders inside folders of a tree */
     guint git_files_max;            /* 2,000,000 */

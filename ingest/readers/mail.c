@@ -400,7 +400,8 @@ PdMapiLimits
 pd_mail_mapi_limits(const PdReadLimits *limits)
 {
     return (PdMapiLimits){limits->depth_max, limits->mime_parts_max,
-                          MIN(limits->file_bytes_max, G_MAXINT32)};
+                          MIN(limits->file_bytes_max, G_MAXINT32),
+                          MIN(limits->rtf_bytes_max, G_MAXINT32)};
 }
 
 /* winmail.dat: what it holds hangs on this mail.  Its text is mostly that of the mail once more, in

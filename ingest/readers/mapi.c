@@ -40,8 +40,6 @@ enum {
     ID_SENT_FOR_SMTP = 0x5D02,
 };
 
-#define RTF_BYTES_MAX (64u << 20)
-
 static void
 attachment_free(gpointer data)
 {
@@ -195,8 +193,25 @@ set_bytes(GByteArray **kept, const guint8 *value, gsize n)
     *kept = g_byte_array_append(g_byte_array_new(), value, (guint)n);
 }
 
+static void
+set_rtf(PdMapiMessage *message, gsize max, const guint8 *value, gsize n)
+{
+    g_clear_pointer(&message->rtf, g_byte_array_unref);
+    message->rtf = pd_mapi_unpack_rtf(value, n, max);
+    if (message->rtf)
+        return;
+    gboolean too_long = n >= 8 && pd_le_u32(value + 4) > max;
+    g_autofree char *remark =
+        too_long ? g_strdup_printf("its formatted text is over the limit of %" G_GSIZE_FORMAT
+                                   " bytes and was not read",
+                                   max)
+                 : g_strdup("its formatted text is damaged and was not read");
+    pd_mapi_remark(message, remark);
+}
+
 void
-pd_mapi_set(PdMapiMessage *message, guint16 id, guint16 type, const guint8 *value, gsize n)
+pd_mapi_set(PdMapiMessage *message, const PdMapiLimits *limits, guint16 id, guint16 type,
+            const guint8 *value, gsize n)
 {
     if (type == PD_MAPI_I4 && n >= 4 && id == ID_MESSAGE_CODEPAGE && !message->codepage)
         message->codepage = pd_le_u32(value);
@@ -207,13 +222,9 @@ pd_mapi_set(PdMapiMessage *message, guint16 id, guint16 type, const guint8 *valu
         message->sent = pd_le_u32(value) | (guint64)pd_le_u32(value + 4) << 32;
     else if (id == ID_HTML && type == PD_MAPI_BINARY)
         set_bytes(&message->html, value, n);
-    else if (id == ID_RTF_COMPRESSED && type == PD_MAPI_BINARY) {
-        g_clear_pointer(&message->rtf, g_byte_array_unref);
-        message->rtf = pd_mapi_unpack_rtf(value, n, RTF_BYTES_MAX);
-        if (!message->rtf)
-            g_ptr_array_add(message->remarks,
-                            g_strdup("its formatted text is damaged and was not read"));
-    } else if (id == ID_HTML || is_string_of_interest(id)) {
+    else if (id == ID_RTF_COMPRESSED && type == PD_MAPI_BINARY)
+        set_rtf(message, limits->rtf_bytes_max, value, n);
+    else if (id == ID_HTML || is_string_of_interest(id)) {
         g_autofree char *text = pd_mapi_string(message, type, value, n);
         if (text && id == ID_HTML) {
             message->html_codepage = 65001;

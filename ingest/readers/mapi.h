@@ -12,6 +12,7 @@ typedef struct {
     guint depth_max;
     guint attachments_max;
     gsize bytes_max;
+    gsize rtf_bytes_max; /* of formatted text, unpacked */
 } PdMapiLimits;
 
 typedef struct PdMapiMessage PdMapiMessage;
@@ -61,7 +62,8 @@ enum {
 };
 
 /* What a property's value says of a message, or of an attachment; unknown ones are passed over. */
-void pd_mapi_set(PdMapiMessage *message, guint16 id, guint16 type, const guint8 *value, gsize n);
+void pd_mapi_set(PdMapiMessage *message, const PdMapiLimits *limits, guint16 id, guint16 type,
+                 const guint8 *value, gsize n);
 void pd_mapi_set_attachment(PdMapiMessage *message, PdMapiAttachment *attachment, guint16 id,
                             guint16 type, const guint8 *value, gsize n);
 /* 100 ns since 1601 as a date; NULL: none. */

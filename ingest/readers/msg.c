@@ -224,7 +224,7 @@ set_message(Reading *reading, gpointer into, guint16 id, guint16 type, const gui
 {
     if (folder)
         return;
-    pd_mapi_set(reading->message, id, type, value, n);
+    pd_mapi_set(reading->message, reading->limits, id, type, value, n);
     pd_mapi_details_set(reading->details, reading->message, id, type, value, n);
 }
 
@@ -295,8 +295,8 @@ pd_msg_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits, PdMapiMess
 {
     gsize n_taken = 0;
     /* Streams that share blocks could come to more than the file. */
-    const PdMapiLimits own = {limits->depth_max, limits->attachments_max,
-                              MIN(limits->bytes_max, n)};
+    const PdMapiLimits own = {limits->depth_max, limits->attachments_max, MIN(limits->bytes_max, n),
+                              limits->rtf_bytes_max};
     Reading reading = {message, &own, &n_taken, NULL, NULL};
     GsfInfile *root = open_compound(bytes, n);
     g_autoptr(GHashTable) names = root ? read_names(&reading, root) : NULL;

@@ -355,10 +355,25 @@ say_hidden(Job *job, guint number, const PdPdfInk *ink, gboolean left_out, GErro
                         "words than the PDF says; no model reads them: %s",
                         number, ink->n_lying, ink->n_words, ink->lying->str))
         return FALSE;
-    return !ink->n_outside ||
+    const PdReadLimits *limits = job->emitter->limits;
+    if (ink->more_lying &&
+        !pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
+                        "false character map on page %u: after %u false letters, the limit, its "
+                        "words were not compared any more",
+                        number, limits->pdf_false_glyphs_max))
+        return FALSE;
+    if (ink->more_in_font &&
+        !pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
+                        "a font of page %u has more than the limit of %u characters: what the "
+                        "others show was not compared",
+                        number, limits->pdf_font_glyphs_max))
+        return FALSE;
+    return (!ink->n_outside && !ink->more_outside) ||
            pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
-                          "text off page %u: %u words lie beyond its edge; they are in no text: %s",
-                          number, ink->n_outside, ink->outside->str);
+                          "text off page %u: %s%u words lie beyond its edge; they are in no text: "
+                          "%s",
+                          number, ink->more_outside ? "at least " : "", ink->n_outside,
+                          ink->outside->str);
 }
 
 /* Tell what cannot be seen of a page, and keep it from the model.  Not where most of a page cannot
@@ -370,7 +385,7 @@ send_hidden(Job *job, PopplerPage *page, guint part, GError **error)
     const SentPage *sent = &g_array_index(job->sent, SentPage, part);
     gboolean paired;
     const PdPart *read = sent->part ? sent->part : pd_pdf_read_page(job->document, page, &paired);
-    g_autoptr(PdPdfInk) ink = pd_pdf_ink_look(page, read);
+    g_autoptr(PdPdfInk) ink = pd_pdf_ink_look(page, read, job->emitter->limits);
     gboolean left_out = ink->n_unseen <= ink->n_words * HIDDEN_SHARE_MAX;
     g_autoptr(GArray) ranges =
         pd_pdf_ink_ranges(ink, read, PD_PDF_LYING | (left_out ? PD_PDF_UNSEEN : 0));

@@ -20,10 +20,10 @@ PdPart *pd_pdf_ocr_page(PdDocument *document, PopplerPage *page, PdOcr *ocr, PdO
 void pd_pdf_sort_rows(PdPart *part);
 
 /* The page as pixels, from its top left corner.  *scale: pixels in a point, at most what it was
- * before and so that no side is longer than side_max.  *glyphs (may be NULL): what was drawn. NULL:
- * the page has no size. */
-cairo_surface_t *pd_pdf_render(PopplerPage *page, double side_max, PdPdfGlyphs **glyphs,
-                               double *scale);
+ * before and so that no side is longer than side_max.  *glyphs (may be NULL): what was drawn,
+ * within `limits`.  NULL: the page has no size. */
+cairo_surface_t *pd_pdf_render(PopplerPage *page, double side_max, const PdReadLimits *limits,
+                               PdPdfGlyphs **glyphs, double *scale);
 
 /* What stands on a page and cannot be read on paper (pdf_ink.c). */
 typedef struct {
@@ -34,10 +34,11 @@ typedef struct {
     GString *lying;   /* likewise, with what is shown instead: "SBK (PAY)" */
     GString *outside; /* words beyond the page's edge, which are in no text */
     guint n_outside;
+    gboolean more_outside, more_lying, more_in_font; /* there is more than a limit */
     guint8 *marks; /* PD_PDF_UNSEEN or PD_PDF_LYING for each box of the part, or 0 */
 } PdPdfInk;
 enum { PD_PDF_UNSEEN = 1, PD_PDF_LYING = 2 };
-PdPdfInk *pd_pdf_ink_look(PopplerPage *page, const PdPart *part);
+PdPdfInk *pd_pdf_ink_look(PopplerPage *page, const PdPart *part, const PdReadLimits *limits);
 void pd_pdf_ink_free(PdPdfInk *ink);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdPdfInk, pd_pdf_ink_free)
 

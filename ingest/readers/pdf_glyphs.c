@@ -23,19 +23,16 @@
 #include <string.h>
 #include FT_FREETYPE_H
 
-/* Of what lies outside is kept; and lies are counted: more tell no more. */
-#define OUTSIDE_BYTES_MAX 4096
-#define LIES_MAX 100000
 /* Letters beyond Cyrillic are not compared. */
 #define COMPARED_MAX 0x530
-#define MAP_ENTRIES_MAX 70000
 
 static PdPdfGlyphs *watched;
 
 PdPdfGlyphs *
-pd_pdf_glyphs_new(double width, double height)
+pd_pdf_glyphs_new(const PdReadLimits *limits, double width, double height)
 {
     PdPdfGlyphs *glyphs = g_new0(PdPdfGlyphs, 1);
+    glyphs->limits = limits;
     glyphs->width = width;
     glyphs->height = height;
     glyphs->lies = g_array_new(FALSE, FALSE, sizeof(PdPdfLie));
@@ -98,7 +95,7 @@ free_array(gpointer array)
 }
 
 static GHashTable *
-read_map(FT_Face face)
+read_map(PdPdfGlyphs *glyphs, FT_Face face)
 {
     GHashTable *map = g_hash_table_new_full(NULL, NULL, NULL, free_array);
     FT_CharMap before = face->charmap;
@@ -106,7 +103,7 @@ read_map(FT_Face face)
     if (FT_Select_Charmap(face, FT_ENCODING_UNICODE) != 0)
         return map;
     FT_ULong c = FT_Get_First_Char(face, &glyph);
-    for (guint n = 0; glyph && n < MAP_ENTRIES_MAX; n++) {
+    for (guint n = 0; glyph && n < glyphs->limits->pdf_font_glyphs_max; n++) {
         GArray *characters = g_hash_table_lookup(map, GUINT_TO_POINTER(glyph));
         gunichar value = (gunichar)c;
         if (!characters) {
@@ -116,6 +113,7 @@ read_map(FT_Face face)
         g_array_append_val(characters, value);
         c = FT_Get_Next_Char(face, c, &glyph);
     }
+    glyphs->more_in_font |= glyph != 0;
     if (before)
         FT_Set_Charmap(face, before);
     return map;
@@ -129,7 +127,7 @@ free_map(void *map)
 
 /* Kept with the font; NULL: it is none of FreeType's. */
 static GHashTable *
-map_of_font(cairo_t *cairo)
+map_of_font(PdPdfGlyphs *glyphs, cairo_t *cairo)
 {
     static const cairo_user_data_key_t key;
     cairo_font_face_t *font = cairo_get_font_face(cairo);
@@ -142,7 +140,7 @@ map_of_font(cairo_t *cairo)
     FT_Face face = cairo_ft_scaled_font_lock_face(scaled);
     if (!face)
         return NULL;
-    map = read_map(face);
+    map = read_map(glyphs, face);
     cairo_ft_scaled_font_unlock_face(scaled);
     if (cairo_font_face_set_user_data(font, &key, map, free_map) == CAIRO_STATUS_SUCCESS)
         return map;
@@ -204,15 +202,19 @@ look_at_glyph(PdPdfGlyphs *glyphs, cairo_t *cairo, GHashTable *map, double em, c
         return;
     if (is_outside(glyphs, x, y, em)) {
         gunichar named = text ? 0 : named_by_font(map, glyph->index);
-        if (glyphs->outside->len + n_text < OUTSIDE_BYTES_MAX && text)
+        if (glyphs->outside->len + n_text >= glyphs->limits->pdf_outside_bytes_max)
+            glyphs->more_outside |= text || named;
+        else if (text)
             g_string_append_len(glyphs->outside, text, (gssize)n_text);
-        else if (glyphs->outside->len < OUTSIDE_BYTES_MAX && named)
+        else if (named)
             g_string_append_unichar(glyphs->outside, named);
         return;
     }
     gunichar drawn = map && said ? drawn_instead(map, glyph->index, said) : 0;
     PdPdfLie lie = {x, y, em, said, drawn};
-    if (drawn && glyphs->lies->len < LIES_MAX)
+    if (drawn && glyphs->lies->len >= glyphs->limits->pdf_false_glyphs_max)
+        glyphs->more_lies = TRUE;
+    else if (drawn)
         g_array_append_val(glyphs->lies, lie);
 }
 
@@ -247,7 +249,7 @@ void
 cairo_show_glyphs(cairo_t *cairo, const cairo_glyph_t *glyphs, int num_glyphs)
 {
     if (watched) {
-        GHashTable *map = map_of_font(cairo);
+        GHashTable *map = map_of_font(watched, cairo);
         double em = font_size(cairo);
         gsize n_outside = watched->outside->len;
         for (int i = 0; i < num_glyphs; i++)
@@ -266,7 +268,7 @@ cairo_show_text_glyphs(cairo_t *cairo, const char *utf8, int utf8_len, const cai
     if (watched) {
         gsize at = 0, n = (gsize)MAX(utf8_len, 0), n_outside = watched->outside->len;
         int glyph = 0;
-        GHashTable *map = map_of_font(cairo);
+        GHashTable *map = map_of_font(watched, cairo);
         double em = font_size(cairo);
         for (int i = 0; i < num_clusters && glyph < num_glyphs; i++) {
             gsize n_text = MIN((gsize)MAX(clusters[i].num_bytes, 0), n - at);

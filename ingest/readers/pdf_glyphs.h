@@ -2,7 +2,7 @@
 #ifndef PD_PDF_GLYPHS_H
 #define PD_PDF_GLYPHS_H
 
-#include <glib.h>
+#include "ingest/reader.h"
 
 /* A glyph whose font knows it as another character than the PDF's character map says. */
 typedef struct {
@@ -14,10 +14,14 @@ typedef struct {
 
 typedef struct {
     double width, height; /* of the drawing, in pixels */
-    GArray *lies;         /* PdPdfLie */
-    GString *outside;     /* the text of glyphs that lie beyond the drawing's edge, UTF-8 */
+    const PdReadLimits *limits;
+    GArray *lies;          /* PdPdfLie */
+    GString *outside;      /* the text of glyphs that lie beyond the drawing's edge, UTF-8 */
+    gboolean more_lies;    /* than the limit */
+    gboolean more_outside; /* likewise */
+    gboolean more_in_font; /* characters: what the others show is not known */
 } PdPdfGlyphs;
-PdPdfGlyphs *pd_pdf_glyphs_new(double width, double height);
+PdPdfGlyphs *pd_pdf_glyphs_new(const PdReadLimits *limits, double width, double height);
 void pd_pdf_glyphs_free(PdPdfGlyphs *glyphs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdPdfGlyphs, pd_pdf_glyphs_free)
 

@@ -188,7 +188,7 @@ note_outside(PdPdfInk *ink, const PdPdfGlyphs *glyphs)
 }
 
 PdPdfInk *
-pd_pdf_ink_look(PopplerPage *page, const PdPart *part)
+pd_pdf_ink_look(PopplerPage *page, const PdPart *part, const PdReadLimits *limits)
 {
     PdPdfInk *ink = g_new0(PdPdfInk, 1);
     double scale = RENDER_SCALE;
@@ -197,11 +197,14 @@ pd_pdf_ink_look(PopplerPage *page, const PdPart *part)
     ink->lying = g_string_new(NULL);
     ink->outside = g_string_new(NULL);
     cairo_surface_t *surface =
-        part->boxes ? pd_pdf_render(page, RENDER_SIDE_MAX, &glyphs, &scale) : NULL;
+        part->boxes ? pd_pdf_render(page, RENDER_SIDE_MAX, limits, &glyphs, &scale) : NULL;
     if (!surface)
         return ink;
     ink->marks = g_malloc0(part->boxes->len + 1);
     note_outside(ink, glyphs);
+    ink->more_outside = glyphs->more_outside;
+    ink->more_lying = glyphs->more_lies;
+    ink->more_in_font = glyphs->more_in_font;
     /* On a page so large that words shrink below a pixel nothing can be told. */
     if (scale >= RENDER_SCALE / 8) {
         mark_unseen(ink, surface, part, scale);

@@ -206,7 +206,8 @@ pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired)
 /* --- drawing ---------------------------------------------------------------------------------- */
 
 cairo_surface_t *
-pd_pdf_render(PopplerPage *page, double side_max, PdPdfGlyphs **glyphs, double *scale)
+pd_pdf_render(PopplerPage *page, double side_max, const PdReadLimits *limits, PdPdfGlyphs **glyphs,
+              double *scale)
 {
     double width;
     double height;
@@ -222,7 +223,7 @@ pd_pdf_render(PopplerPage *page, double side_max, PdPdfGlyphs **glyphs, double *
     cairo_paint(cairo);
     cairo_scale(cairo, *scale, *scale);
     if (glyphs)
-        *glyphs = pd_pdf_glyphs_new(width * *scale, height * *scale);
+        *glyphs = pd_pdf_glyphs_new(limits, width * *scale, height * *scale);
     pd_pdf_glyphs_watch(glyphs ? *glyphs : NULL);
     poppler_page_render(page, cairo);
     pd_pdf_glyphs_watch(NULL);
@@ -263,7 +264,7 @@ PdPart *
 pd_pdf_ocr_page(PdDocument *document, PopplerPage *page, PdOcr *ocr, PdOcrResult *result)
 {
     double scale = OCR_SCALE;
-    cairo_surface_t *surface = pd_pdf_render(page, OCR_SIDE_MAX, NULL, &scale);
+    cairo_surface_t *surface = pd_pdf_render(page, OCR_SIDE_MAX, NULL, NULL, &scale);
     if (!surface)
         return NULL;
     int width = cairo_image_surface_get_width(surface);

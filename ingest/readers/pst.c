@@ -45,6 +45,7 @@ typedef struct {
     guint64 n_deleted;
     guint64 n_wrong_sums; /* of pages of the list of nodes */
     guint64 n_unnamed;    /* damaged pieces of folders, and of the list of names */
+    guint64 n_over;       /* lists and values of these that are over a limit */
     GArray *lost_pages;   /* guint64: where they are */
 } Store;
 
@@ -241,6 +242,7 @@ survey(Store *store, const char *name, GError **error)
         store->n_deleted += is_deleted(store, message);
     }
     store->n_unnamed = damage->n_unread + damage->n_broken + damage->n_wrong_sums;
+    store->n_over = damage->n_over;
     return TRUE;
 }
 
@@ -269,6 +271,8 @@ say_survey(Store *store, GError **error)
                      store->n_wrong_sums, "read as they are", error) &&
            say_count(store, "damaged pieces of folders and of the list of fields", store->n_unnamed,
                      "names may be missing or wrong", error) &&
+           say_count(store, "lists and values of folders, and of the list of fields, over a limit",
+                     store->n_over, "names may be missing", error) &&
            say_count(store, "messages among the deleted ones", store->n_deleted, "read", error) &&
            say_count(store, "messages in no folder, mostly after a deletion", store->n_lost,
                      "read, under " LOST, error) &&
@@ -327,7 +331,9 @@ emit_messages(Store *store, guint64 first, gsize bytes_max, GError **error)
 gboolean
 pd_pst_read(const PdWorkerRequest *request, gsize bytes_max, PdEmitter *emitter, GError **error)
 {
-    g_autoptr(PdPst) pst = pd_pst_open(PD_READER_INPUT_FD, error);
+    const PdPstLimits limits = {MIN(emitter->limits->pst_list_bytes_max, G_MAXINT32),
+                                emitter->limits->pst_rows_max, emitter->limits->pst_pieces_max};
+    g_autoptr(PdPst) pst = pd_pst_open(PD_READER_INPUT_FD, &limits, error);
     if (!pst)
         return FALSE;
     Store store = {.pst = pst,

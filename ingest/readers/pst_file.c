@@ -60,6 +60,7 @@ struct PdPst {
     guint64 nodes_at, blocks_at; /* roots of the two trees */
     guint8 inverse[256];         /* of `rotor` */
     PdPstDamage damage;
+    PdPstLimits limits;
 };
 
 /* --- ciphers ------------------------------------------------------------------------------- */
@@ -195,7 +196,7 @@ read_head(PdPst *pst, GError **error)
 }
 
 PdPst *
-pd_pst_open(int fd, GError **error)
+pd_pst_open(int fd, const PdPstLimits *limits, GError **error)
 {
     g_autoptr(PdPst) pst = g_new0(PdPst, 1);
     struct stat status;
@@ -205,6 +206,7 @@ pd_pst_open(int fd, GError **error)
         return NULL;
     }
     pst->fd = fd;
+    pst->limits = *limits;
     pst->n_file = (guint64)status.st_size;
     for (guint i = 0; i < 256; i++)
         pst->inverse[rotor[i]] = (guint8)i;
@@ -221,6 +223,12 @@ PdPstDamage *
 pd_pst_damage(PdPst *pst)
 {
     return &pst->damage;
+}
+
+const PdPstLimits *
+pd_pst_limits(const PdPst *pst)
+{
+    return &pst->limits;
 }
 
 guint

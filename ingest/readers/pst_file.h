@@ -22,7 +22,7 @@ typedef struct {
     guint n_unread;     /* blocks outside of the file, or not listed */
     guint n_wrong_sums; /* blocks and pages whose checksum is another: taken all the same */
     guint n_broken;     /* structures that make no sense */
-    guint n_over;       /* values over the limit */
+    guint n_over;       /* values and lists over a limit */
 } PdPstDamage;
 
 /* A node, or one below it. */
@@ -46,11 +46,19 @@ enum { /* [MS-PST] 2.2.2.1 */
        PD_PST_RECIPIENTS = 0x692,
 };
 
+/* Of one list of properties, or table. */
+typedef struct {
+    gsize list_bytes_max;
+    guint rows_max;
+    guint pieces_max; /* of a list, allocations that are looked at */
+} PdPstLimits;
+
 /* `fd`: the file, read at any place and not closed. */
-PdPst *pd_pst_open(int fd, GError **error);
+PdPst *pd_pst_open(int fd, const PdPstLimits *limits, GError **error);
 void pd_pst_free(PdPst *pst);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdPst, pd_pst_free)
 PdPstDamage *pd_pst_damage(PdPst *pst);
+const PdPstLimits *pd_pst_limits(const PdPst *pst);
 
 /* The nodes of the file, by number.  `lost`: a page of the list, at this byte of the file, cannot
  * be read, nor what it lists.  Either returns FALSE to stop; then so does this. */

@@ -19,9 +19,6 @@ enum {
     HEAP_TABLE = 0x7C,
     TREE_MARK = 0xB5,
     TREE_LEVELS_MAX = 8,
-    TREE_STEPS_MAX = 1 << 16, /* allocations of one tree that are looked at */
-    ROWS_MAX = 1 << 20,
-    HEAP_BYTES_MAX = 16 << 20,
     ID_ROW = 0x67F2, /* columns that say which row it is */
     ID_ROW_VERSION = 0x67F3,
 };
@@ -38,15 +35,23 @@ broken(PdPstHeap *heap)
     return FALSE;
 }
 
+static gboolean
+over(PdPstHeap *heap)
+{
+    pd_pst_damage(heap->pst)->n_over++;
+    return FALSE;
+}
+
 gboolean
 pd_pst_heap_open(PdPst *pst, const PdPstNode *node, gsize *bytes_left, PdPstHeap *heap)
 {
     enum { HEAD_BYTES = 12 };
     *heap = (PdPstHeap){.pst = pst, .bytes_left = bytes_left};
     heap->below = pd_pst_below(pst, node);
-    heap->blocks = pd_pst_blocks(pst, node->data, HEAP_BYTES_MAX);
-    const GByteArray *first =
-        heap->blocks && heap->blocks->len ? g_ptr_array_index(heap->blocks, 0) : NULL;
+    heap->blocks = pd_pst_blocks(pst, node->data, pd_pst_limits(pst)->list_bytes_max);
+    if (!heap->blocks) /* over the limit: counted */
+        return FALSE;
+    const GByteArray *first = heap->blocks->len ? g_ptr_array_index(heap->blocks, 0) : NULL;
     if (!first || first->len < HEAD_BYTES || first->data[2] != HEAP_MARK)
         return broken(heap);
     heap->client = first->data[3];
@@ -127,7 +132,7 @@ typedef struct {
     gsize n_key, n_data;
     RecordFunc record;
     gpointer user_data;
-    guint n_steps;
+    guint n_pieces;
 } Tree;
 
 static gboolean
@@ -137,7 +142,9 @@ walk_tree(Tree *tree, guint32 id, guint level)
     if (id == 0) /* empty */
         return TRUE;
     gsize n_record = tree->n_key + (level ? 4 : tree->n_data);
-    if (tree->n_steps++ >= TREE_STEPS_MAX || !allocation(tree->heap, id, &bytes))
+    if (tree->n_pieces++ >= pd_pst_limits(tree->heap->pst)->pieces_max)
+        return over(tree->heap);
+    if (!allocation(tree->heap, id, &bytes))
         return broken(tree->heap);
     for (; bytes.n >= n_record; bytes.at += n_record, bytes.n -= n_record) {
         if (level ? !walk_tree(tree, pd_le_u32(bytes.at + tree->n_key), level - 1)
@@ -261,8 +268,8 @@ on_row_number(const guint8 *record, gpointer user_data)
 {
     Table *table = user_data;
     guint32 row = table->n_number >= 4 ? pd_le_u32(record + 4) : pd_le_u16(record + 4);
-    if (table->rows->len >= ROWS_MAX)
-        return broken(table->heap);
+    if (table->rows->len >= pd_pst_limits(table->heap->pst)->rows_max)
+        return over(table->heap);
     g_array_append_val(table->rows, row);
     return TRUE;
 }

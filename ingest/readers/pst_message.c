@@ -177,7 +177,7 @@ set_message(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer use
         value += 2 * n_char;
         n -= 2 * n_char;
     }
-    pd_mapi_set(reading->message, id, type, value, n);
+    pd_mapi_set(reading->message, reading->limits, id, type, value, n);
     pd_mapi_details_set(reading->details, reading->message, id, type, value, n);
 }
 
@@ -227,7 +227,8 @@ pd_pst_read_message(PdPst *pst, GHashTable *names, const PdPstNode *node,
                  "of its pieces are damaged or not in the file: not all of it was read");
     remark_count(message, damage->n_broken,
                  "of its lists or values are damaged: not all of it was read");
-    remark_count(message, damage->n_over, "of its values are over the limit and were not read");
+    remark_count(message, damage->n_over,
+                 "of its values or lists are over a limit and were not read in full");
     remark_count(message, damage->n_wrong_sums,
                  "of its pieces have another checksum than was written down: read as they are");
     return ok;

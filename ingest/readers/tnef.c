@@ -147,7 +147,7 @@ set_value(Reading *reading, gboolean of_attachment, guint16 id, guint16 type, co
           gsize n)
 {
     if (!of_attachment)
-        pd_mapi_set(reading->message, id, type, value, n);
+        pd_mapi_set(reading->message, reading->limits, id, type, value, n);
     else if (id == PROPERTY_DATA && type == PD_MAPI_OBJECT)
         read_embedded(reading, value, n);
     else
@@ -231,10 +231,10 @@ read_attribute(Reading *reading, guint32 id, Bytes bytes)
     case ATTRIBUTE_OEM_CODEPAGE:
         return take_u32(&bytes, &reading->message->codepage);
     case ATTRIBUTE_SUBJECT:
-        pd_mapi_set(reading->message, PROPERTY_SUBJECT, PD_MAPI_STRING8, at, n);
+        pd_mapi_set(reading->message, reading->limits, PROPERTY_SUBJECT, PD_MAPI_STRING8, at, n);
         break;
     case ATTRIBUTE_BODY:
-        pd_mapi_set(reading->message, PROPERTY_BODY, PD_MAPI_STRING8, at, n);
+        pd_mapi_set(reading->message, reading->limits, PROPERTY_BODY, PD_MAPI_STRING8, at, n);
         break;
     case ATTRIBUTE_ATTACHMENT_TITLE:
         pd_mapi_set_attachment(reading->message, reading->attachment, PROPERTY_FILENAME,

@@ -24,7 +24,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_quiet_compound();
-    const PdMapiLimits limits = {.depth_max = 3, .attachments_max = 20, .bytes_max = 1u << 20};
+    const PdMapiLimits limits = {
+        .depth_max = 3, .attachments_max = 20, .bytes_max = 1u << 20, .rtf_bytes_max = 1u << 20};
     g_autoptr(PdMapiMessage) message = pd_mapi_message_new();
     gboolean compound = size > 8 && memcmp(data, "\xd0\xcf\x11\xe0", 4) == 0;
     if (!(compound ? pd_msg_read(data, size, &limits, message)

@@ -37,7 +37,8 @@ on_lost(guint64 offset, gpointer user_data)
 static void
 check_message(PdPst *pst, GHashTable *names, const PdPstNode *node)
 {
-    const PdMapiLimits limits = {.depth_max = 2, .attachments_max = 10, .bytes_max = 1u << 18};
+    const PdMapiLimits limits = {
+        .depth_max = 2, .attachments_max = 10, .bytes_max = 1u << 18, .rtf_bytes_max = 1u << 18};
     g_autoptr(PdMapiMessage) message = pd_mapi_message_new();
     pd_pst_read_message(pst, names, node, &limits, message);
     g_assert_cmpuint(message->attachments->len, <=, limits.attachments_max);
@@ -55,7 +56,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fd = memfd_create("store", 0);
     if (ftruncate(fd, 0) != 0 || pwrite(fd, data, size, 0) != (ssize_t)size)
         return 0;
-    g_autoptr(PdPst) pst = pd_pst_open(fd, NULL);
+    const PdPstLimits limits = {1u << 20, 1000, 1000};
+    g_autoptr(PdPst) pst = pd_pst_open(fd, &limits, NULL);
     if (!pst)
         return 0;
     g_autoptr(GArray) messages = g_array_new(FALSE, FALSE, sizeof(PdPstNode));

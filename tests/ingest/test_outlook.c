@@ -15,6 +15,8 @@
 #define TWO_LINES "Caf\xc3\xa9 at nine?\nThe fee is EUR 51,200.\n"
 #define SENT 989835660
 
+static const PdMapiLimits limits = {5, 100, 1u << 20, 1u << 20};
+
 static const char *
 part_text(const Collected *c, const char *key, const char *path)
 {
@@ -160,7 +162,7 @@ static void
 test_smime_without_content(void)
 {
     g_autoptr(PdMapiMessage) message = pd_mapi_message_new();
-    pd_mapi_set(message, 0x001A, PD_MAPI_STRING8, (const guint8 *)"IPM.Note.SMIME", 14);
+    pd_mapi_set(message, &limits, 0x001A, PD_MAPI_STRING8, (const guint8 *)"IPM.Note.SMIME", 14);
     pd_mapi_check(message);
     g_assert_cmpuint(message->remarks->len, ==, 1);
     g_assert_nonnull(strstr(g_ptr_array_index(message->remarks, 0), "signed or encrypted"));
@@ -170,7 +172,6 @@ test_smime_without_content(void)
 
 typedef gboolean (*Read)(const guint8 *bytes, gsize n, const PdMapiLimits *limits,
                          PdMapiMessage *message);
-static const PdMapiLimits limits = {5, 100, 1u << 20};
 
 static void
 check_read(Read read, const guint8 *bytes, gsize n)
@@ -235,7 +236,7 @@ test_limits(void)
         g_autofree char *bytes = NULL;
         gsize n;
         g_assert_true(g_file_get_contents(files[i].name, &bytes, &n, NULL));
-        const PdMapiLimits shallow = {0, 100, 1u << 20}, one = {5, 1, 1u << 20};
+        const PdMapiLimits shallow = {0, 100, 1u << 20, 1u << 20}, one = {5, 1, 1u << 20, 1u << 20};
         g_autoptr(PdMapiMessage) a = pd_mapi_message_new(), b = pd_mapi_message_new();
         g_assert_true(files[i].read((guint8 *)bytes, n, &shallow, a));
         g_assert_cmpstr(a->remarks->pdata[0], ==, "messages nested too deep in it were not read");
@@ -247,6 +248,10 @@ test_limits(void)
     /* Compressed RTF that says it becomes more than it may. */
     const guint8 large[] = {0xff, 0, 0, 0, 0, 0, 0, 0x7f, 'L', 'Z', 'F', 'u', 0, 0, 0, 0, 0};
     g_assert_null(pd_mapi_unpack_rtf(large, sizeof large, 1u << 20));
+    g_autoptr(PdMapiMessage) message = pd_mapi_message_new();
+    pd_mapi_set(message, &limits, 0x1009, PD_MAPI_BINARY, large, sizeof large);
+    g_assert_cmpstr(message->remarks->pdata[0], ==,
+                    "its formatted text is over the limit of 1048576 bytes and was not read");
 }
 
 /* The example of [MS-OXRTFCP], section 3.1.1: the bytes of the specification itself. */

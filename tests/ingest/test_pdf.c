@@ -310,11 +310,16 @@ test_off_page(void)
         "BT /F 12 Tf 0 0 Td (In a corner) Tj ET\nBT /F 12 Tf 590 795 Td (x) Tj ET"};
     g_autoptr(Collected) none = read_pages(inside, 1, "", NULL);
     g_assert_cmpuint(none->lines->len, ==, 0);
+    PdReadLimits limits = pd_read_limits_default;
+    limits.pdf_outside_bytes_max = 12;
+    g_autoptr(Collected) cut = read_pages(pages, 1, "", &limits);
+    g_assert_true(
+        collected_says(cut, "hidden : text off page 1: at least 3 words", "Far right. A"));
 }
 
 /* A page of two fonts, Helvetica both; /M has a character map (ISO 32000-1, 9.10.3). */
 static Collected *
-read_mapped(const char *content, const char *map)
+read_mapped(const char *content, const char *map, const PdReadLimits *limits)
 {
     g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
     g_autofree char *path = g_build_filename(folder, "t.pdf", NULL);
@@ -335,7 +340,7 @@ read_mapped(const char *content, const char *map)
         "7 0 obj<</Length %u>>stream\n%s\nendstream endobj\ntrailer<</Root 1 0 R>>\n",
         (guint)strlen(content), content, (guint)strlen(cmap), cmap);
     g_assert_true(g_file_set_contents(path, pdf, -1, NULL));
-    Collected *collected = collect(path, NULL, NULL);
+    Collected *collected = collect(path, NULL, limits);
     remove_folder(folder);
     return collected;
 }
@@ -350,7 +355,7 @@ test_false_map(void)
     static const char few[] = "4 beginbfchar\n<34> <0039>\n<31> <0038>\n<63> <0062>\n<20> <0020>\n"
                               "endbfchar\n1 beginbfrange\n<6e> <77> <006e>\nendbfrange\n"
                               "1 beginbfchar\n<30> <0030>\nendbfchar\n";
-    g_autoptr(Collected) c = read_mapped(content, few);
+    g_autoptr(Collected) c = read_mapped(content, few, NULL);
     const PdPart *part = part_of(c, 0);
     g_assert_nonnull(strstr(part->text->str, "980 browns"));
     g_assert_true(
@@ -359,6 +364,15 @@ test_false_map(void)
     g_assert_cmpuint(part->hidden->len, ==, 1);
     const PdTextRange *range = &g_array_index(part->hidden, PdTextRange, 0);
     g_assert_cmpmem(part->text->str + range->start, range->end - range->start, "980", 3);
+    PdReadLimits limits = pd_read_limits_default;
+    limits.pdf_false_glyphs_max = 1;
+    g_autoptr(Collected) cut = read_mapped(content, few, &limits);
+    g_assert_true(collected_says(cut, "hidden : false character map on page 1: after 1 false",
+                                 "words were not compared any more"));
+    limits.pdf_font_glyphs_max = 3;
+    g_autoptr(Collected) blind = read_mapped(content, few, &limits);
+    g_assert_true(collected_says(blind, "hidden : a font of page 1 has more than the limit of 3",
+                                 "was not compared"));
     /* Maps that say it in other ways, and one that says nothing of a letter. */
     static const char *const honest[] = {
         "1 beginbfrange\n<20> <7e> <0020>\nendbfrange\n",
@@ -369,7 +383,7 @@ test_false_map(void)
         "1 beginbfchar\n<63> <00630068>\nendbfchar\n",
     };
     for (gsize i = 0; i < G_N_ELEMENTS(honest); i++) {
-        g_autoptr(Collected) other = read_mapped(content, honest[i]);
+        g_autoptr(Collected) other = read_mapped(content, honest[i], NULL);
         g_test_message("%s: %s", honest[i], part_of(other, 0)->text->str);
         g_assert_cmpuint(other->lines->len, ==, 0);
         g_assert_null(part_of(other, 0)->hidden);

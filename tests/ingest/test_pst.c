@@ -268,7 +268,8 @@ test_cut_off(void)
 
 /* --- one process, many files --------------------------------------------------------------- */
 
-static const PdMapiLimits limits = {3, 100, 1u << 20};
+static const PdMapiLimits limits = {3, 100, 1u << 20, 1u << 20};
+static const PdPstLimits store_limits = {1u << 20, 1000, 1000};
 
 /* All messages of a store. */
 typedef struct {
@@ -307,7 +308,7 @@ read_all(int fd, Content *content)
 {
     *content = (Content){.nodes = g_array_new(FALSE, FALSE, sizeof(PdPstNode)),
                          .mails = g_byte_array_new()};
-    g_autoptr(PdPst) pst = pd_pst_open(fd, NULL);
+    g_autoptr(PdPst) pst = pd_pst_open(fd, &store_limits, NULL);
     content->said = !pst;
     if (!pst)
         return;
@@ -392,20 +393,54 @@ test_limits(void)
         PdMapiLimits limits;
         const char *remark;
     } cases[] = {
-        {{0, 100, 1u << 20}, "messages nested too deep in it were not read"},
-        {{5, 1, 1u << 20}, "more attachments than the limit: the rest was not read"},
-        {{5, 100, 30000}, "1 of its values are over the limit and were not read"},
+        {{0, 100, 1u << 20, 1u << 20}, "messages nested too deep in it were not read"},
+        {{5, 1, 1u << 20, 1u << 20}, "more attachments than the limit: the rest was not read"},
+        {{5, 100, 30000, 1u << 20},
+         "1 of its values or lists are over a limit and were not read in full"},
     };
     gsize n;
     g_autofree char *bytes = golden("sample.pst", &n);
     int fd = file_of(bytes, n);
-    g_autoptr(PdPst) pst = pd_pst_open(fd, NULL);
+    g_autoptr(PdPst) pst = pd_pst_open(fd, &store_limits, NULL);
     PdPstNode log;
     g_assert_true(pd_pst_find_node(pst, 0x200084, &log));
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(PdMapiMessage) message = pd_mapi_message_new();
         g_assert_true(pd_pst_read_message(pst, NULL, &log, &cases[i].limits, message));
         g_assert_true(remarked(message, cases[i].remark));
+    }
+    close(fd);
+}
+
+/* Lists: too long, with too many rows, in too many pieces. */
+static void
+test_list_limits(void)
+{
+    static const struct {
+        guint32 node;
+        PdPstLimits limits;
+        gboolean read;
+        const char *remark;
+    } cases[] = {
+        {0x200084, {100, 1000, 1000}, FALSE, "1 of its values or lists are over a limit"},
+        {0x200084, {1u << 20, 11, 1000}, TRUE, "1 of its values or lists are over a limit"},
+        {0x200064, {1u << 20, 1000, 1}, TRUE, "1 of its values or lists are over a limit"},
+    };
+    gsize n;
+    g_autofree char *bytes = golden("sample.pst", &n);
+    int fd = file_of(bytes, n);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(PdPst) pst = pd_pst_open(fd, &cases[i].limits, NULL);
+        g_autoptr(PdMapiMessage) message = pd_mapi_message_new();
+        PdPstNode node;
+        g_assert_true(pd_pst_find_node(pst, cases[i].node, &node));
+        g_assert_cmpint(pd_pst_read_message(pst, NULL, &node, &limits, message), ==, cases[i].read);
+        g_assert_true(remarked(message, cases[i].remark));
+        g_assert_false(remarked(message, "damaged"));
+        if (cases[i].limits.rows_max == 11) {
+            g_assert_nonnull(strstr(message->recipients[0]->str, "hand10@example.org"));
+            g_assert_null(strstr(message->recipients[0]->str, "hand11@example.org"));
+        }
     }
     close(fd);
 }
@@ -426,5 +461,6 @@ main(int argc, char **argv)
     g_test_add_data_func("/pst/flips/ansi", "ansi.pst", check_flips);
     g_test_add_data_func("/pst/flips/large-pages", "sample.ost", check_flips);
     g_test_add_func("/pst/limits", test_limits);
+    g_test_add_func("/pst/list-limits", test_list_limits);
     return g_test_run();
 }

@@ -102,6 +102,27 @@ score_keys(float *scores, const PdIndexQuery *q, const IndexKey *keys)
 _Alignas(16) static const uint8_t folded_codes[PD_INDEX_FOLD_BITS + 1][16] = {TIMES(1), TIMES(2),
                                                                               TIMES(4), TIMES(8)};
 
+INLINE __m128i
+folded_table(int scale, int least)
+{
+    return _mm_load_si128((const __m128i *)(const void *)folded_codes[scale - least]);
+}
+
+/* The four blocks of 128 dimensions, whose codes are 64 bytes, at once. */
+INLINE void
+fold_whole(IndexKey *key, const uint8_t *bytes, const uint8_t *scales, int least)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512i x = _mm512_loadu_si512(bytes);
+    __m512i table = _mm512_castsi128_si512(folded_table(scales[0], least));
+    table = _mm512_inserti32x4(table, folded_table(scales[1], least), 1);
+    table = _mm512_inserti32x4(table, folded_table(scales[2], least), 2);
+    table = _mm512_inserti32x4(table, folded_table(scales[3], least), 3);
+    _mm512_store_si512(key->codes, _mm512_shuffle_epi8(table, _mm512_and_si512(x, low)));
+    x = _mm512_and_si512(_mm512_srli_epi16(x, 4), low);
+    _mm512_store_si512(key->codes + 64, _mm512_shuffle_epi8(table, x));
+}
+
 /* False: the key's scales cannot be folded. */
 INLINE bool
 fold_key(IndexKey *key, const uint8_t *bytes, int dim, int n_blocks)
@@ -113,16 +134,19 @@ fold_key(IndexKey *key, const uint8_t *bytes, int dim, int n_blocks)
     int least = pd_index_fold(scales, n_blocks);
     if (least == 0)
         return false;
+    key->scales[0] = pd_e8m0_value((uint8_t)least);
+    if (n_bytes == 64) {
+        fold_whole(key, bytes, scales, least);
+        return true;
+    }
     for (int b = 0; b < n_blocks; b++) {
-        const uint8_t *codes = folded_codes[scales[b] - least];
-        __m128i table = _mm_load_si128((const __m128i *)(const void *)codes);
+        __m128i table = folded_table(scales[b], least);
         __m128i x = load_codes(bytes, n_bytes, 16 * b);
         __m128i high = _mm_and_si128(_mm_srli_epi16(x, 4), low);
         _mm_store_si128((__m128i *)(void *)(key->codes + 16 * b),
                         _mm_shuffle_epi8(table, _mm_and_si128(x, low)));
         _mm_store_si128((__m128i *)(void *)(odd + 16 * b), _mm_shuffle_epi8(table, high));
     }
-    key->scales[0] = pd_e8m0_value((uint8_t)least);
     return true;
 }
 

@@ -171,8 +171,8 @@ print_attention(const PdAnswer *answer)
     }
 }
 
-/* "9.7", "9.7+words", "words", "9.7+lead": the head with the largest score, and what else found it.
- */
+/* "9.7", "6.0k" (by keys), "9.7+words", "words", "9.7+lead": the head with the largest score, and
+ * what else found it. */
 static char *
 describe_finder(PdContext *context, const PdBlock *block)
 {
@@ -180,7 +180,7 @@ describe_finder(PdContext *context, const PdBlock *block)
 
     if (block->best_head >= 0) {
         const PdHead *head = &context->profile.retrieval[block->best_head];
-        g_string_printf(by, "%d.%d", head->layer, head->head);
+        g_string_printf(by, "%d.%d%s", head->layer, head->head, head->by_keys ? "k" : "");
     }
     if (block->found_by & PD_FOUND_FTS)
         g_string_append(by, by->len ? "+words" : "words");

@@ -170,8 +170,8 @@ append_heads(GString *row, const PdHead *heads, int n)
 {
     g_string_append(row, "{");
     for (int h = 0; h < n; h++)
-        g_string_append_printf(row, "%s{%d, %d, %d}", h ? ", " : "", heads[h].layer, heads[h].head,
-                               heads[h].group);
+        g_string_append_printf(row, "%s{%d, %d, %d%s}", h ? ", " : "", heads[h].layer,
+                               heads[h].head, heads[h].group, heads[h].by_keys ? ", TRUE" : "");
     g_string_append_printf(row, "}, %d", n);
 }
 
@@ -215,9 +215,10 @@ print_judged(const Judged *judged)
 {
     printf("\n%s:", judged->name);
     for (int h = 0; h < judged->set.n_heads; h++)
-        printf("%s %d.%d",
+        printf("%s %d.%d%s",
                h && judged->set.heads[h].group != judged->set.heads[h - 1].group ? " |" : "",
-               judged->set.heads[h].layer, judged->set.heads[h].head);
+               judged->set.heads[h].layer, judged->set.heads[h].head,
+               judged->set.heads[h].by_keys ? "k" : "");
     printf("\nindex: %.0f bytes a token, %.2f%% of dense 16-bit KV; last layer %d\n",
            judged->index_bytes, judged->percent, judged->last_layer);
     printf("%-12s  %4s %5s %5s %5s %5s  %4s %5s %5s %5s %5s\n", "", "held", "MRR", "@8", "@16",
@@ -241,7 +242,7 @@ print_text(const Calibration *c, const Flags *flags)
            "%" G_GINT64_FORMAT "\n",
            name, c->haystack->questions->len, c->haystack->n_blocks, c->haystack->n_rows,
            flags->seed);
-    puts("heads are layer.head, groups apart by |; @k: right blocks among the best k");
+    puts("heads are layer.head, k: by keys, groups apart by |; @k: right blocks among the best k");
     for (guint i = 0; i < c->judged->len; i++)
         print_judged(&g_array_index(c->judged, Judged, i));
     printf("\nfor prompts/profile.c:\n    %s\n", row);
@@ -276,6 +277,7 @@ json_judged(JsonBuilder *json, const Judged *judged)
         pd_json_int(json, "layer", judged->set.heads[h].layer);
         pd_json_int(json, "head", judged->set.heads[h].head);
         pd_json_int(json, "group", judged->set.heads[h].group);
+        pd_json_bool(json, "by_keys", judged->set.heads[h].by_keys);
         json_builder_end_object(json);
     }
     json_builder_end_array(json);

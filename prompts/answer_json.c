@@ -136,6 +136,7 @@ add_found_by(JsonBuilder *json, PdContext *context, const PdBlock *block)
         const PdHead *head = &context->profile.retrieval[block->best_head];
         pd_json_int(json, "layer", head->layer);
         pd_json_int(json, "head", head->head);
+        pd_json_bool(json, "by_keys", head->by_keys);
         pd_json_double(json, "head_score", block->best_z);
     }
     if (block->found_by & PD_FOUND_FTS)

@@ -12,6 +12,7 @@
  * every segment. */
 #define GAIN_OLD_STREAM 0.002
 #define GAIN_NEW_STREAM 0.004
+#define GAIN_LAYER 0.001
 
 static gboolean
 is_semantic(const PdHayQuestion *question)
@@ -34,12 +35,16 @@ pd_gold_ranks(const float *scores, guint n_blocks, const PdHayQuestion *question
     for (guint g = 0; g < question->groups->len; g++) {
         const GArray *blocks = g_ptr_array_index(question->groups, g);
         float best = -INFINITY;
+        guint n_equal = 0;
 
         for (guint i = 0; i < blocks->len; i++)
             best = MAX(best, scores[g_array_index(blocks, guint, i)]);
         ranks[g] = 1;
-        for (guint b = 0; b < n_blocks; b++)
+        for (guint b = 0; b < n_blocks; b++) {
             ranks[g] += !is_gold[b] && scores[b] > best;
+            n_equal += !is_gold[b] && scores[b] == best;
+        }
+        ranks[g] += n_equal / 2;
     }
 }
 
@@ -158,27 +163,34 @@ compare_candidates(const void *a, const void *b)
 }
 
 static PdHead
-name_head(const Choice *choice, guint head, int group)
+name_head(const Choice *choice, guint number, int group)
 {
-    return (PdHead){(int)head / choice->shape->n_heads, (int)head % choice->shape->n_heads, group};
+    PdHead head = choice->scores->heads[number];
+
+    head.group = group;
+    return head;
 }
 
-/* What taking the head into the set has to gain; no head is taken twice. */
+/* What taking the head into the set has to gain; no head is taken twice in a group. */
 static double
 price(const Choice *choice, const PdHeadSet *set, PdHead head)
 {
-    int per_stream = choice->shape->n_heads / choice->shape->n_kv_heads;
+    int per_stream = choice->shape->n_heads / choice->shape->n_kv_heads, deepest = 0;
     double wanted = GAIN_NEW_STREAM;
 
     for (int i = 0; i < set->n_heads; i++) {
-        if (set->heads[i].layer != head.layer)
+        const PdHead *taken = &set->heads[i];
+
+        deepest = MAX(deepest, taken->layer);
+        if (taken->layer != head.layer)
             continue;
-        if (set->heads[i].head == head.head)
+        if (taken->head == head.head && taken->by_keys == head.by_keys &&
+            taken->group == head.group)
             return INFINITY;
-        if (set->heads[i].head / per_stream == head.head / per_stream)
+        if (taken->head / per_stream == head.head / per_stream)
             wanted = GAIN_OLD_STREAM;
     }
-    return wanted;
+    return wanted + GAIN_LAYER * MAX(head.layer - deepest, 0);
 }
 
 static void
@@ -294,7 +306,7 @@ pd_head_set_judge(const PdHeadSet *set, const PdHeadScores *scores, const PdHays
         g_autofree guint *ranks = g_new(guint, question->groups->len);
 
         for (int h = 0; h < set->n_heads; h++) {
-            guint number = (guint)(set->heads[h].layer * shape->n_heads + set->heads[h].head);
+            guint number = pd_head_scores_find(scores, &set->heads[h]);
             memcpy(z + (gsize)h * n_blocks, pd_head_scores_of(scores, number, i),
                    n_blocks * sizeof *z);
         }

@@ -5,7 +5,8 @@
  * Group 0 of the chosen heads is grown on questions that use the words of what they ask for, group
  * 1 on those that do not (paraphrases, functions asked for by what they do).  A group grows
  * greedily.  It takes a head if that gains enough; a head whose keys are not in the index yet has
- * to gain more.  Every third question of each kind is held out and has no say.
+ * to gain more, and more for each layer that encoding then has to run further.  Every third
+ * question of each kind is held out and has no say.
  */
 #ifndef PD_HEAD_CHOICE_H
 #define PD_HEAD_CHOICE_H
@@ -42,7 +43,8 @@ typedef struct {
 GArray *pd_head_set_judge(const PdHeadSet *set, const PdHeadScores *scores,
                           const PdHaystack *haystack, const PdModelShape *shape);
 
-/* ranks[g], from 1: the place of group g's best block among the blocks that are in no group. */
+/* ranks[g], from 1: the place of group g's best block among the blocks that are in no group; behind
+ * half of those that score the same (a header's word gives all blocks of its segment one score). */
 void pd_gold_ranks(const float *scores, guint n_blocks, const PdHayQuestion *question,
                    guint *ranks);
 

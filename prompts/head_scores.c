@@ -9,9 +9,11 @@
 
 #include "prompts/sweep_internal.h"
 #include "prompts/sweep_pool.h"
+#include "prompts/whiten.h"
 
 /* Words multiplied at once: whole questions, up to about as many. */
 #define BATCH_WORDS 64
+#define MOMENT_ROWS 8192 /* that keys are whitened by, at least, if there are as many */
 
 typedef struct {
     PdModel *model;
@@ -52,8 +54,19 @@ pd_head_scores_free(PdHeadScores *scores)
 {
     if (!scores)
         return;
+    g_free(scores->heads);
     g_free(scores->z);
     g_free(scores);
+}
+
+guint
+pd_head_scores_find(const PdHeadScores *scores, const PdHead *head)
+{
+    for (guint h = 0; h < scores->n_heads; h++)
+        if (scores->heads[h].layer == head->layer && scores->heads[h].head == head->head &&
+            scores->heads[h].by_keys == head->by_keys)
+            return h;
+    g_assert_not_reached();
 }
 
 static gboolean
@@ -76,6 +89,12 @@ stream_offset(const Work *work, int layer, int kv_head)
 {
     return ((gsize)layer * (gsize)pd_model_shape(work->model)->n_kv_heads + (gsize)kv_head) *
            stream_bytes(work);
+}
+
+static gsize
+offset_of_head(const Work *work, const PdHead *head)
+{
+    return stream_offset(work, head->layer, pd_sweep_kv_head(pd_model_shape(work->model), head));
 }
 
 /* --- keys --- */
@@ -140,6 +159,33 @@ encode(Work *work, const GArray *prefix, PdHeadScoresProgress progress, gpointer
     return TRUE;
 }
 
+/* Whiten the questions' keys by rows spread evenly over the haystack. */
+static void
+whiten(Work *work)
+{
+    PdSweepQueries *queries = &work->queries;
+    gsize dim = (gsize)pd_model_shape(work->model)->head_dim;
+    gsize row_bytes = pd_row_bytes(PD_Q8_0, dim), n_rows = work->haystack->n_rows;
+    gsize step = MAX(n_rows / MOMENT_ROWS, 1);
+    g_autofree float *row = g_new(float, dim);
+
+    for (int h = 0; h < queries->n_heads; h++) {
+        const guint8 *keys = work->keys + offset_of_head(work, &queries->heads[h]);
+        g_autoptr(PdKeyMoments) moments = NULL;
+
+        if (!queries->heads[h].by_keys)
+            continue;
+        moments = pd_key_moments_new((guint)dim);
+        for (gsize r = 0; r < n_rows; r += step) {
+            pd_dequantize_row(PD_Q8_0, keys + r * row_bytes, row, dim);
+            pd_key_moments_add(moments, row, 1);
+        }
+        pd_key_moments_whiten(moments,
+                              queries->queries + (gsize)h * (gsize)queries->n_queries * dim,
+                              (gsize)queries->n_queries);
+    }
+}
+
 /* --- scores --- */
 
 static float
@@ -195,20 +241,19 @@ batch_end(const PdSweepQueries *queries, guint question)
 }
 
 static gboolean
-score_batch(Work *work, int layer, int head, guint from, guint to, GError **error)
+score_batch(Work *work, gsize number, guint from, guint to, GError **error)
 {
     const PdModelShape *shape = pd_model_shape(work->model);
     PdDevice *device = pd_model_device(work->model);
     PdSweepQueries *queries = &work->queries;
     gsize d = (gsize)shape->head_dim, n_rows = work->haystack->n_rows;
-    gsize number = (gsize)layer * (gsize)shape->n_heads + (gsize)head;
     gsize n = (gsize)(queries->first[to] - queries->first[from]);
-    int kv_head = head / (shape->n_heads / shape->n_kv_heads);
-    PdMatmulJob job = {.weight = {.mem = {work->wrapped, stream_offset(work, layer, kv_head)},
-                                  .type = PD_Q8_0,
-                                  .n_rows = (int)n_rows,
-                                  .n_cols = (int)d},
-                       .out = {work->out, 0}};
+    PdMatmulJob job = {
+        .weight = {.mem = {work->wrapped, offset_of_head(work, &queries->heads[number])},
+                   .type = PD_Q8_0,
+                   .n_rows = (int)n_rows,
+                   .n_cols = (int)d},
+        .out = {work->out, 0}};
 
     device->ops->write(device, (PdMem){work->x, 0},
                        queries->queries +
@@ -240,6 +285,7 @@ make_room(Work *work, GError **error)
 
     work->scores = scores;
     scores->n_heads = (guint)queries->n_heads;
+    scores->heads = g_memdup2(queries->heads, scores->n_heads * sizeof(PdHead));
     scores->n_questions = queries->n_questions;
     scores->n_blocks = work->haystack->n_blocks;
     scores->z =
@@ -270,8 +316,7 @@ score_all(Work *work, PdHeadScoresProgress progress, gpointer user_data, GCancel
         if (g_cancellable_set_error_if_cancelled(cancellable, error))
             return FALSE;
         for (guint i = 0; i < queries->n_questions; i = batch_end(queries, i))
-            if (!score_batch(work, queries->heads[h].layer, queries->heads[h].head, i,
-                             batch_end(queries, i), error))
+            if (!score_batch(work, (gsize)h, i, batch_end(queries, i), error))
                 return FALSE;
         if (progress)
             progress("scoring with every head", (guint64)h + 1, (guint64)queries->n_heads,
@@ -285,7 +330,8 @@ pd_head_scores_new(PdContext *context, const PdHaystack *haystack, PdHeadScoresP
                    gpointer user_data, GCancellable *cancellable, GError **error)
 {
     const PdModelShape *shape = pd_model_shape(context->model);
-    int n_heads = shape->n_layers * shape->n_heads;
+    int n_queried = shape->n_layers * shape->n_heads;
+    int n_heads = n_queried + shape->n_layers * shape->n_kv_heads;
     g_autofree PdHead *heads = g_new0(PdHead, n_heads);
     g_autofree const char **questions = g_new0(const char *, haystack->questions->len);
     g_auto(Work) work = {.model = context->model,
@@ -296,8 +342,13 @@ pd_head_scores_new(PdContext *context, const PdHaystack *haystack, PdHeadScoresP
                                      .n_heads = n_heads,
                                      .n_questions = haystack->questions->len}};
 
-    for (int h = 0; h < n_heads; h++)
+    for (int h = 0; h < n_queried; h++)
         heads[h] = (PdHead){.layer = h / shape->n_heads, .head = h % shape->n_heads};
+    for (int s = 0; s < n_heads - n_queried; s++) /* named by the first head of each KV head */
+        heads[n_queried + s] =
+            (PdHead){.layer = s / shape->n_kv_heads,
+                     .head = s % shape->n_kv_heads * (shape->n_heads / shape->n_kv_heads),
+                     .by_keys = TRUE};
     for (guint i = 0; i < haystack->questions->len; i++)
         questions[i] = ((PdHayQuestion *)g_ptr_array_index(haystack->questions, i))->text;
     work.keys =
@@ -307,8 +358,10 @@ pd_head_scores_new(PdContext *context, const PdHaystack *haystack, PdHeadScoresP
         return NULL;
     }
     if (!encode(&work, context->prefix, progress, user_data, cancellable, error) ||
-        !pd_sweep_queries_make(&work.queries, questions, cancellable, error) ||
-        !score_all(&work, progress, user_data, cancellable, error))
+        !pd_sweep_queries_make(&work.queries, questions, cancellable, error))
+        return NULL;
+    whiten(&work);
+    if (!score_all(&work, progress, user_data, cancellable, error))
         return NULL;
     return g_steal_pointer(&work.scores);
 }

@@ -12,6 +12,9 @@ typedef struct {
     int layer;
     int head;
     int group; /* of retrieval heads that are averaged; from 0 */
+    /* Retrieval: the question's keys are compared with those that the head attends to, not its
+     * queries (sweep.h). */
+    gboolean by_keys;
 } PdHead;
 
 #define PD_PROFILE_HEADS_MAX 16

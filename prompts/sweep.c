@@ -103,7 +103,8 @@ pd_sweep_many(PdContext *context, const char *const *questions, guint n_question
 
     if (n_questions == 0)
         return g_steal_pointer(&ranked);
-    if (!pd_sweep_queries_make(&queries, questions, cancellable, error))
+    if (!pd_sweep_queries_make(&queries, questions, cancellable, error) ||
+        !pd_sweep_whiten(&queries, all->len, cancellable, error))
         return NULL;
     best = g_try_malloc_n((gsize)n_heads * (gsize)queries.n_queries, all->len * sizeof(float));
     z = g_try_malloc_n((gsize)n_heads, all->len * sizeof(float));

@@ -1,9 +1,12 @@
 /*
  * The sweep: score every block of 64 tokens of every segment with the question.
  *
- * The question is run behind the shared prefix; the queries of its content words at the retrieval
- * heads are turned as if every key stood PD_SWEEP_DISTANCE tokens before them (hybrid-attention
- * design, section 8) and multiplied with the kept keys of the block and of its segment's header.
+ * The question is run behind the shared prefix.  At a retrieval head, the queries of its content
+ * words are turned as if every key stood PD_SWEEP_DISTANCE tokens before them (hybrid-attention
+ * design, section 8) and multiplied with the kept keys of the block and of its segment's header.  A
+ * head that works by keys compares the words' own keys with them, as ColBERT compares its vectors
+ * (Khattab and Zaharia 2020): words that mean the same have keys alike, once these are whitened by
+ * a sample of the corpus' keys (whiten.h).
  * Per head and word a block's score is its best key's, standardised over all blocks; the head's is
  * their mean, weighed by each word's largest (a word that stands out somewhere says more than one
  * that is everywhere), and standardised again.  Heads come in groups (profile.h): some find the

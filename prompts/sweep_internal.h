@@ -1,5 +1,6 @@
-/* What the parts of the sweep share: sweep_queries.c makes the queries, sweep_scan.c scores keys
- * with them, sweep.c makes of that an order of blocks. */
+/* What the parts of the sweep share: sweep_queries.c makes the queries, sweep_whiten.c whitens
+ * those that are keys, sweep_scan.c scores keys with them, sweep.c makes of that an order of
+ * blocks. */
 #ifndef PD_SWEEP_INTERNAL_H
 #define PD_SWEEP_INTERNAL_H
 
@@ -11,15 +12,27 @@ typedef struct {
     const PdHead *heads;
     int n_heads;
     guint n_questions;
-    int *first;     /* (n_questions + 1): where each question's queries start */
-    int n_queries;  /* of all questions */
-    float *queries; /* (n_heads, n_queries, head_dim), turned by PD_SWEEP_DISTANCE */
+    int *first;    /* (n_questions + 1): where each question's queries start */
+    int n_queries; /* of all questions */
+    /* (n_heads, n_queries, head_dim): queries turned by PD_SWEEP_DISTANCE, or keys, before RoPE and
+     * without bias */
+    float *queries;
 } PdSweepQueries;
 
 void pd_sweep_queries_clear(PdSweepQueries *queries);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PdSweepQueries, pd_sweep_queries_clear)
 gboolean pd_sweep_queries_make(PdSweepQueries *queries, const char *const *questions,
                                GCancellable *cancellable, GError **error);
+
+/* Whiten the keys among the queries by a sample of the corpus'. */
+gboolean pd_sweep_whiten(PdSweepQueries *queries, guint n_blocks, GCancellable *cancellable,
+                         GError **error);
+
+static inline int
+pd_sweep_kv_head(const PdModelShape *shape, const PdHead *head)
+{
+    return head->head / (shape->n_heads / shape->n_kv_heads);
+}
 
 /*
  * One pass over the records.  best: (n_heads, n_blocks, n_queries), the best score of each block's

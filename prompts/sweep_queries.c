@@ -1,5 +1,5 @@
 /* From questions to queries: each question is run behind the shared prefix through the layers that
- * score, the queries of its content words are kept and turned. */
+ * score, the queries or keys of its content words are kept, and the queries turned. */
 #include <string.h>
 #include "prompts/error.h"
 #include "prompts/layout.h"
@@ -25,7 +25,7 @@ typedef struct {
     const PdSweepQueries *queries;
     int first_row; /* of the question's own words, in the sequence */
     int n_rows;
-    float *rows; /* (n_heads, n_rows, head_dim), before RoPE with bias */
+    float *rows; /* (n_heads, n_rows, head_dim), before RoPE; queries with bias, keys without */
 } Question;
 
 static void
@@ -37,15 +37,19 @@ keep_rows(const PdLayerRows *rows, gpointer user_data)
     gsize d = (gsize)shape->head_dim;
 
     for (int h = 0; h < queries->n_heads; h++) {
-        if (queries->heads[h].layer != rows->layer)
+        const PdHead *head = &queries->heads[h];
+        gsize n_of_row = (gsize)(head->by_keys ? shape->n_kv_heads : shape->n_heads);
+        gsize own = (gsize)(head->by_keys ? pd_sweep_kv_head(shape, head) : head->head);
+        const float *from = (head->by_keys ? rows->k : rows->q) + own * d;
+
+        if (head->layer != rows->layer)
             continue;
         for (int r = 0; r < rows->n_rows; r++) {
             int at = rows->first_row + r - question->first_row;
             if (at < 0 || at >= question->n_rows)
                 continue;
             memcpy(question->rows + ((gsize)h * question->n_rows + at) * d,
-                   rows->q + ((gsize)r * shape->n_heads + queries->heads[h].head) * d,
-                   d * sizeof(float));
+                   from + (gsize)r * n_of_row * d, d * sizeof(float));
         }
     }
 }
@@ -153,6 +157,8 @@ turn_queries(PdSweepQueries *queries, PdSession *session, GError **error)
         const PdRope *rope =
             pd_session_rope(session, queries->heads[h].layer, PD_SWEEP_DISTANCE + 1);
 
+        if (queries->heads[h].by_keys)
+            continue;
         device->ops->write(device, (PdMem){buffer, 0}, q, n_floats * sizeof(float));
         device->ops->rope(device, (PdMem){buffer, 0}, rope, positions, queries->n_queries, 1,
                           shape->head_dim);

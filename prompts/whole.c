@@ -34,7 +34,8 @@ index_heads(PdModel *model, const PdProfile *profile, int (*heads)[2])
     int n_layers = pd_model_shape(model)->n_layers, n = 0, nearest = -1;
 
     for (int i = 0; i < profile->n_retrieval; i++)
-        if (!pd_model_layer(model, profile->retrieval[i].layer)->local) {
+        if (!profile->retrieval[i].by_keys &&
+            !pd_model_layer(model, profile->retrieval[i].layer)->local) {
             heads[n][0] = profile->retrieval[i].layer;
             heads[n++][1] = profile->retrieval[i].head;
         }

@@ -353,30 +353,38 @@ test_scores_are_the_sweeps(Fixture *f, gconstpointer unused)
     g_autoptr(PdHaystack) haystack = copy_corpus(context);
     g_autoptr(PdHeadScores) scores = NULL;
     g_autoptr(GError) error = NULL;
+    guint n_by_keys = 0;
 
     for (gsize i = 0; i < G_N_ELEMENTS(questions); i++)
         add_question(haystack, "literal", questions[i], gold);
     scores = pd_head_scores_new(context, haystack, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
-    g_assert_cmpuint(scores->n_heads, ==, (guint)(shape->n_layers * shape->n_heads));
+    g_assert_cmpuint(scores->n_heads, ==,
+                     (guint)(shape->n_layers * (shape->n_heads + shape->n_kv_heads)));
     pd_context_set_tier(context, PD_KV_FULL, NULL, &error);
     g_assert_no_error(error);
     pd_context_warm(context, NULL, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
     for (guint i = 0; i < G_N_ELEMENTS(questions); i++)
-        for (int h = shape->n_heads; h < (int)scores->n_heads; h++) {
-            const PdHead head = {.layer = h / shape->n_heads, .head = h % shape->n_heads};
+        for (guint h = 0; h < scores->n_heads; h++) {
+            const PdHead *head = &scores->heads[h];
             g_autoptr(GArray) z = g_array_new(FALSE, FALSE, sizeof(float));
-            g_autoptr(GArray) blocks = pd_sweep(context, questions[i], &head, 1, z, NULL, &error);
+            g_autoptr(GArray) blocks = NULL;
             double squares = 0;
 
+            if (head->layer == 0)
+                continue;
+            g_assert_cmpuint(pd_head_scores_find(scores, head), ==, h);
+            n_by_keys += head->by_keys;
+            blocks = pd_sweep(context, questions[i], head, 1, z, NULL, &error);
             g_assert_no_error(error);
             g_assert_cmpuint(z->len, ==, scores->n_blocks);
             for (guint b = 0; b < z->len; b++)
-                squares +=
-                    pow(pd_head_scores_of(scores, (guint)h, i)[b] - g_array_index(z, float, b), 2);
+                squares += pow(pd_head_scores_of(scores, h, i)[b] - g_array_index(z, float, b), 2);
             g_assert_cmpfloat(sqrt(squares / z->len), <, KEY_ROUNDING);
         }
+    g_assert_cmpuint(n_by_keys, ==,
+                     (guint)((shape->n_layers - 1) * shape->n_kv_heads) * G_N_ELEMENTS(questions));
 }
 
 /* The same for the same seed, another for another. */
@@ -428,8 +436,33 @@ test_ranks(void)
     g_assert_cmpuint(ranks[2], ==, 1); /* a tie is not lost */
 }
 
+/* The middle of those that score the same. */
+static void
+test_ranks_of_equals(void)
+{
+    static const float scores[] = {3, 3, 3, 4, 3, 3, 3};
+    static const int blocks[] = {1, -1, -2};
+    g_autoptr(PdHaystack) haystack = new_haystack();
+    guint rank;
+
+    add_question(haystack, "literal", "?", blocks);
+    pd_gold_ranks(scores, G_N_ELEMENTS(scores), haystack->questions->pdata[0], &rank);
+    g_assert_cmpuint(rank, ==, 4);
+}
+
 #define N_BLOCKS 16
 #define N_HEADS 4 /* a layer; two of them share keys */
+
+/* A layer after the other. */
+static PdHead *
+two_layers_of_heads(void)
+{
+    PdHead *heads = g_new0(PdHead, 2 * N_HEADS);
+
+    for (int h = 0; h < 2 * N_HEADS; h++)
+        heads[h] = (PdHead){.layer = h / N_HEADS, .head = h % N_HEADS};
+    return heads;
+}
 
 /* Give the gold block `rank - 1` better ones. */
 static void
@@ -453,6 +486,7 @@ make_scores(PdHaystack *haystack, guint n_of_kind)
         add_question(haystack, i < n_of_kind ? "literal" : "paraphrase", "?", blocks);
     }
     scores->n_heads = 2 * N_HEADS;
+    scores->heads = two_layers_of_heads();
     scores->n_questions = haystack->questions->len;
     scores->n_blocks = N_BLOCKS;
     scores->z = g_new0(float, (gsize)scores->n_heads * scores->n_questions * N_BLOCKS);
@@ -556,6 +590,7 @@ test_choice_weighs_kinds(void)
         add_question(haystack, i < 3 ? "function" : "paraphrase", "?", blocks);
     }
     scores->n_heads = 2 * N_HEADS;
+    scores->heads = two_layers_of_heads();
     scores->n_questions = 15;
     scores->z = g_new0(float, (gsize)scores->n_heads * scores->n_questions * N_BLOCKS);
     for (guint h = 0; h < scores->n_heads; h++)
@@ -580,6 +615,7 @@ main(int argc, char **argv)
                test_scores_are_the_sweeps, tear_down);
     g_test_add("/calibrate/deterministic", Fixture, NULL, set_up, test_deterministic, tear_down);
     g_test_add_func("/calibrate/ranks", test_ranks);
+    g_test_add_func("/calibrate/ranks-of-equals", test_ranks_of_equals);
     g_test_add_func("/calibrate/choice", test_choice);
     g_test_add_func("/calibrate/choice-prefers-kept-keys", test_choice_prefers_kept_keys);
     g_test_add_func("/calibrate/choice-weighs-kinds", test_choice_weighs_kinds);

@@ -25,6 +25,7 @@ typedef struct {
     const PdModelShape *shape;
     int n_rows; /* of the prompt */
     double *q;  /* (n_layers, n_rows, n_heads, head_dim) */
+    double *k;  /* (n_layers, n_rows, n_kv_heads, head_dim) */
 } Tapped;
 
 static void
@@ -32,9 +33,19 @@ tap(const PdLayerRows *rows, gpointer user_data)
 {
     Tapped *tapped = user_data;
     gsize width = (gsize)tapped->shape->n_heads * tapped->shape->head_dim;
+    gsize k_width = (gsize)tapped->shape->n_kv_heads * tapped->shape->head_dim;
+    gsize first = (gsize)rows->layer * tapped->n_rows + rows->first_row;
 
     for (gsize i = 0; i < (gsize)rows->n_rows * width; i++)
-        tapped->q[((gsize)rows->layer * tapped->n_rows + rows->first_row) * width + i] = rows->q[i];
+        tapped->q[first * width + i] = rows->q[i];
+    for (gsize i = 0; i < (gsize)rows->n_rows * k_width; i++)
+        tapped->k[first * k_width + i] = rows->k[i];
+}
+
+static int
+kv_head_of(const PdModelShape *shape, const PdHead *head)
+{
+    return head->head / (shape->n_heads / shape->n_kv_heads);
 }
 
 /* A content token holds a letter or digit and is not, alone, a word like "a". */
@@ -46,10 +57,20 @@ counts(gint32 id)
     return id < 256 && (g_ascii_isalnum(id) || id >= 0x80) && g_ascii_tolower(id) != 'a';
 }
 
-/* The queries of a head, (n, head_dim), turned by 256 positions: pairs (i, i + d/2), theta^(-2i/d).
- */
+/* By 256 positions: pairs (i, i + d/2), theta^(-2i/d). */
+static void
+turn(const double *q, int d, double theta, double *to)
+{
+    for (int i = 0; i < d / 2; i++) {
+        double angle = 256 * pow(theta, -2.0 * i / d);
+        to[i] = q[i] * cos(angle) - q[i + d / 2] * sin(angle);
+        to[i + d / 2] = q[i] * sin(angle) + q[i + d / 2] * cos(angle);
+    }
+}
+
+/* The turned queries of a head, or the words' keys at its KV head, (n, head_dim). */
 static double *
-turned_queries(PdContext *context, int layer, int head, int *n)
+queries_of(PdContext *context, const PdHead *head, int *n)
 {
     const PdModelShape *shape = pd_model_shape(context->model);
     int d = shape->head_dim;
@@ -68,6 +89,7 @@ turned_queries(PdContext *context, int layer, int head, int *n)
     tapped.n_rows = options.max_tokens = run.n_tokens = (int)tokens->len;
     run.tokens = (const gint32 *)tokens->data;
     tapped.q = g_new0(double, (gsize)shape->n_layers * tokens->len * shape->n_heads * d);
+    tapped.k = g_new0(double, (gsize)shape->n_layers * tokens->len * shape->n_kv_heads * d);
     session = pd_session_new(context->model, &options, &error);
     g_assert_no_error(error);
     pd_session_set_tap(session, tap, NULL, &tapped);
@@ -77,28 +99,28 @@ turned_queries(PdContext *context, int layer, int head, int *n)
     out = g_new0(double, (gsize)tokens->len *d);
     *n = 0;
     for (guint r = first; r < tokens->len; r++) {
-        const double *q = tapped.q + (((gsize)layer * tokens->len + r) * shape->n_heads + head) * d;
+        gsize row = (gsize)head->layer * tokens->len + r;
         double *to = out + (gsize)*n * d;
         if (!counts(g_array_index(tokens, gint32, r)))
             continue;
-        for (int i = 0; i < d / 2; i++) {
-            double angle = 256 * pow(shape->rope_theta, -2.0 * i / d);
-            to[i] = q[i] * cos(angle) - q[i + d / 2] * sin(angle);
-            to[i + d / 2] = q[i] * sin(angle) + q[i + d / 2] * cos(angle);
-        }
+        if (head->by_keys)
+            memcpy(to, tapped.k + (row * shape->n_kv_heads + kv_head_of(shape, head)) * d,
+                   (gsize)d * sizeof *to);
+        else
+            turn(tapped.q + (row * shape->n_heads + head->head) * d, d, shape->rope_theta, to);
         (*n)++;
     }
     g_free(tapped.q);
+    g_free(tapped.k);
     return out;
 }
 
 /* A segment's keys at a head, (header and own tokens, head_dim): all rows of the record. */
 static float *
-segment_keys(PdContext *context, const PdContextSegment *segment, int layer, int head)
+segment_keys(PdContext *context, const PdContextSegment *segment, const PdHead *head)
 {
     const PdModelShape *shape = pd_model_shape(context->model);
     gsize n = (gsize)(segment->header_ids->len + segment->row->n_tokens) * shape->head_dim;
-    int kv_head = head / (shape->n_heads / shape->n_kv_heads);
     float *keys = g_new(float, n);
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) record = NULL;
@@ -106,7 +128,8 @@ segment_keys(PdContext *context, const PdContextSegment *segment, int layer, int
 
     record = pd_segment_kv_get(context, segment, NULL, NULL, &error);
     g_assert_no_error(error);
-    g_assert_true(pd_segment_kv_keys(g_bytes_get_data(record, NULL), layer, kv_head, &stream));
+    g_assert_true(pd_segment_kv_keys(g_bytes_get_data(record, NULL), head->layer,
+                                     kv_head_of(shape, head), &stream));
     pd_key_stream_unpack(stream.bits, shape->head_dim, stream.header, (int)stream.n_header_rows, 0,
                          (int)stream.n_header_rows, keys, (gsize)shape->head_dim);
     pd_key_stream_unpack(
@@ -180,23 +203,76 @@ zeros(guint n)
     return g_array_set_size(g_array_new(FALSE, TRUE, sizeof(double)), n);
 }
 
+/* x := C^-1 (x - m), by elimination: mean and covariance of every segment's own keys (the corpus
+ * has fewer blocks than a sample), a hundredth of the mean variance added to each. */
+static void
+whiten_one(const double *c, const double *mean, double *x, int d)
+{
+    g_autofree double *a = g_memdup2(c, (gsize)d * (gsize)d * sizeof(double));
+
+    for (int i = 0; i < d; i++)
+        x[i] -= mean[i];
+    for (int p = 0; p < d; p++)
+        for (int i = p + 1; i < d; i++) {
+            double times = a[i * d + p] / a[p * d + p];
+            for (int j = p; j < d; j++)
+                a[i * d + j] -= times * a[p * d + j];
+            x[i] -= times * x[p];
+        }
+    for (int i = d - 1; i >= 0; i--) {
+        for (int j = i + 1; j < d; j++)
+            x[i] -= a[i * d + j] * x[j];
+        x[i] /= a[i * d + i];
+    }
+}
+
+static void
+whiten(PdContext *context, GPtrArray *keys, double *queries, int n_queries, int d)
+{
+    g_autofree double *mean = g_new0(double, d), *c = g_new0(double, d *d);
+    double trace = 0, n = 0;
+
+    for (int pass = 0; pass < 2; pass++)
+        for (guint s = 0; s < keys->len; s++) {
+            PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
+            const float *own = (const float *)keys->pdata[s] + segment->header_ids->len * (gsize)d;
+            for (guint r = 0; r < segment->row->n_tokens; r++, own += d)
+                for (int i = 0; i < d; i++) {
+                    mean[i] += pass == 0 ? own[i] : 0;
+                    for (int j = 0; j < d && pass == 1; j++)
+                        c[i * d + j] += (own[i] - mean[i] / n) * (own[j] - mean[j] / n) / n;
+                }
+            n += pass == 0 ? segment->row->n_tokens : 0;
+        }
+    for (int i = 0; i < d; i++) {
+        mean[i] /= n;
+        trace += c[i * d + i];
+    }
+    for (int i = 0; i < d; i++)
+        c[i * d + i] += 0.01 * trace / d;
+    for (int i = 0; i < n_queries; i++)
+        whiten_one(c, mean, queries + (gsize)i * d, d);
+}
+
 /* The score of every block of one head, in corpus order: words standardised, weighed by their
  * largest. */
 static GArray *
-head_scores(PdContext *context, int layer, int head)
+head_scores(PdContext *context, const PdHead *head)
 {
     guint n_blocks = 0;
     int d = pd_model_shape(context->model)->head_dim, n_queries;
-    g_autofree double *queries = turned_queries(context, layer, head, &n_queries);
+    g_autofree double *queries = queries_of(context, head, &n_queries);
     g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
     GArray *sums;
 
     g_assert_cmpint(n_queries, >, 20);
     for (guint s = 0; s < context->segments->len; s++) {
         PdContextSegment *segment = &g_array_index(context->segments, PdContextSegment, s);
-        g_ptr_array_add(keys, segment_keys(context, segment, layer, head));
+        g_ptr_array_add(keys, segment_keys(context, segment, head));
         n_blocks += (segment->row->n_tokens + 63) / 64;
     }
+    if (head->by_keys)
+        whiten(context, keys, queries, n_queries, d);
     sums = zeros(n_blocks);
     for (int i = 0; i < n_queries; i++) {
         g_autoptr(GPtrArray) all = scaled_scores(context, queries + (gsize)i * d, d, keys);
@@ -265,11 +341,11 @@ block_index(PdContext *context, const PdBlock *block)
     return index + block->first_token / 64;
 }
 
-/* Two groups of heads: each block has the score of the group that likes it best. */
+/* Two groups of heads, one by keys: each block has the score of the group that likes it best. */
 static void
 test_scores(Fixture *f, gconstpointer unused)
 {
-    static const PdHead heads[] = {{0, 0, 0}, {0, 1, 0}, {1, 0, 1}, {1, 1, 1}};
+    static const PdHead heads[] = {{0, 0, 0}, {0, 1, 0}, {1, 0, 1, TRUE}, {1, 1, 1}};
     g_autoptr(GArray) z = g_array_new(FALSE, FALSE, sizeof(float));
     g_autoptr(GError) error = NULL;
     PdContext *context = f->world.context;
@@ -281,7 +357,7 @@ test_scores(Fixture *f, gconstpointer unused)
     for (int g = 0; g < 2; g++)
         of_group[g] = zeros(blocks->len);
     for (int h = 0; h < 4; h++) {
-        expected[h] = head_scores(context, heads[h].layer, heads[h].head);
+        expected[h] = head_scores(context, &heads[h]);
         g_assert_cmpuint(expected[h]->len, ==, blocks->len);
         for (guint b = 0; b < blocks->len; b++) {
             double e = g_array_index(expected[h], double, b);

@@ -8,10 +8,11 @@
  * (Khattab and Zaharia 2020): words that mean the same have keys alike, once these are whitened by
  * a sample of the corpus' keys (whiten.h).
  * Per head and word a block's score is its best key's, standardised over all blocks; the head's is
- * their mean, weighed by each word's largest (a word that stands out somewhere says more than one
- * that is everywhere), and standardised again.  Heads come in groups (profile.h): some find the
- * question's own words, others what means the same.  A group's score is the mean over its heads,
- * standardised again; the block's score is that of the group which likes it best.
+ * the sum of what each is above one deviation (a block that has something of most words is better
+ * than one that has a single word to the letter), standardised again.  Heads come in groups
+ * (profile.h): some find the question's own words, others what means the same.  A group's score is
+ * the mean over its heads, standardised again; the block's score is that of the group which likes
+ * it best.
  */
 #ifndef PD_SWEEP_H
 #define PD_SWEEP_H

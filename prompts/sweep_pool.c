@@ -19,28 +19,18 @@ standardise(float *scores, guint n)
         scores[i] = deviation > 0 ? (float)((scores[i] - mean) / deviation) : 0;
 }
 
-/* z[b] = sum_i w_i z_i[b] / sum_i w_i,  z_i: word i's scores standardised over the blocks,
- * w_i = max_b z_i[b]. */
+/* z[b] = sum_i max(z_i[b] - 1, 0),  z_i: word i's scores standardised over the blocks. */
 void
 pd_sweep_pool(const float *best, gsize stride, gsize n, guint n_blocks, float *scratch, float *z)
 {
-    float weights = 0;
-
     memset(z, 0, n_blocks * sizeof *z);
     for (gsize i = 0; i < n; i++) {
-        float most = 0;
-
         for (guint b = 0; b < n_blocks; b++)
             scratch[b] = best[b * stride + i];
         standardise(scratch, n_blocks);
         for (guint b = 0; b < n_blocks; b++)
-            most = MAX(most, scratch[b]);
-        for (guint b = 0; b < n_blocks; b++)
-            z[b] += most * scratch[b];
-        weights += most;
+            z[b] += MAX(scratch[b] - PD_SWEEP_STANDS_OUT, 0);
     }
-    for (guint b = 0; b < n_blocks && weights > 0; b++)
-        z[b] /= weights;
     standardise(z, n_blocks);
 }
 

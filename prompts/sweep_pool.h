@@ -5,6 +5,9 @@
 
 #include "prompts/sweep.h"
 
+/* Deviations above the mean from which a block has something of a word. */
+#define PD_SWEEP_STANDS_OUT 1.0f
+
 /* z[b] of one question and head, standardised over the blocks.  best: (n_blocks, stride), of which
  * this question's words are the first n; scratch: one float a block. */
 void pd_sweep_pool(const float *best, gsize stride, gsize n, guint n_blocks, float *scratch,

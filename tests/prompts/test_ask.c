@@ -266,7 +266,7 @@ test_readings(Fixture *f, gconstpointer unused)
     g_assert_no_error(error);
     g_assert_cmpuint(sure->n_readings, ==, 1);
     g_assert_cmpint(sure->status, ==, PD_ANSWERED);
-    g_assert_cmpuint(sure->n_prompt_tokens, <, 600);
+    g_assert_cmpuint(sure->n_prompt_tokens, <, 800); /* passages, their headers, the task */
 
     set_support_min(f, 1e9, -1e9);
     unsure = pd_ask(f->world.context, f->questions[0], &options, &events, NULL, &error);

@@ -601,6 +601,29 @@ test_choice_weighs_kinds(void)
     g_assert_true(set.heads[0].layer == 1 && set.heads[0].head == 0 && set.heads[0].group == 1);
 }
 
+/* A head by keys is one like the others; of two sets that find alike the one is taken for which
+ * encoding ends earlier. */
+static void
+test_choice_by_keys(void)
+{
+    const PdModelShape shape = {.n_layers = 2, .n_heads = N_HEADS, .n_kv_heads = 2};
+    g_autoptr(PdHaystack) haystack = new_haystack();
+    g_autoptr(PdHeadScores) scores = make_scores(haystack, 6);
+    PdHeadSet set;
+
+    scores->heads[1] = (PdHead){.layer = 1, .head = 0, .by_keys = TRUE};
+    scores->heads[2] = (PdHead){.layer = 0, .head = 0, .by_keys = TRUE};
+    for (guint h = 0; h < scores->n_heads; h++)
+        for (guint i = 0; i < 12; i++)
+            place(scores, h, i, i, h == 1 || h == 2 ? 1 : 15);
+    set = pd_head_set_choose(scores, haystack, &shape);
+    g_assert_cmpint(set.n_heads, ==, 2);
+    for (int g = 0; g < 2; g++) {
+        g_assert_true(set.heads[g].by_keys && set.heads[g].group == g);
+        g_assert_true(set.heads[g].layer == 0 && set.heads[g].head == 0);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -619,5 +642,6 @@ main(int argc, char **argv)
     g_test_add_func("/calibrate/choice", test_choice);
     g_test_add_func("/calibrate/choice-prefers-kept-keys", test_choice_prefers_kept_keys);
     g_test_add_func("/calibrate/choice-weighs-kinds", test_choice_weighs_kinds);
+    g_test_add_func("/calibrate/choice-by-keys", test_choice_by_keys);
     return g_test_run();
 }

@@ -14,8 +14,8 @@
 #include "prompts/sweep.h"
 #include "prompts/warm.h"
 
-/* Queries are rounded to 8 bits for the product: in standard deviations. */
-#define QUERY_ROUNDING 0.05
+/* Queries are rounded to 8 bits for the product: in standard deviations, of sums over few words. */
+#define QUERY_ROUNDING 0.12
 
 static const char question[] = "What did the gauge at the pier record in a storm?";
 
@@ -254,8 +254,8 @@ whiten(PdContext *context, GPtrArray *keys, double *queries, int n_queries, int 
         whiten_one(c, mean, queries + (gsize)i * d, d);
 }
 
-/* The score of every block of one head, in corpus order: words standardised, weighed by their
- * largest. */
+/* The score of every block of one head, in corpus order: words standardised, what is
+ * above one of each. */
 static GArray *
 head_scores(PdContext *context, const PdHead *head)
 {
@@ -277,16 +277,13 @@ head_scores(PdContext *context, const PdHead *head)
     for (int i = 0; i < n_queries; i++) {
         g_autoptr(GPtrArray) all = scaled_scores(context, queries + (gsize)i * d, d, keys);
         g_autoptr(GArray) word = zeros(n_blocks);
-        double most = -INFINITY;
 
         add_query(context, all, word);
         standardise(word);
         for (guint b = 0; b < n_blocks; b++)
-            most = MAX(most, g_array_index(word, double, b));
-        for (guint b = 0; b < n_blocks; b++)
-            g_array_index(sums, double, b) += most * g_array_index(word, double, b);
+            g_array_index(sums, double, b) += fmax(g_array_index(word, double, b) - 1, 0);
     }
-    standardise(sums); /* the sum of the weights drops out */
+    standardise(sums);
     return sums;
 }
 

@@ -1,7 +1,9 @@
 /*
- * Retrieval heads by model.  A row is what `pandect model calibrate` prints; a model without a row
- * gets the heads of its middle layers, where retrieval heads were found in every model measured
- * (hybrid-attention design, sections 2.6 and 8).
+ * Retrieval heads by model.  A row is what `pandect model calibrate` prints.  A model without a row
+ * compares keys at an eighth and at two ninths of its layers, where the question's words and what
+ * means the same were found in every model measured: SmolLM2-135M has so all of 128 literal
+ * questions about 131,072 tokens among its best 8 blocks, and of 88 paraphrases 77 % among its best
+ * 64.  What a sentence of its answer leans on is seen at its middle layers.
  */
 #include "prompts/profile.h"
 
@@ -144,16 +146,36 @@ use_gate(PdProfile *profile, const PdModelShape *shape)
     }
 }
 
+#define DEFAULT_KV_HEADS 4 /* of a layer at most */
+
 static void
-use_middle_layers(PdProfile *profile, const PdModelShape *shape)
+use_early_keys(PdProfile *profile, const PdModelShape *shape)
+{
+    int n_kv_heads = MAX(shape->n_kv_heads, 1), per_stream = shape->n_heads / n_kv_heads;
+    int n = MIN(n_kv_heads, DEFAULT_KV_HEADS);
+
+    for (int group = 0; group < 2; group++) {
+        int layer = group == 0 ? shape->n_layers / 8 : shape->n_layers * 2 / 9;
+        for (int i = 0; i < n; i++)
+            profile->retrieval[profile->n_retrieval++] =
+                (PdHead){.layer = layer,
+                         .head = i * n_kv_heads / n * per_stream,
+                         .group = group,
+                         .by_keys = TRUE};
+    }
+}
+
+static void
+cite_by_middle_layers(PdProfile *profile, const PdModelShape *shape)
 {
     int first = shape->n_layers * 2 / 5;
     int last = shape->n_layers * 3 / 5;
 
-    for (int layer = first; layer <= last && profile->n_retrieval < 8; layer++) {
-        profile->retrieval[profile->n_retrieval++] = (PdHead){layer, 0, 0};
+    for (int layer = first; layer <= last && profile->n_citation < 8; layer++) {
+        profile->citation[profile->n_citation++] = (PdHead){.layer = layer};
         if (shape->n_heads > 1)
-            profile->retrieval[profile->n_retrieval++] = (PdHead){layer, shape->n_heads / 2, 0};
+            profile->citation[profile->n_citation++] =
+                (PdHead){.layer = layer, .head = shape->n_heads / 2};
     }
 }
 
@@ -173,10 +195,10 @@ pd_profile_for(const PdModelShape *shape)
         profile.n_citation = row->n_citation;
         memcpy(profile.citation, row->citation, sizeof profile.citation);
     }
-    if (!profile.calibrated)
-        use_middle_layers(&profile, shape);
-    for (int i = 0; i < profile.n_retrieval && !profile.calibrated; i++)
-        profile.citation[profile.n_citation++] = profile.retrieval[i];
+    if (!profile.calibrated) {
+        use_early_keys(&profile, shape);
+        cite_by_middle_layers(&profile, shape);
+    }
     use_gate(&profile, shape);
     use_support(&profile, shape);
     profile.read_whole_tokens = MAX(shape->n_ctx_train / 2, 2048);

@@ -61,7 +61,7 @@ typedef struct {
     int read_whole_tokens; /* a corpus up to this size is read whole (mode D) */
 } PdProfile;
 
-/* The row of this model, or a default made from its shape: heads of the middle layers. */
+/* The row of this model, or a default made from its shape. */
 PdProfile pd_profile_for(const PdModelShape *shape);
 
 #endif

@@ -27,18 +27,29 @@ pd_whole_tokens(PdContext *context, GArray *passages)
 
 /* --- the session --- */
 
+/* Those of n heads that work by their queries and see everything; returns their number. */
+static int
+global_heads(PdModel *model, const PdHead *of, int n, int (*heads)[2])
+{
+    int n_found = 0;
+
+    for (int i = 0; i < n; i++)
+        if (!of[i].by_keys && !pd_model_layer(model, of[i].layer)->local) {
+            heads[n_found][0] = of[i].layer;
+            heads[n_found++][1] = of[i].head;
+        }
+    return n_found;
+}
+
 /* The heads that choose blocks, none in a local layer; returns their number. */
 static int
 index_heads(PdModel *model, const PdProfile *profile, int (*heads)[2])
 {
-    int n_layers = pd_model_shape(model)->n_layers, n = 0, nearest = -1;
+    int n_layers = pd_model_shape(model)->n_layers, nearest = -1;
+    int n = global_heads(model, profile->retrieval, profile->n_retrieval, heads);
 
-    for (int i = 0; i < profile->n_retrieval; i++)
-        if (!profile->retrieval[i].by_keys &&
-            !pd_model_layer(model, profile->retrieval[i].layer)->local) {
-            heads[n][0] = profile->retrieval[i].layer;
-            heads[n++][1] = profile->retrieval[i].head;
-        }
+    if (n == 0)
+        n = global_heads(model, profile->citation, profile->n_citation, heads);
     for (int layer = 0; n == 0 && layer < n_layers; layer++)
         if (!pd_model_layer(model, layer)->local &&
             (nearest < 0 || ABS(layer - n_layers / 2) < ABS(nearest - n_layers / 2)))

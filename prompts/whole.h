@@ -24,8 +24,9 @@ GArray *pd_whole_tokens(PdContext *context, GArray *passages);
 /* The session that reads and answers in `mode`, for one sequence; dense but for SPARSE and for
  * DeepSeek-V4 models, whose own attention it is whatever the mode.  Sparse, the
  * prefix of n_prefix rows is always seen, the global layers' retrieval heads choose by their
- * queries (where a model has none there, the first head of the global layer next to its middle),
- * and what a row sees at once stays within half the positions that the model was trained on. */
+ * queries (of a model that has none there those for citations, or else the first head of the global
+ * layer next to its middle), and what a row sees at once stays within half the positions that the
+ * model was trained on. */
 PdSessionOptions pd_whole_session(PdModel *model, const PdProfile *profile, PdReadMode mode,
                                   guint n_prefix, int max_tokens);
 

@@ -197,11 +197,10 @@ test_identity(Fixture *f, gconstpointer unused)
     PdWarmReport report = {0};
     PdKvGcReport gc;
     guint64 n_warm = 1;
-    int head = context->profile.retrieval[0].head;
 
     pd_context_warm(context, &report, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
-    context->profile.retrieval[0].head = 1 - head;
+    context->profile.retrieval[0] = (PdHead){.layer = 0, .head = 0};
     context->profile.n_retrieval = 1;
     pd_context_count_warm(context, &n_warm, NULL, &error);
     g_assert_no_error(error);

@@ -350,8 +350,9 @@ test_calibrate(Fixture *f, gconstpointer data)
         gint64 layer = json_object_get_int_member(head, "layer");
         gint64 number = json_object_get_int_member(head, "head");
         g_assert_true(layer >= 0 && layer < 2 && number >= 0 && number < 2);
-        g_string_append_printf(row, "%s{%d, %d, %d}", i ? ", " : "", (int)layer, (int)number,
-                               (int)json_object_get_int_member(head, "group"));
+        g_string_append_printf(row, "%s{%d, %d, %d%s}", i ? ", " : "", (int)layer, (int)number,
+                               (int)json_object_get_int_member(head, "group"),
+                               json_object_get_boolean_member(head, "by_keys") ? ", TRUE" : "");
     }
     g_string_append_printf(row, "}, %u, {", json_array_get_length(heads));
     g_assert_true(g_str_has_prefix(json_object_get_string_member(object, "row"), row->str));

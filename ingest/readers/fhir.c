@@ -64,7 +64,8 @@ append_elements(GString *out, const char *path, JsonNode *node)
         for (GList *at = names; at; at = at->next) {
             if (is_for_programs(at->data) && !(*path && g_str_equal(at->data, "text")))
                 continue;
-            g_autofree char *below = g_strconcat(path, *path ? "." : "", at->data, NULL);
+            g_autofree char *name = g_utf8_make_valid(at->data, -1); /* as pd_json_text */
+            g_autofree char *below = g_strconcat(path, *path ? "." : "", name, NULL);
             append_elements(out, below, member(node, at->data));
         }
     }

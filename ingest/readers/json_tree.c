@@ -25,7 +25,11 @@ pd_json_depth(const guint8 *bytes, gsize n)
 const char *
 pd_json_text(JsonNode *node)
 {
-    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : NULL;
+    if (!node || !JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING)
+        return NULL;
+    if (!g_utf8_validate(json_node_get_string(node), -1, NULL)) {
+        g_autofree char *valid = g_utf8_make_valid(json_node_get_string(node), -1);
+        json_node_set_string(node, valid);
+    }
+    return json_node_get_string(node);
 }

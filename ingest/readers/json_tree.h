@@ -9,7 +9,8 @@
 
 /* Brackets that are open at most, strings left out. */
 guint pd_json_depth(const guint8 *bytes, gsize n);
-/* A string's text, owned by the node; NULL: it is something else, or NULL. */
+/* A string's text, owned by the node; NULL: it is something else, or NULL.  json-glib takes octal
+ * escapes, which JSON does not have: bytes that are not UTF-8 become U+FFFD, in the node too. */
 const char *pd_json_text(JsonNode *node);
 
 #endif

@@ -365,6 +365,22 @@ test_notebook(void)
                     "[cell 2: output]\n4\n");
 }
 
+/* Octal escapes, which only json-glib takes, can make any bytes. */
+static void
+test_notebook_escapes(void)
+{
+    static const char text[] = "{\"nbformat\": 4, \"cells\": [{\"cell_type\": \"code\", "
+                               "\"source\": [\"a\\377b\\n\", \"\\303\\251\"]}]}";
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "a.ipynb", NULL);
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpstr(part_text(only_document(c, PD_KIND_NOTEBOOK), "cells/1"), ==,
+                    "[cell 1: code]\na\357\277\275b\n\303\251\n");
+    remove_folder(folder);
+}
+
 /* What is in a document is what its content says, not its name. */
 static void
 test_by_content(void)
@@ -544,6 +560,7 @@ main(int argc, char **argv)
     g_test_add_func("/office/rtf", test_rtf);
     g_test_add_func("/office/rtf-damage", test_rtf_damage);
     g_test_add_func("/office/notebook", test_notebook);
+    g_test_add_func("/office/notebook-escapes", test_notebook_escapes);
     g_test_add_func("/office/unread", test_unread);
     g_test_add_func("/office/by-content", test_by_content);
     return g_test_run();

@@ -16,7 +16,6 @@ if "$program" -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_m
     count() { sed -n "s/^stat::$1: *//p" "$name".log; }
     echo "ok 1 - $(count number_of_executed_units) inputs, $(count new_units_added) led to new code"
 else
-    tail -12 "$name".log
+    tail -12 "$name".log | sed 's/^/# /'
     echo "not ok 1 - broken by an input, see $PWD/$name.log"
-    exit 1
 fi

@@ -57,8 +57,8 @@ next_uniform(PdSampler *s)
     return (z >> 11) * 0x1p-53;
 }
 
-static gint32
-best_of_all(const float *logits, int n)
+gint32
+pd_sampler_best(const float *logits, int n)
 {
     gint32 best = 0;
     float best_logit = -INFINITY;
@@ -169,7 +169,7 @@ pd_sampler_pick(PdSampler *s, const float *logits, int n_vocab, const gint32 *re
 {
     const PdSamplerOptions *o = &s->options;
     logits = penalize(s, logits, n_vocab, recent, n_recent);
-    gint32 best = best_of_all(logits, n_vocab);
+    gint32 best = pd_sampler_best(logits, n_vocab);
     /* Infinite or no finite logits leave nothing to draw from. */
     if (!(o->temperature > 0) || !isfinite(logits[best]))
         return best;

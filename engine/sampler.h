@@ -21,6 +21,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdSampler, pd_sampler_free)
 /* logits (n_vocab) are not changed.  `recent`: ids for the penalty, may be NULL. */
 gint32 pd_sampler_pick(PdSampler *sampler, const float *logits, int n_vocab, const gint32 *recent,
                        int n_recent);
+/* The best of all n; ties go to the lower id, not-a-numbers to none. */
+gint32 pd_sampler_best(const float *logits, int n);
 /* The best of `allowed`, greedy; n_allowed >= 1. */
 gint32 pd_sampler_pick_of(const float *logits, const gint32 *allowed, int n_allowed);
 

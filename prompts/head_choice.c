@@ -175,7 +175,7 @@ name_head(const Choice *choice, guint number, int group)
 static double
 price(const Choice *choice, const PdHeadSet *set, PdHead head)
 {
-    int per_stream = choice->shape->n_heads / choice->shape->n_kv_heads, deepest = 0;
+    int deepest = 0;
     double wanted = GAIN_NEW_STREAM;
 
     for (int i = 0; i < set->n_heads; i++) {
@@ -187,7 +187,7 @@ price(const Choice *choice, const PdHeadSet *set, PdHead head)
         if (taken->head == head.head && taken->by_keys == head.by_keys &&
             taken->group == head.group)
             return INFINITY;
-        if (taken->head / per_stream == head.head / per_stream)
+        if (pd_head_kv(choice->shape, taken) == pd_head_kv(choice->shape, &head))
             wanted = GAIN_OLD_STREAM;
     }
     return wanted + GAIN_LAYER * MAX(head.layer - deepest, 0);

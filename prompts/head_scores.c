@@ -94,7 +94,7 @@ stream_offset(const Work *work, int layer, int kv_head)
 static gsize
 offset_of_head(const Work *work, const PdHead *head)
 {
-    return stream_offset(work, head->layer, pd_sweep_kv_head(pd_model_shape(work->model), head));
+    return stream_offset(work, head->layer, pd_head_kv(pd_model_shape(work->model), head));
 }
 
 /* --- keys --- */

@@ -17,6 +17,13 @@ typedef struct {
     gboolean by_keys;
 } PdHead;
 
+/* The KV head whose keys the head sees. */
+static inline int
+pd_head_kv(const PdModelShape *shape, const PdHead *head)
+{
+    return head->head / MAX(shape->n_heads / MAX(shape->n_kv_heads, 1), 1);
+}
+
 #define PD_PROFILE_HEADS_MAX 16
 
 /* How often passages are read for one question at most. */

@@ -28,12 +28,6 @@ gboolean pd_sweep_queries_make(PdSweepQueries *queries, const char *const *quest
 gboolean pd_sweep_whiten(PdSweepQueries *queries, guint n_blocks, GCancellable *cancellable,
                          GError **error);
 
-static inline int
-pd_sweep_kv_head(const PdModelShape *shape, const PdHead *head)
-{
-    return head->head / (shape->n_heads / shape->n_kv_heads);
-}
-
 /*
  * One pass over the records.  best: (n_heads, n_blocks, n_queries), the best score of each block's
  * keys and its header's with each query.  Damaged records are dropped, then it fails with CORRUPT.

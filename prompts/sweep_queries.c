@@ -39,7 +39,7 @@ keep_rows(const PdLayerRows *rows, gpointer user_data)
     for (int h = 0; h < queries->n_heads; h++) {
         const PdHead *head = &queries->heads[h];
         gsize n_of_row = (gsize)(head->by_keys ? shape->n_kv_heads : shape->n_heads);
-        gsize own = (gsize)(head->by_keys ? pd_sweep_kv_head(shape, head) : head->head);
+        gsize own = (gsize)(head->by_keys ? pd_head_kv(shape, head) : head->head);
         const float *from = (head->by_keys ? rows->k : rows->q) + own * d;
 
         if (head->layer != rows->layer)

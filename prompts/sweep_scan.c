@@ -108,7 +108,7 @@ find_keys(const Scan *scan, const Entry *entry, int h, PdKeyStream *stream, GErr
     const PdHead *head = &scan->queries->heads[h];
 
     if (pd_segment_kv_keys(g_bytes_get_data(entry->record, NULL), head->layer,
-                           pd_sweep_kv_head(shape, head), stream))
+                           pd_head_kv(shape, head), stream))
         return TRUE;
     g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_CORPUS,
                 "what is kept of %s does not hold the keys of layer %d, head %d; warm it with "

@@ -53,7 +53,7 @@ sample(const PdSweepQueries *queries, PdKeyMoments **moments, guint step, GCance
             PdKeyStream stream;
 
             if (moments[h] && pd_segment_kv_keys(g_bytes_get_data(record, NULL), head->layer,
-                                                 pd_sweep_kv_head(shape, head), &stream))
+                                                 pd_head_kv(shape, head), &stream))
                 add_blocks(moments[h], &stream, (guint)shape->head_dim, first, step);
         }
     }

@@ -48,7 +48,6 @@ pd_kv_format(const PdModelShape *shape, const PdProfile *profile, PdKvTier tier)
                          .key_bits = profile->kv_key_bits,
                          .value_bits = profile->kv_value_bits,
                          .n_layers = shape->n_layers};
-    int group = shape->n_heads / MAX(shape->n_kv_heads, 1);
 
     if (tier != PD_KV_INDEX)
         return format;
@@ -59,7 +58,7 @@ pd_kv_format(const PdModelShape *shape, const PdProfile *profile, PdKvTier tier)
     for (int i = 0; i < profile->n_retrieval; i++) {
         PdHead head = profile->retrieval[i];
 
-        add_key(&format, (PdHead){head.layer, head.head / MAX(group, 1)});
+        add_key(&format, (PdHead){head.layer, pd_head_kv(shape, &head)});
         format.n_layers = MAX(format.n_layers, head.layer + 1);
     }
     return format;

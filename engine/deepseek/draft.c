@@ -9,6 +9,7 @@
  */
 #include <string.h>
 #include "engine/deepseek/run_internal.h"
+#include "engine/sampler.h"
 
 /* x[k] of one row; y and f of the scratch are free here. */
 static void
@@ -75,13 +76,9 @@ pd_ds_run_draft_logits(PdDsRun *r, int row, float *logits)
 gint32
 pd_ds_run_draft_token(PdDsRun *r, int row)
 {
-    const float *logits = r->scratch.vocab;
-    gint32 best = 0;
     if (!pd_ds_run_draft_logits(r, row, r->scratch.vocab))
         return -1;
-    for (int i = 1; i < r->model->shape.n_vocab; i++)
-        best = logits[i] > logits[best] ? i : best;
-    return best;
+    return pd_sampler_best(r->scratch.vocab, r->model->shape.n_vocab);
 }
 
 int

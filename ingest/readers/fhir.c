@@ -8,7 +8,6 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
-#include "ingest/error.h"
 #include "ingest/readers/json_tree.h"
 
 static JsonNode *
@@ -49,7 +48,7 @@ append_value(GString *out, const char *path, JsonNode *node)
     }
 }
 
-/* Depth is limited by pd_json_depth. */
+/* Depth is limited by pd_json_load. */
 static void
 append_elements(GString *out, const char *path, JsonNode *node)
 {
@@ -109,15 +108,8 @@ gboolean
 pd_fhir_read(const guint8 *bytes, gsize n, PdClinical *clinical, GError **error)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
-    if (pd_json_depth(bytes, n) > PD_JSON_DEPTH_MAX) {
-        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
-                    "its JSON is nested deeper than the limit of %u", PD_JSON_DEPTH_MAX);
+    if (!pd_json_load(parser, bytes, n, "clinical document", error))
         return FALSE;
-    }
-    if (!json_parser_load_from_data(parser, (const char *)bytes, (gssize)n, error)) {
-        g_prefix_error(error, "it is no clinical document: ");
-        return FALSE;
-    }
     JsonNode *root = json_parser_get_root(parser), *entries = member(root, "entry");
     if (!entries || !JSON_NODE_HOLDS_ARRAY(entries))
         return read_resource(clinical, root, error);

@@ -1,8 +1,11 @@
 /* See json_tree.h. */
 #include "ingest/readers/json_tree.h"
 
-guint
-pd_json_depth(const guint8 *bytes, gsize n)
+#include "ingest/error.h"
+
+/* Brackets that are open at most, strings left out. */
+static guint
+depth_of(const guint8 *bytes, gsize n)
 {
     guint depth = 0;
     guint deepest = 0;
@@ -20,6 +23,20 @@ pd_json_depth(const guint8 *bytes, gsize n)
             depth -= depth > 0;
     }
     return deepest;
+}
+
+gboolean
+pd_json_load(JsonParser *parser, const guint8 *bytes, gsize n, const char *what, GError **error)
+{
+    if (depth_of(bytes, n) > PD_JSON_DEPTH_MAX) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
+                    "its JSON is nested deeper than the limit of %u", PD_JSON_DEPTH_MAX);
+        return FALSE;
+    }
+    if (json_parser_load_from_data(parser, (const char *)bytes, (gssize)n, error))
+        return TRUE;
+    g_prefix_error(error, "it is no %s: ", what);
+    return FALSE;
 }
 
 const char *

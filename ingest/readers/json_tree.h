@@ -7,8 +7,10 @@
 /* json-glib's parser calls itself for each level. */
 #define PD_JSON_DEPTH_MAX 200
 
-/* Brackets that are open at most, strings left out. */
-guint pd_json_depth(const guint8 *bytes, gsize n);
+/* Parses what is not nested deeper than PD_JSON_DEPTH_MAX; errors LIMIT, or json-glib's with
+ * "it is no WHAT: " before it. */
+gboolean pd_json_load(JsonParser *parser, const guint8 *bytes, gsize n, const char *what,
+                      GError **error);
 /* A string's text, owned by the node; NULL: it is something else, or NULL.  json-glib takes octal
  * escapes, which JSON does not have: bytes that are not UTF-8 become U+FFFD, in the node too. */
 const char *pd_json_text(JsonNode *node);

@@ -295,8 +295,8 @@ pd_msg_read(const guint8 *bytes, gsize n, const PdMapiLimits *limits, PdMapiMess
 {
     gsize n_taken = 0;
     /* Streams that share blocks could come to more than the file. */
-    const PdMapiLimits own = {limits->depth_max, limits->attachments_max, MIN(limits->bytes_max, n),
-                              limits->rtf_bytes_max};
+    PdMapiLimits own = *limits;
+    own.bytes_max = MIN(limits->bytes_max, n);
     Reading reading = {message, &own, &n_taken, NULL, NULL};
     GsfInfile *root = open_compound(bytes, n);
     g_autoptr(GHashTable) names = root ? read_names(&reading, root) : NULL;

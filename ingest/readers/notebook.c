@@ -9,7 +9,6 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 
-#include "ingest/error.h"
 #include "ingest/readers/json_tree.h"
 
 /* A new part begins after so many bytes. */
@@ -163,15 +162,8 @@ pd_notebook_read(const guint8 *bytes, gsize n, PdDocument *document, PdEmitter *
 {
     g_autoptr(JsonParser) parser = json_parser_new();
     Notebook notebook = {.document = document, .left = emitter->limits->text_bytes_max};
-    if (pd_json_depth(bytes, n) > PD_JSON_DEPTH_MAX) {
-        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
-                    "its JSON is nested deeper than the limit of %u", PD_JSON_DEPTH_MAX);
+    if (!pd_json_load(parser, bytes, n, "notebook", error))
         return FALSE;
-    }
-    if (!json_parser_load_from_data(parser, (const char *)bytes, (gssize)n, error)) {
-        g_prefix_error(error, "it is no notebook: ");
-        return FALSE;
-    }
     JsonObject *root = object_of(json_parser_get_root(parser));
     JsonArray *worksheets = array_of(member(root, "worksheets"));
     read_cells(&notebook, array_of(member(root, "cells")));

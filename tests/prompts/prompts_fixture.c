@@ -283,3 +283,30 @@ fixture_assert_sound(const char *dir, PdModel *model)
     g_assert_no_error(error);
     g_assert_cmpuint(stats.n_corrupt, ==, 0);
 }
+
+void
+fixture_assert_same_answer(const PdAnswer *a, const PdAnswer *b)
+{
+    g_assert_cmpstr(a->text->str, ==, b->text->str);
+    g_assert_cmpint(a->status, ==, b->status);
+    g_assert_cmpint(a->truncated, ==, b->truncated);
+    g_assert_cmpuint(a->n_answer_tokens, ==, b->n_answer_tokens);
+    g_assert_cmpuint(a->n_thought_tokens, ==, b->n_thought_tokens);
+    g_assert_cmpuint(a->citations->len, ==, b->citations->len);
+    g_assert_cmpuint(a->sentences->len, ==, b->sentences->len);
+    for (guint i = 0; i < a->sentences->len; i++) {
+        const PdSentence *x = &g_array_index(a->sentences, PdSentence, i);
+        const PdSentence *y = &g_array_index(b->sentences, PdSentence, i);
+
+        g_assert_cmpstr(x->text, ==, y->text);
+        g_assert_cmpint(x->citation, ==, y->citation);
+    }
+    for (guint i = 0; i < a->citations->len; i++) {
+        const PdCitation *x = &g_array_index(a->citations, PdCitation, i);
+        const PdCitation *y = &g_array_index(b->citations, PdCitation, i);
+
+        g_assert_cmpint(x->part_id, ==, y->part_id);
+        g_assert_cmpint(x->passage, ==, y->passage);
+        g_assert_cmpstr(x->quote, ==, y->quote);
+    }
+}

@@ -7,7 +7,7 @@
 #define PROMPTS_FIXTURE_H
 
 #include "ingest/corpus_internal.h"
-#include "prompts/context.h"
+#include "prompts/ask.h"
 
 typedef struct {
     PdDocumentKind kind;
@@ -60,5 +60,7 @@ GHashTable *fixture_records(World *world);
 void fixture_assert_same_records(GHashTable *a, GHashTable *b);
 /* No finding in the corpus, no corrupt record. */
 void fixture_assert_sound(const char *dir, PdModel *model);
+/* The same words, sentence by sentence, with the same citations. */
+void fixture_assert_same_answer(const PdAnswer *a, const PdAnswer *b);
 
 #endif

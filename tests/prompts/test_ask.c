@@ -66,26 +66,15 @@ assert_same_array(GArray *a, GArray *b, gsize size)
 static void
 assert_same_answer(const PdAnswer *a, const PdAnswer *b)
 {
-    g_assert_cmpstr(a->text->str, ==, b->text->str);
-    g_assert_cmpint(a->status, ==, b->status);
-    g_assert_cmpuint(a->n_answer_tokens, ==, b->n_answer_tokens);
+    fixture_assert_same_answer(a, b);
     g_assert_cmpuint(a->n_prompt_tokens, ==, b->n_prompt_tokens);
     assert_same_array(a->passages, b->passages, sizeof(PdPassage));
     if (a->blocks)
         assert_same_array(a->blocks, b->blocks, sizeof(PdBlock));
-    g_assert_cmpuint(a->sentences->len, ==, b->sentences->len);
-    for (guint i = 0; i < a->sentences->len; i++) {
-        const PdSentence *x = &g_array_index(a->sentences, PdSentence, i);
-        const PdSentence *y = &g_array_index(b->sentences, PdSentence, i);
-        g_assert_cmpstr(x->text, ==, y->text);
-        g_assert_cmpint(x->citation, ==, y->citation);
-        g_assert_cmpmem(x->shares, a->passages->len * sizeof(float), y->shares,
-                        b->passages->len * sizeof(float));
-    }
-    g_assert_cmpuint(a->citations->len, ==, b->citations->len);
-    for (guint i = 0; i < a->citations->len; i++)
-        g_assert_cmpstr(g_array_index(a->citations, PdCitation, i).quote, ==,
-                        g_array_index(b->citations, PdCitation, i).quote);
+    for (guint i = 0; i < a->sentences->len; i++)
+        g_assert_cmpmem(
+            g_array_index(a->sentences, PdSentence, i).shares, a->passages->len * sizeof(float),
+            g_array_index(b->sentences, PdSentence, i).shares, b->passages->len * sizeof(float));
 }
 
 static void

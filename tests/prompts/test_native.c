@@ -514,33 +514,6 @@ test_batch(Fixture *f, gconstpointer unused)
 
 /* --- guesses --- */
 
-static void
-assert_same_answer(const PdAnswer *a, const PdAnswer *b)
-{
-    g_assert_cmpstr(a->text->str, ==, b->text->str);
-    g_assert_cmpint(a->status, ==, b->status);
-    g_assert_cmpint(a->truncated, ==, b->truncated);
-    g_assert_cmpuint(a->n_answer_tokens, ==, b->n_answer_tokens);
-    g_assert_cmpuint(a->n_thought_tokens, ==, b->n_thought_tokens);
-    g_assert_cmpuint(a->citations->len, ==, b->citations->len);
-    g_assert_cmpuint(a->sentences->len, ==, b->sentences->len);
-    for (guint i = 0; i < a->sentences->len; i++) {
-        const PdSentence *x = &g_array_index(a->sentences, PdSentence, i);
-        const PdSentence *y = &g_array_index(b->sentences, PdSentence, i);
-
-        g_assert_cmpstr(x->text, ==, y->text);
-        g_assert_cmpint(x->citation, ==, y->citation);
-    }
-    for (guint i = 0; i < a->citations->len; i++) {
-        const PdCitation *x = &g_array_index(a->citations, PdCitation, i);
-        const PdCitation *y = &g_array_index(b->citations, PdCitation, i);
-
-        g_assert_cmpint(x->part_id, ==, y->part_id);
-        g_assert_cmpint(x->passage, ==, y->passage);
-        g_assert_cmpstr(x->quote, ==, y->quote);
-    }
-}
-
 /* The same question with the draft block and without it; returns how many guesses there were and
  * how many of them spared a pass. */
 static void
@@ -557,7 +530,7 @@ compare_guessed(Fixture *f, const PdAskOptions *options, guint *n, guint *n_used
     plain = pd_ask(f->world.context, question, options, NULL, NULL, &error);
     model->has_draft = TRUE;
     g_assert_no_error(error);
-    assert_same_answer(guessed, plain);
+    fixture_assert_same_answer(guessed, plain);
     g_assert_cmpuint(plain->n_guesses, ==, 0);
     g_assert_cmpuint(guessed->n_guesses, >, 0);
     json = pd_answer_to_json(f->world.context, question, guessed, FALSE, &error);

@@ -96,11 +96,7 @@ static void
 assert_same_answer(const PdAnswer *a, const PdAnswer *b)
 {
     g_assert_cmpuint(a->n_answer_tokens, >, 0);
-    g_assert_cmpstr(a->text->str, ==, b->text->str);
-    g_assert_cmpuint(a->citations->len, ==, b->citations->len);
-    for (guint i = 0; i < a->citations->len; i++)
-        g_assert_cmpstr(g_array_index(a->citations, PdCitation, i).quote, ==,
-                        g_array_index(b->citations, PdCitation, i).quote);
+    fixture_assert_same_answer(a, b);
 }
 
 /* Read and asked in contexts of their own: nothing is read twice, the answers are the same. */

@@ -195,7 +195,7 @@ test_plain_markers(void)
 
 /* --- refusals --- */
 
-/* Opens the bytes as a model; the message must hold `says`. */
+/* Opens the bytes as a model, and a session on it; the message must hold `says`. */
 static void
 assert_refused(GByteArray *file, const char *says)
 {
@@ -207,7 +207,12 @@ assert_refused(GByteArray *file, const char *says)
     g_assert_true(g_file_set_contents(path, (const char *)file->data, file->len, &error));
     g_autoptr(PdModel) model = pd_model_open(path, NULL, &error);
     g_unlink(path);
-    g_assert_null(model);
+    if (model != NULL) {
+        PdSessionOptions options = {.n_sequences = 1, .max_tokens = 10, .kv_type = PD_F32};
+        g_autoptr(PdSession) session = pd_session_new(model, &options, &error);
+        g_assert_null(session);
+    }
+    g_assert_nonnull(error);
     g_test_message("%s", error->message);
     g_assert_nonnull(strstr(error->message, says));
 }
@@ -283,21 +288,34 @@ test_arrays(void)
     assert_refused(clamps, "swiglu_clamp_shexp differs between layers");
 }
 
-/* A token whose expert is not there. */
+/* A token whose expert is not there; halves and a scale that stand for no number. */
 static void
 test_values(void)
 {
+    static const struct {
+        const char *name;
+        guint8 bytes[4];
+        gsize n_bytes;
+        const char *says;
+    } cases[] = {
+        {"blk.0.ffn_gate_tid2eid.weight", {4, 0, 0, 0}, 4, "names expert 4 of 4"},
+        {"token_embd.weight", {0, 0x7c}, 2, "token_embd.weight holds a value that is not finite"},
+        {"blk.1.indexer.proj.weight", {1, 0x7e}, 2, "blk.1.indexer.proj.weight holds a value"},
+        {"blk.2.ffn_up_exps.weight", {0xff}, 1, "blk.2.ffn_up_exps.weight holds a value"},
+    };
     g_autofree char *path = golden_path("deepseek", "model.gguf");
     g_autoptr(GError) error = NULL;
     g_autoptr(PdGguf) gguf = pd_gguf_open(path, &error);
-    g_autoptr(GByteArray) file = read_golden();
-    const PdGgufTensor *table = pd_gguf_find_tensor(gguf, "blk.0.ffn_gate_tid2eid.weight");
-    gint32 id = GINT32_TO_LE(4);
     gsize n_bytes;
     g_assert_no_error(error);
     const guint8 *data = pd_gguf_data(gguf, &n_bytes);
-    memcpy(file->data + ((const guint8 *)table->data - data), &id, sizeof id);
-    assert_refused(file, "names expert 4 of 4");
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const PdGgufTensor *tensor = pd_gguf_find_tensor(gguf, cases[i].name);
+        g_autoptr(GByteArray) file = read_golden();
+        memcpy(file->data + ((const guint8 *)tensor->data - data), cases[i].bytes,
+               cases[i].n_bytes);
+        assert_refused(file, cases[i].says);
+    }
 }
 
 int

@@ -387,6 +387,31 @@ test_bad_values(void)
     assert_refused(h, "layers.3.attn.compressor");
 }
 
+/* A code, and scales, that stand for no number. */
+static void
+test_bad_codes(void)
+{
+    static const struct {
+        const char *tensor;
+        guint8 code;
+        const char *says;
+    } cases[] = {
+        {"layers.1.attn.wq_a.weight", 0x7f, "layers.1.attn.wq_a.weight"},
+        {"layers.2.attn.wo_b.scale", 0xff, "layers.2.attn.wo_b.weight"},
+        {"layers.3.ffn.experts.2.w2.scale", 0xff, "layers.3.ffn.experts.2.w2.weight"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Fixture) f = fixture_new();
+        g_autoptr(Fixture) plain = fixture_new();
+        g_autofree char *says =
+            g_strconcat(cases[i].says, " holds a value that is not finite", NULL);
+        fixture_quantise(f, plain);
+        FixtureTensor *t = fixture_find(f, cases[i].tensor);
+        t->data[t->n_bytes - 1] = cases[i].code;
+        assert_refused(f, says);
+    }
+}
+
 /* Shards that are not there, cut short, or outside the folder. */
 static void
 test_bad_shards(void)
@@ -492,6 +517,7 @@ main(int argc, char **argv)
     g_test_add_func("/deepseek/load/missing-tensors", test_missing_tensors);
     g_test_add_func("/deepseek/load/wrong-tensors", test_wrong_tensors);
     g_test_add_func("/deepseek/load/bad-values", test_bad_values);
+    g_test_add_func("/deepseek/load/bad-codes", test_bad_codes);
     g_test_add_func("/deepseek/load/bad-shards", test_bad_shards);
     g_test_add_func("/deepseek/load/session-refuses", test_session_refuses);
     g_test_add_func("/deepseek/load/identity", test_identity);

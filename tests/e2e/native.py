@@ -1,4 +1,5 @@
 """A corpus on a DeepSeek-V4 model, through the command line: read once as one text, kept, asked, changed, cleaned up."""
+import json
 import pathlib
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ suite = Suite()
 test = suite.test
 QUESTION = "Where does the gauge stand?"
 POSITIONS, UNIT = 8192, 128
+FIRST_SPECIAL = 900  # of the tokenizer
 
 
 def make_world(world):
@@ -27,6 +29,21 @@ def write(world, name, text):
 
 def ask(world, *more, **options):
     return world.json(*world.with_model("ask", "--json", "--max-tokens", 20, *more, QUESTION), **options)
+
+
+@test("model info has schedule, bytes and cost; tokenize and logits work on the folder, markers being text")
+def _(world):
+    info = world.run("model", "info", world.model).stdout.decode()
+    for words in ("window 1 layer: 0", "CSA    2 layers: 1 3", "HCA    1 layer: 2", "bytes mixed", "FLOP per token", "F32"):
+        assert words in info, info
+    done = subprocess.run(world.argv("model", "tokenize", "--model", world.model), check=True, stdout=subprocess.PIPE,
+                          input="The gauge<｜User｜><think>".encode(), env=world.environment)
+    ids = json.loads(done.stdout)["ids"]
+    assert len(ids) > 3 and max(ids) < FIRST_SPECIAL, ids
+    tokens = write(world, "ids", " ".join(map(str, ids)))
+    last = len(ids) - 1
+    row = world.json("model", "logits", "--model", world.model, "--tokens", tokens, "--at", last)
+    assert row["position"] == last and len(row["logits"]) > FIRST_SPECIAL, row
 
 
 @test("add and plan: read whole, whatever the mode would be for another family")

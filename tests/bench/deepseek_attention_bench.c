@@ -1,9 +1,10 @@
 /*
- * What attention costs a token of a DeepSeek-V4-Flash layer at its true width, as CSV: one CSA
- * layer, one HCA layer and, over the same rows and through the same kernel, dense attention of the
- * same heads.  Rows are pseudo-random.
+ * What attention costs a token of a layer of DeepSeek-V4-Flash or -Pro at its true width, as CSV:
+ * one CSA layer, one HCA layer and, over the same rows and through the same kernel, dense attention
+ * of the same heads.  Rows are pseudo-random.
  *
- *   deepseek_attention_bench [mixed|f32 [ROWS [TOKENS...]]]      (mixed 1; 65536 262144 1048576)
+ *   deepseek_attention_bench [flash|pro [mixed|f32 [ROWS [TOKENS...]]]]
+ *                                                     (flash mixed 1; 65536 262144 1048576)
  *
  * mixed: rows and index keys in 8 and 4 bits, as the cache keeps them; f32: as floats, 2 KiB a
  * token.  ROWS: of a chunk that are read together; 1 is decoding.  A compressed entry here is one
@@ -22,15 +23,53 @@
 
 #define HEAD_DIM 512
 #define ROPE_DIM 64
-#define N_HEADS 64
 #define WINDOW 128
 #define CSA_RATIO 4
 #define HCA_RATIO 128
 #define INDEX_HEADS 64
 #define INDEX_DIM 128
-#define TOP_K 512
+#define N_MATRICES 11
+
+/* What differs between the released models (sections 1.2 and 8.1 of their specification). */
+typedef struct {
+    const char *name;
+    int n_heads, top_k;
+    int matrices[N_MATRICES][2]; /* of a CSA layer: rows, columns */
+} Width;
+
+static const Width widths[] = {
+    {"flash",
+     64,
+     512,
+     {{1024, 4096},
+      {32768, 1024},
+      {512, 4096},
+      {1024, 4096},
+      {1024, 4096},
+      {8192, 1024},
+      {64, 4096},
+      {256, 4096},
+      {256, 4096},
+      {8192, 4096},
+      {4096, 8192}}},
+    {"pro",
+     128,
+     1024,
+     {{1536, 7168},
+      {65536, 1536},
+      {512, 7168},
+      {1024, 7168},
+      {1024, 7168},
+      {8192, 1536},
+      {64, 7168},
+      {256, 7168},
+      {256, 7168},
+      {16384, 4096},
+      {7168, 16384}}},
+};
 
 typedef struct {
+    const Width *width;
     PdDevice *dev;
     PdRowFormat row, key;
     int n_rows;          /* of a chunk */
@@ -38,9 +77,9 @@ typedef struct {
     PdMem keys;          /* (n_tokens / CSA_RATIO) */
     PdMem q, iq;         /* of n_rows */
     PdMem weights;       /* (n_rows, INDEX_HEADS) */
-    PdMem sinks;         /* (N_HEADS) */
+    PdMem sinks;         /* (n_heads) */
     PdMem scores;        /* (n_rows, n_tokens / CSA_RATIO) */
-    PdMem picks;         /* (n_rows, TOP_K) */
+    PdMem picks;         /* (n_rows, top_k) */
     PdMem out;           /* as q */
     int *n_entries;      /* (n_rows) */
     double index_cpu_ms; /* of the latest layer, a row */
@@ -121,6 +160,7 @@ bench_init(Bench *b, gboolean mixed, int n_rows, int n_tokens)
 {
     static const PdRowFormat floats = {PD_ROW_F32, 1, 0};
     gsize n = (gsize)n_rows, n_keys = (gsize)n_tokens / CSA_RATIO;
+    gsize n_heads = (gsize)b->width->n_heads;
     PdRowFormat q = {PD_ROW_F32, HEAD_DIM, 0};
     b->dev = pd_cpu_device_new(0, NULL);
     if (b->dev == NULL)
@@ -130,13 +170,13 @@ bench_init(Bench *b, gboolean mixed, int n_rows, int n_tokens)
     b->n_rows = n_rows;
     b->rows = new_rows(b, &b->row, (gsize)n_tokens);
     b->keys = new_rows(b, &b->key, n_keys);
-    b->q = new_rows(b, &q, n * N_HEADS);
+    b->q = new_rows(b, &q, n * n_heads);
     b->iq = new_rows(b, &b->key, n * INDEX_HEADS);
     b->weights = new_rows(b, &floats, n * INDEX_HEADS);
-    b->sinks = new_rows(b, &floats, N_HEADS);
+    b->sinks = new_rows(b, &floats, n_heads);
     b->scores = new_rows(b, NULL, n * n_keys);
-    b->picks = new_rows(b, NULL, n * TOP_K);
-    b->out = new_rows(b, NULL, n * N_HEADS * HEAD_DIM);
+    b->picks = new_rows(b, NULL, n * (gsize)b->width->top_k);
+    b->out = new_rows(b, NULL, n * n_heads * HEAD_DIM);
     b->n_entries = g_new(int, n_rows);
     return b->rows.buffer && b->keys.buffer && b->q.buffer && b->iq.buffer && b->weights.buffer &&
            b->sinks.buffer && b->scores.buffer && b->picks.buffer && b->out.buffer;
@@ -165,7 +205,7 @@ attend(Bench *b, int n, int n_window, PdMem picks)
                            .q = b->q,
                            .out = b->out,
                            .n_q = b->n_rows,
-                           .n_heads = N_HEADS,
+                           .n_heads = b->width->n_heads,
                            .scale = 1 / sqrtf(HEAD_DIM),
                            .sinks = b->sinks,
                            .window = {b->rows.buffer, first * pd_row_format_bytes(&b->row)},
@@ -174,7 +214,7 @@ attend(Bench *b, int n, int n_window, PdMem picks)
                            .entries = b->rows,
                            .n_entries = b->n_entries,
                            .picks = picks,
-                           .picks_stride = TOP_K};
+                           .picks_stride = b->width->top_k};
     if (b->dev->ops->attention_shared(b->dev, &a) != PD_KERNEL_OK)
         g_error("attention_shared failed");
 }
@@ -199,7 +239,7 @@ csa(Bench *b, int n)
                         .weights = b->weights,
                         .n_q = b->n_rows,
                         .n_keys = b->n_entries,
-                        .top_k = TOP_K,
+                        .top_k = b->width->top_k,
                         .scores = b->scores,
                         .scores_stride = count_entries(b, n, CSA_RATIO),
                         .picks = b->picks};
@@ -208,7 +248,7 @@ csa(Bench *b, int n)
         g_error("index_select failed");
     b->index_cpu_ms = cost_since(start, b->n_rows).cpu_ms;
     for (int i = 0; i < b->n_rows; i++)
-        b->n_entries[i] = MIN(b->n_entries[i], TOP_K);
+        b->n_entries[i] = MIN(b->n_entries[i], b->width->top_k);
     attend(b, n, WINDOW, b->picks);
     return b->n_entries[b->n_rows - 1] + WINDOW;
 }
@@ -263,30 +303,28 @@ run(Bench *b, int n)
         Cost cost = time_layer(b, layers[i].layer, n, layers[i].repeats, &attended, &index_cpu_ms);
         if (i == 0)
             of_dense = cost.cpu_ms;
-        printf("%s,%s,%d,%d,%d,%.3f,%.3f,%.3f,%.1f\n", format_name(b), layers[i].name, n, b->n_rows,
-               attended, cost.ms, cost.cpu_ms, index_cpu_ms, of_dense / cost.cpu_ms);
+        printf("%s,%s,%s,%d,%d,%d,%.3f,%.3f,%.3f,%.1f\n", b->width->name, format_name(b),
+               layers[i].name, n, b->n_rows, attended, cost.ms, cost.cpu_ms, index_cpu_ms,
+               of_dense / cost.cpu_ms);
         fflush(stdout);
     }
 }
 
-/* The products of a CSA layer of Flash (section 8.1 of its specification). */
+/* The products of a CSA layer. */
 static void
 run_matrices(Bench *b)
 {
-    static const int shapes[][2] = {
-        {1024, 4096}, {32768, 1024}, {512, 4096}, {1024, 4096}, {1024, 4096}, {8192, 1024},
-        {64, 4096},   {256, 4096},   {256, 4096}, {8192, 4096}, {4096, 8192},
-    };
+    const int(*shapes)[2] = b->width->matrices;
     Cost best = {INFINITY, INFINITY};
-    gsize most = 32768 * 1024;
+    gsize most = 65536 * 1536;
     PdRowFormat floats = {PD_ROW_F32, 1, 0};
-    PdMem weights[G_N_ELEMENTS(shapes)];
-    PdMem x = new_rows(b, &floats, (gsize)b->n_rows * 8192);
-    PdMem y = new_rows(b, NULL, (gsize)b->n_rows * 32768);
+    PdMem weights[N_MATRICES];
+    PdMem x = new_rows(b, &floats, (gsize)b->n_rows * 16384);
+    PdMem y = new_rows(b, NULL, (gsize)b->n_rows * 65536);
     guint16 *bf16 = g_new(guint16, most);
     for (gsize i = 0; i < most; i++)
         bf16[i] = (guint16)(0x3c00 | (next_random() & 0x80ff));
-    for (gsize i = 0; i < G_N_ELEMENTS(shapes); i++) {
+    for (gsize i = 0; i < N_MATRICES; i++) {
         gsize n_bytes = (gsize)shapes[i][0] * (gsize)shapes[i][1] * sizeof *bf16;
         weights[i] = (PdMem){b->dev->ops->buffer_new(b->dev, n_bytes), 0};
         if (weights[i].buffer == NULL)
@@ -295,7 +333,7 @@ run_matrices(Bench *b)
     }
     for (int repeat = 0; repeat < 3; repeat++) {
         Cost start = now();
-        for (gsize i = 0; i < G_N_ELEMENTS(shapes); i++) {
+        for (gsize i = 0; i < N_MATRICES; i++) {
             PdMatmulJob job = {.weight = {weights[i], PD_BF16, shapes[i][0], shapes[i][1]},
                                .out = y};
             b->dev->ops->matmul(b->dev, x, b->n_rows, &job, 1);
@@ -303,8 +341,9 @@ run_matrices(Bench *b)
         Cost cost = cost_since(start, b->n_rows);
         best = (Cost){MIN(best.ms, cost.ms), MIN(best.cpu_ms, cost.cpu_ms)};
     }
-    printf("%s,matrices,0,%d,0,%.3f,%.3f,0,0\n", format_name(b), b->n_rows, best.ms, best.cpu_ms);
-    for (gsize i = 0; i < G_N_ELEMENTS(shapes); i++)
+    printf("%s,%s,matrices,0,%d,0,%.3f,%.3f,0,0\n", b->width->name, format_name(b), b->n_rows,
+           best.ms, best.cpu_ms);
+    for (gsize i = 0; i < N_MATRICES; i++)
         b->dev->ops->buffer_free(b->dev, weights[i].buffer);
     b->dev->ops->buffer_free(b->dev, x.buffer);
     b->dev->ops->buffer_free(b->dev, y.buffer);
@@ -314,26 +353,38 @@ run_matrices(Bench *b)
 static int
 usage(void)
 {
-    fprintf(stderr, "usage: deepseek_attention_bench [mixed|f32 [ROWS [TOKENS...]]], "
+    fprintf(stderr, "usage: deepseek_attention_bench [flash|pro [mixed|f32 [ROWS [TOKENS...]]]], "
                     "tokens from 1024 to 1048576\n");
     return 2;
+}
+
+/* NULL: no such model. */
+static const Width *
+find_width(const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(widths); i++) {
+        if (g_str_equal(widths[i].name, name))
+            return &widths[i];
+    }
+    return NULL;
 }
 
 int
 main(int argc, char **argv)
 {
     static const int usual[] = {65536, 262144, 1048576};
-    gboolean mixed = argc < 2 || g_str_equal(argv[1], "mixed");
-    int n_rows = argc > 2 ? atoi(argv[2]) : 1, n_lengths = argc > 3 ? argc - 3 : 3, most = 0;
-    if ((!mixed && !g_str_equal(argv[1], "f32")) || n_rows < 1 || n_rows > 512)
+    const Width *width = find_width(argc > 1 ? argv[1] : "flash");
+    gboolean mixed = argc < 3 || g_str_equal(argv[2], "mixed");
+    int n_rows = argc > 3 ? atoi(argv[3]) : 1, n_lengths = argc > 4 ? argc - 4 : 3, most = 0;
+    if (width == NULL || (!mixed && !g_str_equal(argv[2], "f32")) || n_rows < 1 || n_rows > 512)
         return usage();
     for (int i = 0; i < n_lengths; i++) {
-        int n = argc > 3 ? atoi(argv[i + 3]) : usual[i];
+        int n = argc > 4 ? atoi(argv[i + 4]) : usual[i];
         if (n < 1024 || n > 1 << 20)
             return usage();
         most = MAX(most, n);
     }
-    Bench b = {.n_rows = 0};
+    Bench b = {.width = width};
     int rc = bench_init(&b, mixed, n_rows, most) ? 0 : 1;
     if (rc != 0) {
         fprintf(stderr, "no memory for %d rows\n", most);
@@ -341,12 +392,12 @@ main(int argc, char **argv)
         PdDeviceInfo info = b.dev->ops->info(b.dev);
         fprintf(stderr, "%s, %d threads, rows of %zu bytes, index keys of %zu\n", info.isa,
                 info.n_threads, pd_row_format_bytes(&b.row), pd_row_format_bytes(&b.key));
-        puts("format,layer,tokens,rows,attended,milliseconds_per_row,cpu_milliseconds_per_row,"
-             "of_which_indexer,times_faster_than_dense");
+        puts("model,format,layer,tokens,rows,attended,milliseconds_per_row,"
+             "cpu_milliseconds_per_row,of_which_indexer,times_faster_than_dense");
         run_matrices(&b);
     }
     for (int i = 0; rc == 0 && i < n_lengths; i++)
-        run(&b, argc > 3 ? atoi(argv[i + 3]) : usual[i]);
+        run(&b, argc > 4 ? atoi(argv[i + 4]) : usual[i]);
     bench_clear(&b);
     return rc;
 }

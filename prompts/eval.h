@@ -107,6 +107,10 @@ typedef struct {
     char *answer;
     gboolean right;
     gboolean refused; /* said that the corpus does not say */
+    char *withheld;   /* what it would have said, had its check let it; NULL: nothing */
+    gboolean withheld_right;
+    gboolean checked; /* then: */
+    double support;   /* of the answer (support.h) */
     guint rank;       /* of the worst of the places' best blocks, from 1; 0: not ranked */
     gboolean ranked;  /* there was a ranking, be it one of no block at all */
     guint n_blocks;   /* among so many */

@@ -264,6 +264,10 @@ read_result(PdFields *f)
     result->answered = result->answer != NULL;
     result->right = pd_fields_bool(f, "right", FALSE);
     result->refused = pd_fields_bool(f, "refused", FALSE);
+    result->withheld = g_strdup(pd_fields_text(f, "withheld"));
+    result->withheld_right = pd_fields_bool(f, "withheld_right", FALSE);
+    result->checked = pd_fields_get(f, "support") != NULL;
+    result->support = pd_fields_number(f, "support", 0);
     result->ranked = pd_fields_get(f, "rank") != NULL;
     result->rank = (guint)pd_fields_int(f, "rank", 0);
     result->n_blocks = (guint)pd_fields_int(f, "blocks", -1);

@@ -46,6 +46,7 @@ typedef struct {
     guint n_answered;
     guint right;
     guint refused;
+    guint withheld_right;
     guint n_cited_of; /* right answers that have a place */
     guint cited;
     guint n_placed; /* results with a place whose reading is known */
@@ -92,6 +93,7 @@ count_result(const PdEvalResult *result, Tally *tally, GArray *ranks)
     tally->n_answered += result->answered;
     tally->right += result->right;
     tally->refused += result->refused;
+    tally->withheld_right += result->withheld_right;
     if (result->n_places == 0)
         return;
     tally->n_placed++;
@@ -368,6 +370,10 @@ pd_eval_result_json(const PdEvalResult *result, const char *run)
     else
         json_builder_add_null_value(json);
     pd_json_bool(json, "refused", result->refused);
+    pd_json_string(json, "withheld", result->withheld);
+    pd_json_bool(json, "withheld_right", result->withheld_right);
+    if (result->checked)
+        pd_json_double(json, "support", result->support);
     json_builder_set_member_name(json, "rank");
     if (result->ranked)
         json_builder_add_int_value(json, result->rank);
@@ -409,6 +415,7 @@ add_group(JsonBuilder *json, guint64 length, const char *subtask, int arm, const
     pd_json_int(json, "items", tally->n);
     add_rate(json, "right", tally->right, tally->n_answered);
     add_rate(json, "refused", tally->refused, tally->n_answered);
+    add_rate(json, "withheld_right", tally->withheld_right, tally->n_answered);
     add_rate(json, "cited", tally->cited, tally->n_cited_of);
     add_rate(json, "read", tally->read, tally->n_placed);
     add_rate(json, "best8", tally->best8, tally->n_ranked);

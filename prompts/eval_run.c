@@ -32,6 +32,7 @@ pd_eval_result_free(PdEvalResult *result)
     g_strfreev(result->gold);
     g_free(result->place);
     g_free(result->answer);
+    g_free(result->withheld);
     g_free(result);
 }
 
@@ -259,6 +260,11 @@ judge_answer(const PdEvalItem *item, const PdAnswer *answer, PdEvalResult *resul
     result->refused = pd_says_not_found(result->answer);
     result->right =
         item->places->len ? pd_fact_answered(item->fact, result->answer) : result->refused;
+    result->withheld = g_strdup(answer->withheld);
+    result->withheld_right =
+        answer->withheld && item->places->len && pd_fact_answered(item->fact, answer->withheld);
+    result->checked = answer->checked;
+    result->support = answer->support;
     result->n_citations = answer->citations->len;
     result->cited = any_cited(item, answer->citations);
     result->n_prompt_tokens = answer->n_prompt_tokens;

@@ -233,7 +233,9 @@ test_answers(void)
         "{\"run\":\"r\",\"tokens\":4096,\"task\":\"hops\",\"subtask\":\"hops\",\"item\":2,"
         "\"depth\":null,"
         "\"arm\":\"rag\",\"question\":\"Who?\",\"gold\":[\"Kay\",\"Lee\"],\"places\":2,"
-        "\"place\":\"a:1\",\"answer\":\"Kay\",\"right\":true,\"refused\":false,\"rank\":3,"
+        "\"place\":\"a:1\",\"answer\":\"Kay\",\"right\":true,\"refused\":false,\"withheld\":"
+        "\"Lee\","
+        "\"withheld_right\":true,\"support\":-0.5,\"rank\":3,"
         "\"blocks\":64,\"read\":true,\"citations\":1,\"cited\":true,\"prompt_tokens\":77,"
         "\"seconds\":1.5}\n"
         "{\"run\":\"other\",\"tokens\":4096}\n"
@@ -263,12 +265,16 @@ test_answers(void)
         g_assert_cmpuint(result->rank, ==, 3);
         g_assert_true(result->ranked && result->right && result->read && result->cited);
         g_assert_true(result->answered);
+        g_assert_cmpstr(result->withheld, ==, "Lee");
+        g_assert_true(result->withheld_right && result->checked);
+        g_assert_cmpfloat(result->support, ==, -0.5);
         g_assert_cmpfloat(result->seconds, ==, 1.5);
         /* The same question again, not ranked, and no answer: the later one stands. */
         if (round) {
             PdEvalResult *later = results->pdata[1];
             g_assert_false(later->ranked || later->answered);
             g_assert_cmpuint(later->n_blocks, ==, (guint)round);
+            g_assert_cmpstr(later->withheld, ==, "Lee");
         }
         result->index = 5;
         result->ranked = FALSE;

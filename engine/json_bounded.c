@@ -1,37 +1,7 @@
 /* JSON with a bound on its nesting; see the header for why. */
 #include "engine/json_bounded.h"
 #include "engine/error.h"
-
-/*
- * Whether the brackets outside strings nest no deeper than allowed.  json-glib also reads comments
- * and single-quoted strings, whose quotes would mislead the count: what JSON does not have outside
- * strings is refused.
- */
-static gboolean
-nesting_is_bounded(const char *bytes, gsize n_bytes)
-{
-    int depth = 0;
-    gboolean in_string = FALSE;
-    for (gsize i = 0; i < n_bytes; i++) {
-        char c = bytes[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = FALSE;
-        } else if (c == '"') {
-            in_string = TRUE;
-        } else if (c == '{' || c == '[') {
-            if (++depth > PD_JSON_DEPTH_MAX)
-                return FALSE;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        } else if (c == '/' || c == '#' || c == '\'') {
-            return FALSE;
-        }
-    }
-    return TRUE;
-}
+#include "engine/json_depth.h"
 
 char *
 pd_json_read_file(const char *path, gsize *n_bytes, GError **error)
@@ -46,9 +16,10 @@ pd_json_read_file(const char *path, gsize *n_bytes, GError **error)
 JsonParser *
 pd_json_parse_object(const char *bytes, gsize n_bytes, const char *name, GError **error)
 {
-    if (!nesting_is_bounded(bytes, n_bytes)) {
+    int depth = pd_json_depth(bytes, n_bytes);
+    if (depth < 0 || depth > PD_JSON_CONFIG_DEPTH_MAX) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT,
-                    "%s: not JSON, or nested deeper than %d", name, PD_JSON_DEPTH_MAX);
+                    "%s: not JSON, or nested deeper than %d", name, PD_JSON_CONFIG_DEPTH_MAX);
         return NULL;
     }
     if (n_bytes > G_MAXSSIZE || !g_utf8_validate_len(bytes, n_bytes, NULL)) {

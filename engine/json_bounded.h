@@ -1,13 +1,13 @@
 /*
- * JSON from files that are not trusted.  json-glib's parser recurses, so the nesting is measured
- * before it runs: a header of a million '[' is an error here instead of a full stack there.
+ * JSON of a model's files and of what Pandect wrote, which are not trusted: its nesting is bounded
+ * (json_depth.h).
  */
 #ifndef PD_JSON_BOUNDED_H
 #define PD_JSON_BOUNDED_H
 
 #include <json-glib/json-glib.h>
 
-#define PD_JSON_DEPTH_MAX 32
+#define PD_JSON_CONFIG_DEPTH_MAX 32
 
 /* A file's bytes, not parsed yet; free with g_free.  NULL: an error of kind IO. */
 char *pd_json_read_file(const char *path, gsize *n_bytes, GError **error);

@@ -1,34 +1,20 @@
 /* See json_tree.h. */
 #include "ingest/readers/json_tree.h"
 
+#include "engine/json_depth.h"
 #include "ingest/error.h"
-
-/* Brackets that are open at most, strings left out. */
-static guint
-depth_of(const guint8 *bytes, gsize n)
-{
-    guint depth = 0;
-    guint deepest = 0;
-    gboolean in_string = FALSE;
-    for (gsize i = 0; i < n; i++) {
-        if (in_string && bytes[i] == '\\')
-            i++;
-        else if (bytes[i] == '"')
-            in_string = !in_string;
-        else if (in_string)
-            continue;
-        else if (bytes[i] == '[' || bytes[i] == '{')
-            deepest = MAX(deepest, ++depth);
-        else if (bytes[i] == ']' || bytes[i] == '}')
-            depth -= depth > 0;
-    }
-    return deepest;
-}
 
 gboolean
 pd_json_load(JsonParser *parser, const guint8 *bytes, gsize n, const char *what, GError **error)
 {
-    if (depth_of(bytes, n) > PD_JSON_DEPTH_MAX) {
+    int depth = pd_json_depth((const char *)bytes, n);
+
+    if (depth < 0) {
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_FORMAT,
+                    "it is no %s: it has comments or single quotes, which JSON has not", what);
+        return FALSE;
+    }
+    if (depth > PD_JSON_DEPTH_MAX) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
                     "its JSON is nested deeper than the limit of %u", PD_JSON_DEPTH_MAX);
         return FALSE;

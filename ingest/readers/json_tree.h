@@ -4,11 +4,11 @@
 
 #include <json-glib/json-glib.h>
 
-/* json-glib's parser calls itself for each level. */
+/* Notebooks and FHIR nest far less. */
 #define PD_JSON_DEPTH_MAX 200
 
-/* Parses what is not nested deeper than PD_JSON_DEPTH_MAX; errors LIMIT, or json-glib's with
- * "it is no WHAT: " before it. */
+/* Parses what is not nested deeper than PD_JSON_DEPTH_MAX; errors LIMIT, FORMAT for what only looks
+ * like JSON to json-glib, or its own with "it is no WHAT: " before it. */
 gboolean pd_json_load(JsonParser *parser, const guint8 *bytes, gsize n, const char *what,
                       GError **error);
 /* A string's text, owned by the node; NULL: it is something else, or NULL.  json-glib takes octal

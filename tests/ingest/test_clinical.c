@@ -114,6 +114,11 @@ test_damaged(void)
     for (int i = 0; i < 300; i++)
         g_string_append_c(deep, '[');
     refused("deep.json", deep->str, "nested deeper than the limit of 200");
+    /* A quote in a comment, which json-glib skips, would hide what nests behind it. */
+    g_string_assign(deep, "{\"resourceType\": \"Patient\", \"a\": /*\"*/");
+    for (int i = 0; i < 400000; i++)
+        g_string_append_c(deep, '[');
+    refused("comment.json", deep->str, "comments or single quotes");
     refused("cut.xml", "<ClinicalDocument xmlns=\"urn:hl7-org:v3\"><title>x</tit",
             "its XML is damaged");
     /* Entities that grow. */

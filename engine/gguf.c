@@ -8,6 +8,10 @@
  *   n_tensors x { string name, u32 n_dims, u64 dims[n_dims], u32 type, u64 offset }
  *   padding to general.alignment (32 unless given), then the data that the offsets count from.
  *
+ * A split model's files (gguf-split of llama.cpp) say split.no, from 0, split.count and
+ * split.tensors.count in their metadata, and their names end in "-00001-of-00003.gguf".  The first
+ * one has the rest of the metadata; the tensors of the others join its own.
+ *
  * Invariants: `pos <= size` always holds in the reader and every length is compared with what is
  * left before it is added to anything, so no sum can wrap.  After pd_gguf_open_bytes succeeds,
  * every tensor's [data, data + n_bytes) lies inside the mapping, behind the metadata, and overlaps
@@ -27,6 +31,7 @@
 #define NAME_BYTES_MAX 65535
 #define ALIGNMENT_DEFAULT 32
 #define ALIGNMENT_MAX (1u << 20)
+#define FILES_MAX 1000
 
 enum {
     GGUF_U8,
@@ -94,6 +99,7 @@ struct PdGguf {
     GArray *tensors;     /* PdGgufTensor */
     GHashTable *by_name; /* tensor name -> index + 1 */
     GPtrArray *names;    /* owns tensor names */
+    GPtrArray *others;   /* PdGguf: a split model's files behind this one, in order */
 };
 
 typedef struct {
@@ -532,6 +538,7 @@ pd_gguf_open_bytes(GBytes *bytes, const char *name, GError **error)
     g->tensors = g_array_new(FALSE, FALSE, sizeof(PdGgufTensor));
     g->names = g_ptr_array_new_with_free_func(g_free);
     g->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    g->others = g_ptr_array_new_with_free_func((GDestroyNotify)pd_gguf_free);
 
     r.data = g->data;
     r.size = g->n_bytes;
@@ -542,8 +549,8 @@ pd_gguf_open_bytes(GBytes *bytes, const char *name, GError **error)
     return g_steal_pointer(&g);
 }
 
-PdGguf *
-pd_gguf_open(const char *path, GError **error)
+static PdGguf *
+open_file(const char *path, GError **error)
 {
     GStatBuf st;
     GError *cause = NULL;
@@ -562,6 +569,105 @@ pd_gguf_open(const char *path, GError **error)
     return pd_gguf_open_bytes(bytes, path, error);
 }
 
+/* --- split models --- */
+
+/* The path of file `no` of a model whose first file has this one; NULL: it is called otherwise. */
+static char *
+path_of_file(const char *first, guint no, guint count)
+{
+    g_autofree char *end = g_strdup_printf("-%05u-of-%05u.gguf", 1, count);
+    if (!g_str_has_suffix(first, end))
+        return NULL;
+    return g_strdup_printf("%.*s-%05u-of-%05u.gguf", (int)(strlen(first) - strlen(end)), first,
+                           no + 1, count);
+}
+
+/* The tensors of `other` become g's too. */
+static gboolean
+join_file(PdGguf *g, PdGguf *other, GError **error)
+{
+    g_ptr_array_add(g->others, other);
+    for (gsize i = 0; i < other->tensors->len; i++) {
+        PdGgufTensor t = g_array_index(other->tensors, PdGgufTensor, i);
+        t.file = g->others->len;
+        g_array_append_val(g->tensors, t);
+        if (!g_hash_table_insert(g->by_name, (gpointer)t.name,
+                                 GSIZE_TO_POINTER((gsize)g->tensors->len))) {
+            g_autofree char *shown = g_strescape(t.name, NULL);
+            g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT,
+                        "%s: tensor '%.100s' is in a file before it too", other->name, shown);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static gboolean
+open_other(PdGguf *g, guint no, guint count, GError **error)
+{
+    g_autofree char *path = path_of_file(g->name, no, count);
+    guint64 said_no = 0, said_count = 0;
+    if (path == NULL) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT,
+                    "%s: is the first of %u files of a model; the others are found if its name "
+                    "ends in -%05u-of-%05u.gguf",
+                    g->name, count, 1, count);
+        return FALSE;
+    }
+    g_autoptr(PdGguf) other = open_file(path, error);
+    if (other == NULL)
+        return FALSE;
+    if (!pd_gguf_get_u64(other, "split.no", &said_no) || said_no != no ||
+        !pd_gguf_get_u64(other, "split.count", &said_count) || said_count != count) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT,
+                    "%s: its metadata do not say that it is file %u of %u of a model", path, no + 1,
+                    count);
+        return FALSE;
+    }
+    return join_file(g, g_steal_pointer(&other), error);
+}
+
+/* The files behind the first one, if there are any. */
+static gboolean
+open_others(PdGguf *g, GError **error)
+{
+    guint64 no = 0, count = 0, n_tensors;
+    pd_gguf_get_u64(g, "split.no", &no);
+    pd_gguf_get_u64(g, "split.count", &count);
+    if (count > FILES_MAX || no > count) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT,
+                    "%s: claims to be file %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                    " of a model, at most %d are possible; the file is damaged",
+                    g->name, no + 1, count, FILES_MAX);
+        return FALSE;
+    }
+    if (no > 0) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT,
+                    "%s: is file %u of %u of a model; give the first one, ...-%05u-of-%05u.gguf",
+                    g->name, (guint)no + 1, (guint)count, 1, (guint)count);
+        return FALSE;
+    }
+    for (guint i = 1; i < count; i++) {
+        if (!open_other(g, i, (guint)count, error))
+            return FALSE;
+    }
+    if (count > 1 && pd_gguf_get_u64(g, "split.tensors.count", &n_tensors) &&
+        n_tensors != g->tensors->len) {
+        g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT,
+                    "%s: split.tensors.count is %" G_GUINT64_FORMAT ", the %u files have %u",
+                    g->name, n_tensors, (guint)count, g->tensors->len);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+PdGguf *
+pd_gguf_open(const char *path, GError **error)
+{
+    g_autoptr(PdGguf) g = open_file(path, error);
+    return g != NULL && open_others(g, error) ? g_steal_pointer(&g) : NULL;
+}
+
 void
 pd_gguf_free(PdGguf *g)
 {
@@ -572,16 +678,35 @@ pd_gguf_free(PdGguf *g)
     g_array_unref(g->entries);
     g_array_unref(g->tensors);
     g_ptr_array_unref(g->names);
+    g_ptr_array_unref(g->others);
     g_bytes_unref(g->bytes);
     g_free(g->name);
     g_free(g);
 }
 
-const void *
-pd_gguf_data(const PdGguf *g, gsize *n_bytes)
+guint
+pd_gguf_n_files(const PdGguf *g)
 {
-    *n_bytes = g->n_bytes;
-    return g->data;
+    return 1 + g->others->len;
+}
+
+static const PdGguf *
+file_of(const PdGguf *g, guint file)
+{
+    return file == 0 ? g : g_ptr_array_index(g->others, file - 1);
+}
+
+const char *
+pd_gguf_name(const PdGguf *g, guint file)
+{
+    return file_of(g, file)->name;
+}
+
+const void *
+pd_gguf_data(const PdGguf *g, guint file, gsize *n_bytes)
+{
+    *n_bytes = file_of(g, file)->n_bytes;
+    return file_of(g, file)->data;
 }
 
 static const Entry *

@@ -43,7 +43,7 @@ find_gguf(const Loader *l, const char *name, Found *found)
     if (t == NULL)
         return FALSE;
     gsize n_bytes;
-    const guint8 *base = pd_gguf_data(l->model->gguf, &n_bytes);
+    const guint8 *base = pd_gguf_data(l->model->gguf, t->file, &n_bytes);
     *found = (Found){.dtype = t->dtype,
                      .type = t->type,
                      .loadable = t->is_float,
@@ -52,7 +52,7 @@ find_gguf(const Loader *l, const char *name, Found *found)
                      .n_rows = t->n_dims > 1 ? t->dims[1] : 1,
                      .data = t->data,
                      .n_bytes = t->n_bytes,
-                     .buffer = g_ptr_array_index(l->model->buffers, 0),
+                     .buffer = g_ptr_array_index(l->model->buffers, t->file),
                      .offset = (gsize)((const guint8 *)t->data - base)};
     return TRUE;
 }
@@ -356,10 +356,13 @@ static gboolean
 load_gguf(Loader *l, GError **error)
 {
     PdModel *m = l->model;
-    gsize n_bytes;
-    const void *data = pd_gguf_data(m->gguf, &n_bytes);
-    return wrap(m, data, n_bytes, error) &&
-           pd_gguf_config_read(m->gguf, m->path, &l->config, error) && load_tensors(l, error);
+    for (guint i = 0; i < pd_gguf_n_files(m->gguf); i++) {
+        gsize n_bytes;
+        const void *data = pd_gguf_data(m->gguf, i, &n_bytes);
+        if (!wrap(m, data, n_bytes, error))
+            return FALSE;
+    }
+    return pd_gguf_config_read(m->gguf, m->path, &l->config, error) && load_tensors(l, error);
 }
 
 static gboolean

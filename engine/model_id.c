@@ -91,13 +91,14 @@ hash_tensors(const Tensor *tensors, guint n_tensors, int n_threads, GCancellable
 }
 
 static GArray *
-gguf_tensors(const PdGguf *gguf)
+gguf_tensors(const PdGguf *gguf, guint file)
 {
     GArray *tensors = g_array_new(FALSE, FALSE, sizeof(Tensor));
     for (gsize i = 0; i < pd_gguf_n_tensors(gguf); i++) {
         const PdGgufTensor *t = pd_gguf_tensor(gguf, i);
         Tensor tensor = {t->name, t->dtype, (guint32)t->n_dims, t->dims, t->data, t->n_bytes};
-        g_array_append_val(tensors, tensor);
+        if (t->file == file)
+            g_array_append_val(tensors, tensor);
     }
     return tensors;
 }
@@ -195,9 +196,9 @@ compute_id(const PdModel *model, GCancellable *cancellable, GError **error)
 {
     g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
     add_shape(model, sum);
-    if (model->gguf != NULL) {
-        g_autoptr(GArray) tensors = gguf_tensors(model->gguf);
-        if (!add_file(model, model->path, tensors, sum, cancellable, error))
+    for (guint i = 0; model->gguf != NULL && i < pd_gguf_n_files(model->gguf); i++) {
+        g_autoptr(GArray) tensors = gguf_tensors(model->gguf, i);
+        if (!add_file(model, pd_gguf_name(model->gguf, i), tensors, sum, cancellable, error))
             return NULL;
     }
     for (guint i = 0; model->shards != NULL && i < model->shards->len; i++) {

@@ -9,8 +9,10 @@
 #include <unistd.h>
 #include <glib/gstdio.h>
 #include "engine/chat.h"
+#include "engine/remove_tree.h"
 #include "engine/safetensors.h"
 #include "engine/session_internal.h"
+#include "tests/engine/gguf_writer.h"
 
 #define LOGITS_TOLERANCE 1e-4
 /* Of a row's logits, in the median row: the products of quantised weights round the activations. */
@@ -23,14 +25,20 @@ golden_path(const char *folder, const char *name)
 }
 
 static PdModel *
-open_golden(void)
+open_model(const char *path)
 {
-    g_autofree char *path = golden_path("deepseek", "model.gguf");
     g_autoptr(GError) error = NULL;
     PdModelOptions options = {.n_threads = 1};
     PdModel *model = pd_model_open(path, &options, &error);
     g_assert_no_error(error);
     return model;
+}
+
+static PdModel *
+open_golden(void)
+{
+    g_autofree char *path = golden_path("deepseek", "model.gguf");
+    return open_model(path);
 }
 
 static GByteArray *
@@ -86,21 +94,26 @@ compare_logits(const float *got, const float *want, int n_rows, int n_vocab, dou
     return largest;
 }
 
-static void
-test_logits(gconstpointer data)
+static PdSafetensors *
+open_logits(void)
 {
-    gboolean reference = GPOINTER_TO_INT(data);
     g_autofree char *path = golden_path("deepseek", "gguf.safetensors");
     g_autoptr(GError) error = NULL;
-    g_autoptr(PdSafetensors) golden = pd_safetensors_open(path, &error);
+    PdSafetensors *golden = pd_safetensors_open(path, &error);
     g_assert_no_error(error);
+    return golden;
+}
+
+/* Logits (n_tokens, n_vocab) of the golden's tokens. */
+static float *
+run_tokens(PdModel *model, const PdSafetensors *golden, gboolean reference)
+{
     const PdSafetensor *tokens = pd_safetensors_find(golden, "tokens");
     const PdSafetensor *want = pd_safetensors_find(golden, "logits");
-    int n_tokens = (int)want->dims[0], n_vocab = (int)want->dims[1];
+    int n_tokens = (int)want->dims[0];
+    g_autoptr(GError) error = NULL;
     g_autofree gint32 *ids = g_memdup2(tokens->data, tokens->n_bytes);
-    g_autofree float *wanted = g_memdup2(want->data, want->n_bytes);
-    g_autofree float *logits = g_new(float, n_tokens *n_vocab);
-    g_autoptr(PdModel) model = open_golden();
+    g_autofree float *logits = g_malloc(want->n_bytes);
     PdSessionOptions options = {
         .n_sequences = 1, .max_tokens = n_tokens, .kv_type = PD_F32, .reference = reference};
     g_autoptr(PdSession) session = pd_session_new(model, &options, &error);
@@ -108,11 +121,101 @@ test_logits(gconstpointer data)
     PdRun run = {.tokens = ids, .n_tokens = n_tokens, .logits = logits, .all_logits = TRUE};
     pd_session_run(session, &run, 1, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
+    return g_steal_pointer(&logits);
+}
+
+static void
+test_logits(gconstpointer data)
+{
+    gboolean reference = GPOINTER_TO_INT(data);
+    g_autoptr(PdSafetensors) golden = open_logits();
+    const PdSafetensor *want = pd_safetensors_find(golden, "logits");
+    int n_tokens = (int)want->dims[0], n_vocab = (int)want->dims[1];
+    g_autofree float *wanted = g_memdup2(want->data, want->n_bytes);
+    g_autoptr(PdModel) model = open_golden();
+    g_autofree float *logits = run_tokens(model, golden, reference);
     double median, largest = compare_logits(logits, wanted, n_tokens, n_vocab, &median);
     g_test_message("largest difference of a logit %.2g, median of a row %.2g", largest, median);
     if (reference)
         g_assert_cmpfloat(largest, <=, LOGITS_TOLERANCE);
     g_assert_cmpfloat(median, <=, reference ? LOGITS_TOLERANCE : ROUNDED_TOLERANCE);
+}
+
+/* --- a split file --- */
+
+enum { N_FILES = 3 };
+
+static void
+put_split_keys(GByteArray *out, guint16 no, guint32 n_tensors)
+{
+    guint16 numbers[] = {GUINT16_TO_LE(no), GUINT16_TO_LE(N_FILES)};
+    gguf_put_key(out, "split.no", GGUF_U16);
+    gguf_put(out, &numbers[0], sizeof numbers[0]);
+    gguf_put_key(out, "split.count", GGUF_U16);
+    gguf_put(out, &numbers[1], sizeof numbers[1]);
+    gguf_put_key(out, "split.tensors.count", GGUF_I32);
+    gguf_put_u32(out, n_tensors);
+}
+
+/* File `no` of those that the golden one is split into: of its tensors every third, and in the
+ * first its metadata. */
+static GByteArray *
+make_part(GByteArray *file, const PdGguf *gguf, gsize no)
+{
+    enum { TO_KEYS = 24 };
+    GByteArray *out = g_byte_array_new();
+    g_autoptr(GByteArray) data = g_byte_array_new();
+    gsize n = pd_gguf_n_tensors(gguf);
+    const char *first = pd_gguf_tensor(gguf, 0)->name;
+    gsize keys_end =
+        (gsize)(find_place(file, first) - file->data) - strlen(first) - sizeof(guint64);
+    guint64 n_keys;
+    memcpy(&n_keys, file->data + TO_KEYS - sizeof n_keys, sizeof n_keys);
+    gguf_put_header(out, 3, (n - no + N_FILES - 1) / N_FILES,
+                    3 + (no == 0 ? GUINT64_FROM_LE(n_keys) : 0));
+    if (no == 0)
+        gguf_put(out, file->data + TO_KEYS, keys_end - TO_KEYS);
+    put_split_keys(out, (guint16)no, (guint32)n);
+    for (gsize i = no; i < n; i += N_FILES) {
+        const PdGgufTensor *t = pd_gguf_tensor(gguf, i);
+        guint32 type;
+        memcpy(&type, find_place(file, t->name) + sizeof type + 8 * (gsize)t->n_dims, sizeof type);
+        gguf_put_tensor(out, t->name, t->n_dims, t->dims, GUINT32_FROM_LE(type), data->len);
+        gguf_put(data, t->data, t->n_bytes);
+        gguf_put_padding(data, 32);
+    }
+    gguf_put_padding(out, 32);
+    gguf_put(out, data->data, data->len);
+    return out;
+}
+
+/* The numbers are those of the one file. */
+static void
+test_split(void)
+{
+    g_autoptr(PdSafetensors) golden = open_logits();
+    g_autofree char *folder = g_dir_make_tmp("pandect-XXXXXX", NULL), *first = NULL;
+    g_autofree char *whole_path = golden_path("deepseek", "model.gguf");
+    g_autoptr(GByteArray) file = read_golden();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdGguf) gguf = pd_gguf_open(whole_path, &error);
+    g_assert_no_error(error);
+    for (gsize i = N_FILES; i-- > 0;) {
+        g_autoptr(GByteArray) part = make_part(file, gguf, i);
+        g_autofree char *name = g_strdup_printf("m-%05d-of-%05d.gguf", (int)i + 1, N_FILES);
+        g_free(first);
+        first = g_build_filename(folder, name, NULL);
+        g_assert_true(g_file_set_contents(first, (const char *)part->data, part->len, &error));
+    }
+    g_autoptr(PdModel) whole = open_golden(), split = open_model(first);
+    g_autofree float *want = run_tokens(whole, golden, FALSE);
+    g_autofree float *got = run_tokens(split, golden, FALSE);
+    gsize n_bytes = pd_safetensors_find(golden, "logits")->n_bytes;
+    g_assert_cmpmem(got, n_bytes, want, n_bytes);
+    g_assert_nonnull(pd_model_tokenizer(split));
+    g_assert_nonnull(pd_model_id(split, NULL, &error));
+    g_assert_cmpstr(pd_model_id(split, NULL, &error), !=, pd_model_id(whole, NULL, &error));
+    pd_remove_tree(folder);
 }
 
 /* --- what the metadata say --- */
@@ -308,7 +411,7 @@ test_values(void)
     g_autoptr(PdGguf) gguf = pd_gguf_open(path, &error);
     gsize n_bytes;
     g_assert_no_error(error);
-    const guint8 *data = pd_gguf_data(gguf, &n_bytes);
+    const guint8 *data = pd_gguf_data(gguf, 0, &n_bytes);
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         const PdGgufTensor *tensor = pd_gguf_find_tensor(gguf, cases[i].name);
         g_autoptr(GByteArray) file = read_golden();
@@ -321,9 +424,13 @@ test_values(void)
 int
 main(int argc, char **argv)
 {
+    /* The identities that are kept are this test's own; before GLib looks where. */
+    g_autofree char *cache = g_dir_make_tmp("pandect-XXXXXX", NULL);
+    g_setenv("XDG_CACHE_HOME", cache, TRUE);
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/deepseek/gguf/logits/reference", GINT_TO_POINTER(TRUE), test_logits);
     g_test_add_data_func("/deepseek/gguf/logits/device", GINT_TO_POINTER(FALSE), test_logits);
+    g_test_add_func("/deepseek/gguf/split", test_split);
     g_test_add_func("/deepseek/gguf/shape", test_shape);
     g_test_add_func("/deepseek/gguf/tokenizer", test_tokenizer);
     g_test_add_func("/deepseek/gguf/plain-markers", test_plain_markers);
@@ -331,5 +438,7 @@ main(int argc, char **argv)
     g_test_add_func("/deepseek/gguf/contradictions", test_contradictions);
     g_test_add_func("/deepseek/gguf/arrays", test_arrays);
     g_test_add_func("/deepseek/gguf/values", test_values);
-    return g_test_run();
+    int status = g_test_run();
+    pd_remove_tree(cache);
+    return status;
 }

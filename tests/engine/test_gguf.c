@@ -6,8 +6,11 @@
 #include <math.h>
 #include <string.h>
 
+#include <glib/gstdio.h>
+
 #include "engine/error.h"
 #include "engine/gguf.h"
+#include "engine/remove_tree.h"
 #include "tests/engine/gguf_writer.h"
 
 static PdGguf *
@@ -192,7 +195,7 @@ test_flipped(void)
             if (g == NULL)
                 continue;
             gsize total;
-            const guint8 *base = pd_gguf_data(g, &total);
+            const guint8 *base = pd_gguf_data(g, 0, &total);
             for (gsize i = 0; i < pd_gguf_n_tensors(g); i++) {
                 const PdGgufTensor *t = pd_gguf_tensor(g, i);
                 gsize start = (const guint8 *)t->data - base;
@@ -367,6 +370,115 @@ test_paths(void)
     g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_IO);
 }
 
+/* --- split models --- */
+
+enum { N_FILES = 3 };
+
+/* One of a split model's files: what it says, and one tensor of one number. */
+typedef struct {
+    guint16 no, count;
+    gint32 n_tensors;
+    const char *tensor;
+} Part;
+
+static const Part parts[N_FILES] = {
+    {0, N_FILES, 3, "a"}, {1, N_FILES, 3, "b"}, {2, N_FILES, 3, "c"}};
+
+static char *
+part_path(const char *folder, int i)
+{
+    g_autofree char *name = g_strdup_printf("m-%05d-of-%05d.gguf", i + 1, N_FILES);
+    return g_build_filename(folder, name, NULL);
+}
+
+static void
+write_part(const char *path, const Part *part)
+{
+    g_autoptr(GByteArray) f = g_byte_array_new();
+    float value = part->tensor[0];
+    gguf_put_header(f, 3, 1, 3);
+    gguf_put_key(f, "split.no", GGUF_U16);
+    gguf_put(f, &part->no, 2);
+    gguf_put_key(f, "split.count", GGUF_U16);
+    gguf_put(f, &part->count, 2);
+    gguf_put_key(f, "split.tensors.count", GGUF_I32);
+    gguf_put(f, &part->n_tensors, 4);
+    gguf_put_tensor(f, part->tensor, 1, (guint64[]){1}, 0, 0);
+    gguf_put_padding(f, 32);
+    gguf_put(f, &value, sizeof value);
+    g_assert_true(g_file_set_contents(path, (const char *)f->data, f->len, NULL));
+}
+
+static char *
+write_parts(void)
+{
+    char *folder = g_dir_make_tmp("pandect-XXXXXX", NULL);
+    for (int i = 0; i < N_FILES; i++) {
+        g_autofree char *path = part_path(folder, i);
+        write_part(path, &parts[i]);
+    }
+    return folder;
+}
+
+static void
+test_split(void)
+{
+    g_autofree char *folder = write_parts(), *first = part_path(folder, 0);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PdGguf) g = pd_gguf_open(first, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(pd_gguf_n_files(g), ==, N_FILES);
+    g_assert_cmpuint(pd_gguf_n_tensors(g), ==, N_FILES);
+    for (guint i = 0; i < N_FILES; i++) {
+        const PdGgufTensor *t = pd_gguf_find_tensor(g, parts[i].tensor);
+        g_autofree char *path = part_path(folder, (int)i);
+        gsize n_bytes;
+        const guint8 *data = pd_gguf_data(g, i, &n_bytes);
+        float value;
+        g_assert_true(t == pd_gguf_tensor(g, i));
+        g_assert_cmpuint(t->file, ==, i);
+        g_assert_cmpstr(pd_gguf_name(g, i), ==, path);
+        g_assert_true((const guint8 *)t->data == data + n_bytes - sizeof value);
+        memcpy(&value, t->data, sizeof value);
+        g_assert_cmpfloat(value, ==, parts[i].tensor[0]);
+    }
+    pd_remove_tree(folder);
+}
+
+/* One file of the three is another, or not there; the first is opened. */
+static void
+test_bad_split(void)
+{
+    static const struct {
+        int file;
+        Part part; /* tensor NULL: the file is missing */
+        const char *words;
+    } cases[] = {
+        {1, {0}, "m-00002-of-00003.gguf"},
+        {1, {2, N_FILES, 3, "b"}, "do not say that it is file 2 of 3"},
+        {2, {2, 4, 3, "c"}, "do not say that it is file 3 of 3"},
+        {2, {2, N_FILES, 3, "a"}, "m-00003-of-00003.gguf: tensor 'a' is in a file before it too"},
+        {0, {0, N_FILES, 4, "a"}, "split.tensors.count is 4, the 3 files have 3"},
+        {0, {0, 2, 3, "a"}, "its name ends in -00001-of-00002.gguf"},
+        {0, {1, N_FILES, 3, "a"}, "is file 2 of 3 of a model; give the first one"},
+        {0, {0, 60000, 3, "a"}, "claims to be file 1 of 60000"},
+        {0, {9, N_FILES, 3, "a"}, "claims to be file 10 of 3"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *folder = write_parts(), *first = part_path(folder, 0);
+        g_autofree char *path = part_path(folder, cases[i].file);
+        g_autoptr(GError) error = NULL;
+        if (cases[i].part.tensor != NULL)
+            write_part(path, &cases[i].part);
+        else
+            g_assert_cmpint(g_unlink(path), ==, 0);
+        g_assert_null(pd_gguf_open(first, &error));
+        g_test_message("%s", error->message);
+        g_assert_nonnull(strstr(error->message, cases[i].words));
+        pd_remove_tree(folder);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -380,5 +492,7 @@ main(int argc, char **argv)
     g_test_add_func("/gguf/bad-tensors", test_bad_tensors);
     g_test_add_func("/gguf/pairs-of-tensors", test_pairs_of_tensors);
     g_test_add_func("/gguf/paths", test_paths);
+    g_test_add_func("/gguf/split", test_split);
+    g_test_add_func("/gguf/bad-split", test_bad_split);
     return g_test_run();
 }

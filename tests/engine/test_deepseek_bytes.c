@@ -46,6 +46,8 @@ open_shape(const char *preset)
     pd_ds_config_take(pd_json_object(parser), path, &model->deepseek->shape, &error);
     g_assert_no_error(error);
     model->shape.n_layers = model->deepseek->shape.n_layers;
+    model->shape.n_heads = model->deepseek->shape.n_heads;
+    model->shape.n_kv_heads = 1; /* what a session counts heads by */
     model->shape.n_vocab = model->deepseek->shape.n_vocab;
     model->shape.n_ctx_train = model->deepseek->shape.max_positions;
     return model;

@@ -28,7 +28,7 @@ pd_json_depth(const char *bytes, gsize n_bytes)
         else if (in_string)
             continue;
         else if (c == '{' || c == '[')
-            deepest = MAX(deepest, ++depth);
+            deepest += ++depth > deepest;
         else if (c == '}' || c == ']')
             depth -= depth > 0;
         else if (c == '/' || c == '#' || c == '\'')

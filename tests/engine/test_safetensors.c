@@ -101,6 +101,24 @@ test_refuses(void)
     }
 }
 
+/* Many tensors side by side nest no deeper than one. */
+static void
+test_many_tensors(void)
+{
+    enum { N = 500 };
+    g_autoptr(GString) header = g_string_new(NULL);
+    for (int i = 0; i < N; i++)
+        g_string_append_printf(
+            header, "%s\"t%d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
+            i == 0 ? "{" : ",", i, i, i + 1);
+    g_string_append_c(header, '}');
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) bytes = file_of(header->str, N, -1);
+    g_autoptr(PdSafetensors) st = pd_safetensors_open_bytes(bytes, "many", &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(pd_safetensors_n_tensors(st), ==, N);
+}
+
 /* A parser that recurses must never see it, however the brackets are hidden. */
 static void
 test_deep_nesting(void)
@@ -203,6 +221,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/safetensors/reads", test_reads);
     g_test_add_func("/safetensors/refuses", test_refuses);
+    g_test_add_func("/safetensors/many_tensors", test_many_tensors);
     g_test_add_func("/safetensors/deep_nesting", test_deep_nesting);
     g_test_add_func("/safetensors/truncated", test_truncated);
     g_test_add_func("/safetensors/folder", test_folder);

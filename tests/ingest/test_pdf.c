@@ -390,6 +390,90 @@ test_false_map(void)
     }
 }
 
+/* --- colours ---------------------------------------------------------------------------------- */
+
+static void
+append_hex(GString *hex, guint n_bytes, guint64 value)
+{
+    g_string_append_printf(hex, "%0*" G_GINT64_MODIFIER "x", (int)(2 * n_bytes), value);
+}
+
+/* A profile of a screen (ICC.1:2001-04) in hexadecimal: sRGB's primaries with straight curves, or
+ * with such as make white of 0 and black of 1. */
+static char *
+make_profile(gboolean inverted)
+{
+    static const char *const tags[] = {"rXYZ", "gXYZ", "bXYZ", "wtpt", "rTRC", "gTRC", "bTRC"};
+    static const guint32 colors[][3] = {{0x6FA2, 0x38F5, 0x0390},
+                                        {0x6299, 0xB785, 0x18DA},
+                                        {0x24A0, 0x0F84, 0xB6CF},
+                                        {0xF6D6, 0x10000, 0xD32D}};
+    enum { HEAD = 128, TABLE = 4 + 7 * 12, COLOR = 20, CURVE = 16, N_COLORS = 4, N_CURVES = 3 };
+    GString *hex = g_string_new(NULL);
+    append_hex(hex, 4, HEAD + TABLE + N_COLORS * COLOR + N_CURVES * CURVE);
+    append_hex(hex, 8, 0x02400000);                 /* version 2.4 */
+    append_hex(hex, 8, 0x6D6E747252474220);         /* "mntrRGB " */
+    append_hex(hex, 8, 0x58595A2007D00001);         /* "XYZ ", 2000-01 */
+    append_hex(hex, 8, 0x0001000000000000);         /* -01, midnight */
+    append_hex(hex, 4, 0x61637370);                 /* "acsp" */
+    g_string_append_printf(hex, "%0*d", 2 * 28, 0); /* no platform, makers or attributes */
+    for (guint i = 0; i < 3; i++)
+        append_hex(hex, 4, colors[3][i]); /* D50 */
+    g_string_append_printf(hex, "%0*d", 2 * 48, 0);
+    append_hex(hex, 4, G_N_ELEMENTS(tags));
+    for (guint i = 0, at = HEAD + TABLE; i < G_N_ELEMENTS(tags); i++) {
+        guint n = i < N_COLORS ? COLOR : CURVE;
+        for (guint k = 0; k < 4; k++)
+            append_hex(hex, 1, (guchar)tags[i][k]);
+        append_hex(hex, 4, at);
+        append_hex(hex, 4, n);
+        at += n;
+    }
+    for (guint i = 0; i < N_COLORS; i++) {
+        append_hex(hex, 8, 0x58595A2000000000); /* "XYZ " */
+        for (guint k = 0; k < 3; k++)
+            append_hex(hex, 4, colors[i][k]);
+    }
+    for (guint i = 0; i < N_CURVES; i++) {
+        append_hex(hex, 8, 0x6375727600000000); /* "curv" */
+        append_hex(hex, 8, inverted ? 0x00000002FFFF0000 : 0x000000020000FFFF);
+    }
+    return g_string_free(hex, FALSE);
+}
+
+/* What a profile makes of colours is what is looked at, on every page and for each profile. */
+static void
+test_profiles(void)
+{
+    static const char content[] = "/P cs 0 0 0 sc BT /F 12 Tf 100 700 Td (Alfa) Tj ET\n"
+                                  "1 1 1 sc BT /F 12 Tf 100 660 Td (Bravo) Tj ET\n"
+                                  "/I cs 0 0 0 sc BT /F 12 Tf 100 620 Td (Charlie) Tj ET\n"
+                                  "1 1 1 sc BT /F 12 Tf 100 580 Td (Delta) Tj ET\n";
+    static const char page[] = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 5 0 R"
+                               "/Resources<</Font<</F 6 0 R>>"
+                               "/ColorSpace<</P[/ICCBased 7 0 R]/I[/ICCBased 8 0 R]>>>>>>";
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "t.pdf", NULL);
+    g_autofree char *straight = make_profile(FALSE);
+    g_autofree char *inverted = make_profile(TRUE);
+    g_autofree char *pdf = g_strdup_printf(
+        "%%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R/OutputIntents[<</Type/OutputIntent"
+        "/S/GTS_PDFA1/OutputConditionIdentifier(x)/DestOutputProfile 7 0 R>>]>>endobj\n"
+        "2 0 obj<</Type/Pages/Kids[3 0 R 4 0 R]/Count 2>>endobj\n"
+        "3 0 obj%sendobj\n4 0 obj%sendobj\n5 0 obj<</Length %u>>stream\n%s\nendstream endobj\n"
+        "6 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>endobj\n"
+        "7 0 obj<</N 3/Filter/ASCIIHexDecode/Length %u>>stream\n%s>\nendstream endobj\n"
+        "8 0 obj<</N 3/Filter/ASCIIHexDecode/Length %u>>stream\n%s>\nendstream endobj\n"
+        "trailer<</Root 1 0 R>>\n",
+        page, page, (guint)strlen(content), content, (guint)strlen(straight) + 1, straight,
+        (guint)strlen(inverted) + 1, inverted);
+    g_assert_true(g_file_set_contents(path, pdf, -1, NULL));
+    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    g_assert_true(collected_says(c, "hidden text on page 1: 2 of 4", "them: Bravo Charlie"));
+    g_assert_true(collected_says(c, "hidden text on page 2: 2 of 4", "them: Bravo Charlie"));
+    remove_folder(folder);
+}
+
 /* Words with the quotes and dashes that the other program straightened. */
 static char **
 words_of(const char *text)
@@ -660,6 +744,7 @@ main(int argc, char **argv)
     g_test_add_func("/pdf/bar-edges", test_bar_edges);
     g_test_add_func("/pdf/off-page", test_off_page);
     g_test_add_func("/pdf/false-map", test_false_map);
+    g_test_add_func("/pdf/profiles", test_profiles);
     g_test_add_func("/pdf/ocr", test_ocr);
     g_test_add_func("/pdf/contracts", test_contracts);
     g_test_add_func("/pdf/scans", test_scans);

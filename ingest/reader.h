@@ -64,7 +64,8 @@ typedef struct {
     guint unpack_ratio_max;     /* 100: bytes out for a byte in, after the first MiB */
     guint archive_entries_max;  /* 100,000 files in one archive, however deep */
     guint ocr_pages_max;        /* 2,000 pages of a document: they take seconds each */
-    guint ink_seconds_max;      /* 20: for looking a document's pages through for hidden text */
+    guint ink_seconds_max;      /* 20, of the processor: for looking a document's pages through for
+                                   hidden text */
     guint header_bytes_max;     /* 16 KiB: one field of a mail's header */
     guint folder_depth_max;     /* 100: folders inside folders */
     guint rtf_depth_max;        /* 2,000: groups inside groups */

@@ -29,6 +29,7 @@ typedef struct {
     char *model;
     char *revision;
     gboolean no_ocr;
+    gboolean no_ink;
     gboolean json;
     char **sources;
 } IngestFlags;
@@ -176,15 +177,19 @@ run(PdApp *app, const IngestFlags *flags, GError **error)
     g_autoptr(PdTokenizer) tokenizer = pd_load_tokenizer(flags->model, error);
     g_autoptr(GPtrArray) rows = pd_ingest_bench_rows_new();
     g_autoptr(GString) sample = g_string_new(NULL);
-    const PdReadRequest read = {.git_revision = flags->revision,
-                                .ocr = flags->no_ocr ? PD_OCR_OFF : PD_OCR_AUTO};
+    PdReadLimits limits = pd_read_limits_default;
+    const PdAddOptions options = {
+        .read = {.git_revision = flags->revision, .ocr = flags->no_ocr ? PD_OCR_OFF : PD_OCR_AUTO},
+        .limits = &limits};
+    if (flags->no_ink)
+        limits.ink_seconds_max = 0;
     if (!tokenizer)
         return FALSE;
     for (char **source = flags->sources; *source; source++) /* before minutes of work */
         if (!pd_detect_kind(*source, error))
             return FALSE;
     for (char **source = flags->sources; *source; source++)
-        if (!pd_ingest_bench_source(*source, tokenizer, &read, rows, sample, SAMPLE_BYTES_MAX,
+        if (!pd_ingest_bench_source(*source, tokenizer, &options, rows, sample, SAMPLE_BYTES_MAX,
                                     app->cancellable, error))
             return FALSE;
     PdTokenizerBench alone = pd_tokenizer_bench(tokenizer, sample);
@@ -208,6 +213,8 @@ pd_bench_ingest(PdApp *app, int argc, char **argv)
          "Whose tokenizer to use: a model name, GGUF file, folder or tokenizer.json", "NAME|FILE"},
         {"no-ocr", 0, 0, G_OPTION_ARG_NONE, &flags.no_ocr,
          "Leave PDF pages without text unread (tesseract takes seconds a page)", NULL},
+        {"no-ink", 0, 0, G_OPTION_ARG_NONE, &flags.no_ink,
+         "Do not look PDF pages through for text that cannot be seen on them", NULL},
         {"json", 0, 0, G_OPTION_ARG_NONE, &flags.json, "One JSON object", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &flags.sources, NULL, NULL},
         G_OPTION_ENTRY_NULL};

@@ -116,17 +116,18 @@ take_sample(PdCorpus *corpus, GString *sample, gsize sample_bytes_max, GError **
 }
 
 static gboolean
-measure(const char *path, const char *kind, PdTokenizer *tokenizer, PdAddOptions *options,
+measure(const char *path, const char *kind, PdTokenizer *tokenizer, const PdAddOptions *options,
         PdCorpus *corpus, GPtrArray *rows, GCancellable *cancellable, GError **error)
 {
+    PdAddOptions timed = *options;
     PdIngestBenchRow *row = row_of_kind(rows, kind);
     PdAddReport report;
     guint64 n_bytes = touch(path, cancellable);
-    options->times = &row->times;
+    timed.times = &row->times;
     pd_peak_memory_reset();
     gint64 start_us = g_get_monotonic_time();
     double cpu_start = cpu_seconds();
-    if (!pd_corpus_add(corpus, path, tokenizer, options, &report, cancellable, error))
+    if (!pd_corpus_add(corpus, path, tokenizer, &timed, &report, cancellable, error))
         return FALSE;
     row->seconds += (double)(g_get_monotonic_time() - start_us) / G_USEC_PER_SEC;
     row->cpu_seconds += cpu_seconds() - cpu_start;
@@ -140,18 +141,17 @@ measure(const char *path, const char *kind, PdTokenizer *tokenizer, PdAddOptions
 }
 
 gboolean
-pd_ingest_bench_source(const char *path, PdTokenizer *tokenizer, const PdReadRequest *read,
+pd_ingest_bench_source(const char *path, PdTokenizer *tokenizer, const PdAddOptions *options,
                        GPtrArray *rows, GString *sample, gsize sample_bytes_max,
                        GCancellable *cancellable, GError **error)
 {
-    PdAddOptions options = {.read = *read};
     const char *kind = pd_detect_kind(path, error);
     g_autofree char *dir = kind ? g_dir_make_tmp("pandect-bench-XXXXXX", error) : NULL;
     if (!dir)
         return FALSE;
     PdCorpus *corpus = pd_corpus_open(dir, PD_CORPUS_CREATE, error);
     gboolean ok = corpus &&
-                  measure(path, kind, tokenizer, &options, corpus, rows, cancellable, error) &&
+                  measure(path, kind, tokenizer, options, corpus, rows, cancellable, error) &&
                   take_sample(corpus, sample, sample_bytes_max, error);
     g_clear_pointer(&corpus, pd_corpus_free);
     pd_remove_tree(dir);

@@ -26,11 +26,11 @@ typedef struct {
 GPtrArray *pd_ingest_bench_rows_new(void);
 
 /* Reads one source into a corpus of its own, which is removed again, and adds what that took to the
- * row of its kind.  `read`: as for pd_corpus_add.  `sample`: the text of its documents is appended,
- * until it holds `sample_bytes_max`. */
-gboolean pd_ingest_bench_source(const char *path, PdTokenizer *tokenizer, const PdReadRequest *read,
-                                GPtrArray *rows, GString *sample, gsize sample_bytes_max,
-                                GCancellable *cancellable, GError **error);
+ * row of its kind.  `options`: as for pd_corpus_add.  `sample`: the text of its documents is
+ * appended, until it holds `sample_bytes_max`. */
+gboolean pd_ingest_bench_source(const char *path, PdTokenizer *tokenizer,
+                                const PdAddOptions *options, GPtrArray *rows, GString *sample,
+                                gsize sample_bytes_max, GCancellable *cancellable, GError **error);
 
 /* Tokenizing alone: the text at once, until a second has gone by. */
 typedef struct {

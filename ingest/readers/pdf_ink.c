@@ -37,9 +37,10 @@ pd_pdf_ink_free(PdPdfInk *ink)
 
 /* --- contrast --------------------------------------------------------------------------------- */
 
-/* Largest difference of brightness, of any colour channel, under a box. */
-static int
-contrast(cairo_surface_t *surface, const PdBox *box, double scale)
+/* Is there a difference of brightness, of any colour channel, under a box?  Most words show it in
+ * their first rows. */
+static gboolean
+has_contrast(cairo_surface_t *surface, const PdBox *box, double scale)
 {
     const unsigned char *pixels = cairo_image_surface_get_data(surface);
     int stride = cairo_image_surface_get_stride(surface);
@@ -59,8 +60,12 @@ contrast(cairo_surface_t *surface, const PdBox *box, double scale)
                 high[c] = MAX(high[c], value);
             }
         }
+        for (int c = 0; c < 3; c++) {
+            if (high[c] - low[c] >= CONTRAST_MIN)
+                return TRUE;
+        }
     }
-    return MAX(MAX(high[0] - low[0], high[1] - low[1]), high[2] - low[2]);
+    return FALSE;
 }
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -105,7 +110,7 @@ is_seen(cairo_surface_t *surface, const PdBox *box, const char *word, gsize n, d
     } else if (count_letters(word, n) * 2 >= n_characters) {
         looked_at = middle_of(box, n_characters);
     }
-    return contrast(surface, &looked_at, scale) >= CONTRAST_MIN;
+    return has_contrast(surface, &looked_at, scale);
 }
 
 static void

@@ -21,6 +21,8 @@
 #define OCR_SIDE_MAX 6000
 #define OCR_INK_MAX 200 /* of 255: the palest grey that counts as ink */
 
+#define KEPT_SURFACE_BYTES_MAX (16u << 20) /* a page of A3 for the ink test */
+
 static gboolean
 has_no_rectangle(gunichar c)
 {
@@ -205,6 +207,30 @@ pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *paired)
 
 /* --- drawing ---------------------------------------------------------------------------------- */
 
+/* White, as large as asked.  Most pages of a document have one size, and memory that has not been
+ * touched costs as much as drawing: that of the last page is used again, unless it is still in use
+ * or was large. */
+static cairo_surface_t *
+blank_surface(int width, int height)
+{
+    static cairo_surface_t *last;
+    if (!last || cairo_surface_get_reference_count(last) > 1 ||
+        cairo_image_surface_get_width(last) != width ||
+        cairo_image_surface_get_height(last) != height) {
+        g_clear_pointer(&last, cairo_surface_destroy);
+        last = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+    }
+    cairo_surface_t *surface = cairo_surface_reference(last);
+    unsigned char *pixels = cairo_image_surface_get_data(surface);
+    gsize n = pixels ? (gsize)cairo_image_surface_get_stride(surface) * (gsize)height : 0;
+    if (!n || n > KEPT_SURFACE_BYTES_MAX)
+        g_clear_pointer(&last, cairo_surface_destroy);
+    if (n)
+        memset(pixels, 0xFF, n);
+    cairo_surface_mark_dirty(surface);
+    return surface;
+}
+
 cairo_surface_t *
 pd_pdf_render(PopplerPage *page, double side_max, const PdReadLimits *limits, PdPdfGlyphs **glyphs,
               double *scale)
@@ -216,11 +242,9 @@ pd_pdf_render(PopplerPage *page, double side_max, const PdReadLimits *limits, Pd
     if (!isfinite(side) || side < 1)
         return NULL;
     *scale = MIN(*scale, side_max / side);
-    cairo_surface_t *surface = cairo_image_surface_create(
-        CAIRO_FORMAT_RGB24, MAX(1, (int)ceil(width * *scale)), MAX(1, (int)ceil(height * *scale)));
+    cairo_surface_t *surface =
+        blank_surface(MAX(1, (int)ceil(width * *scale)), MAX(1, (int)ceil(height * *scale)));
     cairo_t *cairo = cairo_create(surface);
-    cairo_set_source_rgb(cairo, 1, 1, 1);
-    cairo_paint(cairo);
     cairo_scale(cairo, *scale, *scale);
     if (glyphs)
         *glyphs = pd_pdf_glyphs_new(limits, width * *scale, height * *scale);

@@ -3,10 +3,11 @@
 
     python3 tests/bench/ingest_peers.py build/app/pandect [--tokenizer tokenizer.json | --gguf MODEL.gguf] FILE...
 
-PDFs: `pdftotext -layout`, two at a time, as Pandect reads a folder of them.  mbox files: Python's mailbox and email packages
-(every text part decoded), and `notmuch new` over the same mails as a Maildir.  Text: Hugging Face `tokenizers` on one
-thread against our tokenizer alone, both with the tokenizer.json that is given, or with one that is made of a Qwen2 model's
-GGUF file (package gguf), and whether both give the same tokens.  Peers that are not installed are named and left out.  Times are wall seconds and, since machines are busy, processor seconds of all processes.
+PDFs: `pdftotext -layout`, two at a time, as Pandect reads a folder of them, without and with the look for hidden text.  mbox
+files: Python's mailbox and email packages (every text part decoded), and `notmuch new` over the same mails as a Maildir.
+Text: Hugging Face `tokenizers` on one thread against our tokenizer alone, both with the tokenizer.json that is given, or with
+one that is made of a Qwen2 model's GGUF file (package gguf), and whether both give the same tokens.  Peers that are not
+installed are named and left out.  Times are wall seconds and, since machines are busy, processor seconds of all processes.
 """
 import argparse
 import concurrent.futures
@@ -34,8 +35,8 @@ def measured(result):
     result["cpu"] = cpu() - before
 
 
-def pandect(args, sources):
-    command = [args.pandect, "bench", "ingest", "--json", "--no-ocr", *map(str, sources)]
+def pandect(args, sources, *options):
+    command = [args.pandect, "bench", "ingest", "--json", "--no-ocr", *options, *map(str, sources)]
     if args.tokenizer:
         command += ["--model", args.tokenizer]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -59,13 +60,16 @@ def compare_pdfs(args, files):
     with tempfile.TemporaryDirectory() as folder:
         for i, path in enumerate(files):
             shutil.copy(path, f"{folder}/{i:04}.pdf")
+        text_alone = pandect(args, [folder], "--no-ink")
         result = pandect(args, [folder])
         theirs = {}
         with measured(theirs), concurrent.futures.ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda path: subprocess.run(["pdftotext", "-layout", path, os.devnull], check=False,
                                                       stderr=subprocess.DEVNULL),
                           sorted(pathlib.Path(folder).iterdir())))
-    tell("pdf", sum(k["pages"] for k in result["kinds"]), "pages", pandect_times(result), "pdftotext -layout", theirs)
+    n_pages = sum(k["pages"] for k in result["kinds"])
+    tell("pdf, text alone", n_pages, "pages", pandect_times(text_alone), "pdftotext -layout", theirs)
+    tell("pdf, with the ink test", n_pages, "pages", pandect_times(result), "pdftotext -layout", theirs)
 
 
 def read_mails(path):

@@ -12,6 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 ENGINE, KERNELS = "tests/engine/test_deepseek", "tests/kernels/test_"
 GOLDEN = (ENGINE, "-p", "/deepseek/own-golden/reference")
 GOLDEN_DEVICE = (ENGINE, "-p", "/deepseek/own-golden/device")
+MIXED = (ENGINE, "-p", "/deepseek/own-golden/reference/mixed")
 CONFIG, GGUF, PACKED, RESUME = (ENGINE + "_config",), (ENGINE + "_gguf",), (ENGINE + "_packed",), (ENGINE + "_resume",)
 INDEX, SHARED = (KERNELS + "index",), (KERNELS + "attention_shared",)
 
@@ -70,6 +71,11 @@ MISTAKES = [
      "block[1 + i % 16] >> (i < 16 ? 0 : 4)", "block[1 + i / 2] >> (i % 2 * 4)", GGUF),
     ("weights: packed FP4 without its fifth bit", "engine/deepseek/pack.c",
      "fifth |= (value >> 4) << i;", "fifth |= 0;", PACKED),
+    ("state: index keys not transformed", "engine/deepseek/layer_attention.c",
+     "            pd_ds_hadamard(x->index_key, s->index_dim);", "            x->index_key[0] += 0;", MIXED),
+    ("state: 8-bit codes cut instead of rounded", "kernels/low_float.c",
+     "magnitude += 0x7ffff + (magnitude >> 20 & 1);", "magnitude += 0;", MIXED),
+    ("state: scales a step too large", "kernels/row_format.c", "max * (1 / largest)", "max * (2 / largest)", MIXED),
     ("state: the window before not kept", "engine/deepseek/state.c",
      "for (gsize i = 0; coff == 2 && n_tokens >= layer->ratio && i < ratio; i++) {\n"
      "        move(m, pool->values + i * stride, half_bytes);\n",

@@ -23,6 +23,9 @@ CONFIG = dict(
     rope_theta=10000.0, compress_rope_theta=160000.0, num_nextn_predict_layers=1, tie_word_embeddings=False,
     rope_scaling={"type": "yarn", "factor": 4, "original_max_position_embeddings": 32, "beta_fast": 4, "beta_slow": 1})
 N_TOKENS = 90
+# What tokens are drawn for, so that every choice and every rounding comes out alike in float32, whose rounding moves values
+# by some 1e-6: of scores of an entry chosen and one not, and of Rounding.
+GAP, MARGIN = 1e-4, 3e-6
 
 
 def read_safetensors(path):
@@ -51,10 +54,24 @@ def write_safetensors(path, tensors):
         f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
 
 
+class Rounding:
+    """How near any value came to the middle of two steps, where another arithmetic may round it to the other side, or a
+    block's largest value to another scale: the least distance, in parts of the root mean square of the values that it was
+    rounded with."""
+    margin = np.inf
+
+    @classmethod
+    def note(cls, distance, x):
+        size = np.sqrt(np.mean(x * x, -1))
+        if np.all(size > 0):
+            cls.margin = min(cls.margin, np.min(distance.min(-1) / size, initial=np.inf))
+
+
 def nearest(x, values):
     """Each of x as the nearest of values (>= 0, ascending, their last bit alternating), ties to the even, with its sign."""
     at = np.searchsorted(values, np.abs(x)).clip(1, len(values) - 1)
     low, high = np.abs(x) - values[at - 1], values[at] - np.abs(x)
+    Rounding.note(np.abs(low - high) / 2, x)
     at = np.where((low < high) | ((low == high) & (at % 2 == 1)), at - 1, at)
     return np.sign(x) * values[at]
 
@@ -68,13 +85,18 @@ def blocks(x, block, values, floor):
     out = []
     for row in x:
         parts = [row[i:i + block] for i in range(0, len(row), block)]
-        scales = [2.0 ** np.ceil(np.log2(max(np.abs(p).max(), floor) / values[-1])) for p in parts]
+        largest = np.array([max(np.abs(p).max(), floor) for p in parts])
+        exponents = np.log2(largest / values[-1])
+        Rounding.note(np.abs(exponents - np.round(exponents)), np.ones(1))
+        scales = 2.0 ** np.ceil(exponents)
         out.append(np.concatenate([nearest(p / s, values) * s for p, s in zip(parts, scales)]))
     return np.array(out).reshape(x.shape)
 
 
 def bf16(x):
     m, e = np.frexp(x)
+    part = np.abs(m) * 256 % 1
+    Rounding.note(np.ldexp(np.abs(part - 0.5) / 256, e), x)
     return np.ldexp(np.round(m * 256) / 256, e)
 
 
@@ -332,6 +354,25 @@ def make_weights(c, rng):
     return w
 
 
+def is_clear(model, tokens):
+    """Whether choices and roundings of these tokens are clear in mixed precision."""
+    model.mixed, model.gap, Rounding.margin = True, np.inf, np.inf
+    _, streams = model.forward(tokens)
+    if len(tokens) > 1:
+        model.draft(streams, tokens)
+    return model.gap >= GAP and Rounding.margin >= MARGIN
+
+
+def draw_tokens(model, rng, n):
+    """One after another; what a token adds does not change the rows before it."""
+    tokens = []
+    while len(tokens) < n:
+        last = rng.integers(0, model.c["vocab_size"])
+        if is_clear(model, np.array(tokens + [last])):
+            tokens.append(last)
+    return np.array(tokens)
+
+
 def check(folder):
     with open(os.path.join(folder, "config.json")) as f:
         config = json.load(f)
@@ -350,13 +391,15 @@ def main():
     rng = np.random.default_rng(5)
     weights = make_weights(CONFIG, rng)
     model = Model(CONFIG, weights)
-    tokens = rng.integers(0, CONFIG["vocab_size"], N_TOKENS)
+    tokens = draw_tokens(model, rng, N_TOKENS)
+    is_clear(model, tokens)
+    logits_mixed, streams = model.forward(tokens)
+    draft_mixed = model.draft(streams, tokens)
+    model.mixed = False
     logits, streams = model.forward(tokens)
     draft = model.draft(streams, tokens)
-    print("smallest gap between an entry chosen and one not:", model.gap)
-    model.mixed = True
-    logits_mixed, streams = model.forward(tokens)
-    print("in mixed precision:", model.gap, "largest change of a logit:", np.abs(logits - logits_mixed).max())
+    print("smallest gap between an entry chosen and one not:", model.gap, "and of a value from the middle of two steps:",
+          Rounding.margin, "largest change of a logit in mixed precision:", np.abs(logits - logits_mixed).max())
     with open(os.path.join(HERE, "config.json"), "w") as f:
         json.dump(CONFIG, f, indent=1)
         f.write("\n")
@@ -364,7 +407,7 @@ def main():
     write_safetensors(os.path.join(HERE, "golden.safetensors"), {
         "tokens": tokens.astype(np.int32), "logits": logits.astype(np.float32),
         "draft": draft.astype(np.float32), "logits.mixed": logits_mixed.astype(np.float32),
-        "draft.mixed": model.draft(streams, tokens).astype(np.float32)})
+        "draft.mixed": draft_mixed.astype(np.float32)})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Do the tests of DeepSeek-V4 notice a mistake?  Makes one after another in a copy of the sources.
 
 usage: deepseek.py [--keep DIR] [NAME...]     all mistakes, or those whose name holds one of NAME
+       deepseek.py --lines [NAME...]          makes none, but looks whether each could be made: its line stands there once
 
 Each mistake is a line of the program changed for one that reads nearly the same: a sign, a sink left out, a position
 shifted.  Only the tests that it names are built and run; one that passes all the same is a mistake that nobody would
@@ -37,7 +38,7 @@ MISTAKES = [
     ("attention: no sink, on the device", "kernels/cpu/attention_shared.c",
      "(acc->sum[h] * keep + exp2f(sink2 - max))", "(acc->sum[h] * keep)", SHARED),
     ("attention: a row of the window too few", "engine/deepseek/layer_attention.c",
-     "MAX(0, position - s->window + 1)", "MAX(0, position - s->window + 2)", GOLDEN),
+     "MAX(state->first_row, position - s->window + 1)", "MAX(state->first_row, position - s->window + 2)", GOLDEN),
     ("entries: seen a token late", "engine/deepseek/layer_attention.c",
      "int n_visible = (position + 1) / shape->ratio", "int n_visible = position / shape->ratio", GOLDEN),
     ("entries: seen a token late, on the device", "engine/deepseek/attend_device.c",
@@ -77,10 +78,7 @@ MISTAKES = [
      "magnitude += 0x7ffff + (magnitude >> 20 & 1);", "magnitude += 0;", MIXED),
     ("state: scales a step too large", "kernels/row_format.c", "max * (1 / largest)", "max * (2 / largest)", MIXED),
     ("state: the window before not kept", "engine/deepseek/state.c",
-     "for (gsize i = 0; coff == 2 && n_tokens >= layer->ratio && i < ratio; i++) {\n"
-     "        move(m, pool->values + i * stride, half_bytes);\n",
-     "for (gsize i = 0; coff == 2 && n_tokens >= layer->ratio && i < ratio; i++) {\n"
-     "        move(m, pool->values, half_bytes);\n", RESUME),
+     "move(m, pool->values + i * stride, half_bytes);", "move(m, pool->values, half_bytes);", RESUME),
 ]
 
 
@@ -107,11 +105,25 @@ def passes(folder, test):
     return run(folder, os.path.join("build", test[0]), *test[1:]).returncode == 0
 
 
+def read(folder, path):
+    with open(os.path.join(folder, path)) as f:
+        return f.read()
+
+
+def check_lines(mistakes):
+    n_wrong = 0
+    print(f"1..{len(mistakes)}")
+    for i, (name, path, old, _, _) in enumerate(mistakes, 1):
+        n = read(ROOT, path).count(old)
+        n_wrong += n != 1
+        print(f"{'ok' if n == 1 else 'not ok'} {i} - {name}" + (f" # stands {n} times in {path}" if n != 1 else ""))
+    return n_wrong
+
+
 def make_mistake(folder, path, old, new, test):
     """NULL, or what is wrong with the tests."""
+    text = read(folder, path)
     path = os.path.join(folder, path)
-    with open(path) as f:
-        text = f.read()
     if text.count(old) != 1:
         return f"the line stands there {text.count(old)} times"
     with open(path, "w") as f:
@@ -149,11 +161,14 @@ def check(folder, mistakes):
 def main():
     parser = argparse.ArgumentParser(description="Mutation check of the DeepSeek-V4 tests.")
     parser.add_argument("--keep", metavar="DIR", help="work in this new folder and leave it there")
+    parser.add_argument("--lines", action="store_true", help="only look whether the mistakes can be made")
     parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args()
     mistakes = [m for m in MISTAKES if not args.names or any(n in m[0] for n in args.names)]
     if not mistakes:
         sys.exit("no mistake has such a name")
+    if args.lines:
+        sys.exit(check_lines(mistakes) > 0)
     if args.keep:
         os.makedirs(args.keep)
         sys.exit(check(args.keep, mistakes) > 0)

@@ -1,8 +1,8 @@
 /*
- * GGUF files of the architecture deepseek4: tests/golden/deepseek/model.gguf, which gguf-py wrote
- * and quantised, against the logits of a float64 forward pass with the values that gguf-py reads
- * back; its tokenizer against the tokenizer.json that it was made from; and files that contradict
- * themselves, which must be refused by the key or the tensor.
+ * GGUF files of the architecture deepseek4: tests/golden/deepseek/model.gguf and k-quants.gguf,
+ * which gguf-py wrote, against the logits of a float64 forward pass with the values that gguf-py
+ * reads back; the first one's tokenizer against the tokenizer.json that it was made from; and files
+ * that contradict themselves, which must be refused by the key or the tensor.
  */
 #include <math.h>
 #include <string.h>
@@ -95,9 +95,9 @@ compare_logits(const float *got, const float *want, int n_rows, int n_vocab, dou
 }
 
 static PdSafetensors *
-open_logits(void)
+open_logits(const char *name)
 {
-    g_autofree char *path = golden_path("deepseek", "gguf.safetensors");
+    g_autofree char *path = golden_path("deepseek", name);
     g_autoptr(GError) error = NULL;
     PdSafetensors *golden = pd_safetensors_open(path, &error);
     g_assert_no_error(error);
@@ -124,21 +124,28 @@ run_tokens(PdModel *model, const PdSafetensors *golden, gboolean reference)
     return g_steal_pointer(&logits);
 }
 
+/* A file, what it gives, and how it is run. */
+typedef struct {
+    const char *name, *golden;
+    gboolean reference; /* else on the device */
+} Way;
+
 static void
 test_logits(gconstpointer data)
 {
-    gboolean reference = GPOINTER_TO_INT(data);
-    g_autoptr(PdSafetensors) golden = open_logits();
+    const Way *way = data;
+    g_autoptr(PdSafetensors) golden = open_logits(way->golden);
+    g_autofree char *path = golden_path("deepseek", way->name);
     const PdSafetensor *want = pd_safetensors_find(golden, "logits");
     int n_tokens = (int)want->dims[0], n_vocab = (int)want->dims[1];
     g_autofree float *wanted = g_memdup2(want->data, want->n_bytes);
-    g_autoptr(PdModel) model = open_golden();
-    g_autofree float *logits = run_tokens(model, golden, reference);
+    g_autoptr(PdModel) model = open_model(path);
+    g_autofree float *logits = run_tokens(model, golden, way->reference);
     double median, largest = compare_logits(logits, wanted, n_tokens, n_vocab, &median);
     g_test_message("largest difference of a logit %.2g, median of a row %.2g", largest, median);
-    if (reference)
+    if (way->reference)
         g_assert_cmpfloat(largest, <=, LOGITS_TOLERANCE);
-    g_assert_cmpfloat(median, <=, reference ? LOGITS_TOLERANCE : ROUNDED_TOLERANCE);
+    g_assert_cmpfloat(median, <=, way->reference ? LOGITS_TOLERANCE : ROUNDED_TOLERANCE);
 }
 
 /* --- a split file --- */
@@ -193,7 +200,7 @@ make_part(GByteArray *file, const PdGguf *gguf, gsize no)
 static void
 test_split(void)
 {
-    g_autoptr(PdSafetensors) golden = open_logits();
+    g_autoptr(PdSafetensors) golden = open_logits("gguf.safetensors");
     g_autofree char *folder = g_dir_make_tmp("pandect-XXXXXX", NULL), *first = NULL;
     g_autofree char *whole_path = golden_path("deepseek", "model.gguf");
     g_autoptr(GByteArray) file = read_golden();
@@ -424,12 +431,19 @@ test_values(void)
 int
 main(int argc, char **argv)
 {
+    static const Way ways[] = {{"model.gguf", "gguf.safetensors", TRUE},
+                               {"model.gguf", "gguf.safetensors", FALSE},
+                               {"k-quants.gguf", "k-quants.safetensors", TRUE},
+                               {"k-quants.gguf", "k-quants.safetensors", FALSE}};
     /* The identities that are kept are this test's own; before GLib looks where. */
     g_autofree char *cache = g_dir_make_tmp("pandect-XXXXXX", NULL);
     g_setenv("XDG_CACHE_HOME", cache, TRUE);
     g_test_init(&argc, &argv, NULL);
-    g_test_add_data_func("/deepseek/gguf/logits/reference", GINT_TO_POINTER(TRUE), test_logits);
-    g_test_add_data_func("/deepseek/gguf/logits/device", GINT_TO_POINTER(FALSE), test_logits);
+    for (gsize i = 0; i < G_N_ELEMENTS(ways); i++) {
+        g_autofree char *test = g_strdup_printf("/deepseek/gguf/logits/%s/%s", ways[i].name,
+                                                ways[i].reference ? "reference" : "device");
+        g_test_add_data_func(test, &ways[i], test_logits);
+    }
     g_test_add_func("/deepseek/gguf/split", test_split);
     g_test_add_func("/deepseek/gguf/shape", test_shape);
     g_test_add_func("/deepseek/gguf/tokenizer", test_tokenizer);

@@ -1,11 +1,13 @@
-"""Write a tiny random DeepSeek-V4 model as a GGUF file with quantised tensors, and the logits that it gives, in float64.
+"""Write tiny random DeepSeek-V4 models as GGUF files with quantised tensors, and the logits that they give, in float64.
 
-usage: make_gguf.py     writes model.gguf and gguf.safetensors beside itself; needs the package gguf (0.19 was used)
+usage: make_gguf.py     writes model.gguf, gguf.safetensors, k-quants.gguf and k-quants.safetensors beside itself;
+                        needs the package gguf (0.19 was used)
 
-The file is written by gguf-py of the ggml project, which quantises too: MXFP4, Q8_0, Q5_0, Q5_1, F16, BF16, F32, I32, in a mix
-like that of published files.  Names and keys are those that llama.cpp's conversion writes for the architecture deepseek4.
+The files are written by gguf-py of the ggml project, which quantises too: MXFP4, Q8_0, Q5_0, Q5_1, F16, BF16, F32, I32, in a
+mix like that of published files.  Names and keys are those that llama.cpp's conversion writes for the architecture deepseek4.
 The logits are those of make_golden.py's forward pass with the values that gguf-py reads back.  The tokenizer is that of
-tests/golden/tokenizer/deepseek-v4.json.
+tests/golden/tokenizer/deepseek-v4.json; the second file has none.  Its types Q4_K, Q5_K and Q6_K, which gguf-py reads but does
+not make, are blocks of random codes with scales of a fitting size.
 """
 import json, os
 import numpy as np
@@ -22,6 +24,9 @@ CONFIG = dict(
     index_head_dim=32, n_routed_experts=4, moe_intermediate_size=32, num_nextn_predict_layers=0, hc_eps=1e-3,
     compress_ratios=[0, 4, 16, 4])
 N_TOKENS = 60
+# Rows of 256 columns, as the K types need.
+CONFIG_K = dict(
+    CONFIG, vocab_size=48, hidden_size=256, num_hidden_layers=2, compress_ratios=[4, 16])
 
 INTS = {
     "context_length": "max_position_embeddings", "embedding_length": "hidden_size", "vocab_size": "vocab_size",
@@ -68,6 +73,12 @@ LAYER_NAMES = {
     "ffn.shared_experts.w1.weight": ("ffn_gate_shexp.weight", TYPES.Q8_0),
     "ffn.shared_experts.w3.weight": ("ffn_up_shexp.weight", TYPES.Q8_0),
     "ffn.shared_experts.w2.weight": ("ffn_down_shexp.weight", TYPES.Q5_0)}
+TYPES_K = {
+    "embed.weight": TYPES.Q6_K, "head.weight": TYPES.Q4_K, "attn.wq_a.weight": TYPES.Q5_K, "attn.wkv.weight": TYPES.Q4_K,
+    "attn.compressor.wkv.weight": TYPES.Q6_K, "attn.compressor.wgate.weight": TYPES.Q4_K, "ffn.gate.weight": TYPES.Q5_K,
+    "attn.indexer.compressor.wkv.weight": TYPES.Q5_K, "attn.indexer.compressor.wgate.weight": TYPES.Q4_K,
+    "ffn.shared_experts.w1.weight": TYPES.Q5_K, "ffn.shared_experts.w3.weight": TYPES.Q6_K, "w1": TYPES.Q4_K,
+    "w3": TYPES.Q6_K}
 EXPERTS = {"w1": "ffn_gate_exps.weight", "w3": "ffn_up_exps.weight", "w2": "ffn_down_exps.weight"}
 
 
@@ -94,18 +105,18 @@ def read_tokenizer(writer):
     return n
 
 
-def add_metadata(writer):
+def add_metadata(writer, config):
     for key, field in INTS.items():
-        writer.add_uint32(f"{ARCH}.{key}", CONFIG[field])
+        writer.add_uint32(f"{ARCH}.{key}", config[field])
     for key, field in FLOATS.items():
-        writer.add_float32(f"{ARCH}.{key}", CONFIG[field])
-    n = CONFIG["num_hidden_layers"]
-    writer.add_array(f"{ARCH}.attention.compress_ratios", CONFIG["compress_ratios"])
-    writer.add_array(f"{ARCH}.swiglu_clamp_exp", [float(CONFIG["swiglu_limit"])] * n)
-    writer.add_array(f"{ARCH}.swiglu_clamp_shexp", [float(CONFIG["swiglu_limit"])] * n)
+        writer.add_float32(f"{ARCH}.{key}", config[field])
+    n = config["num_hidden_layers"]
+    writer.add_array(f"{ARCH}.attention.compress_ratios", config["compress_ratios"])
+    writer.add_array(f"{ARCH}.swiglu_clamp_exp", [float(config["swiglu_limit"])] * n)
+    writer.add_array(f"{ARCH}.swiglu_clamp_shexp", [float(config["swiglu_limit"])] * n)
     writer.add_bool(f"{ARCH}.expert_weights_norm", True)
     writer.add_uint32(f"{ARCH}.expert_gating_func", 4)  # the root of softplus
-    scaling = CONFIG["rope_scaling"]
+    scaling = config["rope_scaling"]
     writer.add_string(f"{ARCH}.rope.scaling.type", scaling["type"])
     writer.add_float32(f"{ARCH}.rope.scaling.factor", scaling["factor"])
     writer.add_uint32(f"{ARCH}.rope.scaling.original_context_length", scaling["original_max_position_embeddings"])
@@ -113,53 +124,75 @@ def add_metadata(writer):
     writer.add_float32(f"{ARCH}.rope.scaling.yarn_beta_slow", scaling["beta_slow"])
 
 
-def add_tensor(writer, name, value, kind):
+def random_blocks(shape, kind, size, rng):
+    """Rows of a K type whose values have about this standard deviation; scales stand where ggml's blocks have them."""
+    n_bytes = gguf.GGML_QUANT_SIZES[kind][1]
+    blocks = rng.integers(0, 256, (*shape[:-1], shape[-1] // 256, n_bytes)).astype(np.uint8)
+
+    def put(at, value):
+        blocks[..., at:at + 2] = np.frombuffer(np.float16(value).tobytes(), np.uint8)
+
+    if kind == TYPES.Q6_K:  # 16 scales of 8 bits, and their scale
+        blocks[..., 192:208] = rng.integers(-16, 17, (*blocks.shape[:-1], 16)).astype(np.int8).view(np.uint8)
+        put(208, size / 175)
+    else:  # scales of the steps and of the minima, which lie half of all steps below
+        steps = 15 if kind == TYPES.Q4_K else 31
+        put(0, size / 17 / steps)
+        put(2, size / 34)
+    return blocks.reshape(*shape[:-1], -1)
+
+
+def add_tensor(writer, name, value, kind, rng):
     """The tensor as the file will give it back."""
     if kind == TYPES.I32:
         writer.add_tensor(name, value.astype(np.int32))
         return value
-    blocks = quantize(value, kind)
+    is_k = kind in (TYPES.Q4_K, TYPES.Q5_K, TYPES.Q6_K)
+    blocks = random_blocks(value.shape, kind, value.std(), rng) if is_k else quantize(value, kind)
     writer.add_tensor(name, blocks, raw_dtype=kind)
     return dequantize(blocks, kind).astype(np.float32).reshape(value.shape)
 
 
-def add_experts(writer, layer, weights, rounded):
-    p, n = f"layers.{layer}.ffn.experts.", CONFIG["n_routed_experts"]
+def add_experts(writer, config, layer, weights, rounded, types, rng):
+    p, n = f"layers.{layer}.ffn.experts.", config["n_routed_experts"]
     for part, name in EXPERTS.items():
-        kind = TYPES.Q5_1 if layer == 3 and part == "w2" else TYPES.MXFP4
+        kind = types.get(part, TYPES.Q5_1 if layer == 3 and part == "w2" else TYPES.MXFP4)
         stacked = np.stack([weights[f"{p}{e}.{part}.weight"] for e in range(n)])
-        read = add_tensor(writer, f"blk.{layer}.{name}", stacked, kind)
+        read = add_tensor(writer, f"blk.{layer}.{name}", stacked, kind, rng)
         for e in range(n):
             rounded[f"{p}{e}.{part}.weight"] = read[e]
 
 
-def main():
-    writer = gguf.GGUFWriter(os.path.join(HERE, "model.gguf"), ARCH)
+def write(config, name, golden_name, types, has_tokenizer, rng):
+    """types: of tensors that have others than usual."""
+    writer = gguf.GGUFWriter(os.path.join(HERE, name), ARCH)
     writer.add_name("tiny deepseek4")
-    CONFIG["vocab_size"] = read_tokenizer(writer)
-    add_metadata(writer)
-    rng = np.random.default_rng(8)
-    weights, rounded = golden.make_weights(CONFIG, rng), {}
-    for name, value in weights.items():
-        if name in NAMES:
-            rounded[name] = add_tensor(writer, NAMES[name][0], value, NAMES[name][1])
-        elif name.startswith("layers."):
-            layer, rest = name.removeprefix("layers.").split(".", 1)
+    if has_tokenizer:
+        config["vocab_size"] = read_tokenizer(writer)
+    add_metadata(writer, config)
+    weights, rounded = golden.make_weights(config, rng), {}
+    for tensor, value in weights.items():
+        if tensor in NAMES:
+            theirs, kind = NAMES[tensor]
+            rounded[tensor] = add_tensor(writer, theirs, value, types.get(tensor, kind), rng)
+        elif tensor.startswith("layers."):
+            layer, rest = tensor.removeprefix("layers.").split(".", 1)
             if rest in LAYER_NAMES:
                 theirs, kind = LAYER_NAMES[rest]
-                rounded[name] = add_tensor(writer, f"blk.{layer}.{theirs}", value, kind)
-    for layer in range(CONFIG["num_hidden_layers"]):
-        add_experts(writer, layer, weights, rounded)
+                rounded[tensor] = add_tensor(writer, f"blk.{layer}.{theirs}", value, types.get(rest, kind), rng)
+    for layer in range(config["num_hidden_layers"]):
+        add_experts(writer, config, layer, weights, rounded, types, rng)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    model = golden.Model(CONFIG, rounded)
-    tokens = rng.integers(0, CONFIG["vocab_size"], N_TOKENS)
+    model = golden.Model(config, rounded)
+    tokens = rng.integers(0, config["vocab_size"], N_TOKENS)
     logits, _ = model.forward(tokens)
-    print("smallest gap between an entry chosen and one not:", model.gap)
-    golden.write_safetensors(os.path.join(HERE, "gguf.safetensors"),
+    print(name, "smallest gap between an entry chosen and one not:", model.gap)
+    golden.write_safetensors(os.path.join(HERE, golden_name),
                              {"tokens": tokens.astype(np.int32), "logits": logits.astype(np.float32)})
 
 
-main()
+write(CONFIG, "model.gguf", "gguf.safetensors", {}, True, np.random.default_rng(8))
+write(CONFIG_K, "k-quants.gguf", "k-quants.safetensors", TYPES_K, False, np.random.default_rng(9))

@@ -35,7 +35,7 @@ guint pd_ask_n_rerank(const PdContext *context, const PdAskOptions *options);
 /* Grows with every change by which the same rows may answer a question otherwise (how blocks are
  * found and ranked, readings, prompts, the check), so that a measurement does not go on with
  * another program's answers. */
-#define PD_ASK_RULES 3
+#define PD_ASK_RULES 4
 
 /* A sentence of the answer and what it rests on. */
 typedef struct {

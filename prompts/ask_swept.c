@@ -106,14 +106,13 @@ find_blocks(Batch *batch, GPtrArray *asks, GError **error)
         return FALSE;
     for (guint i = 0; i < asks->len; i++) {
         PdAnswer *answer = ((Ask *)asks->pdata[i])->answer;
-        float mean;
 
         answer->arm = arm;
         answer->warm = report;
         answer->sweep_seconds = seconds;
         answer->blocks = found ? g_array_ref(found->pdata[i]) : NULL;
         if (found)
-            pd_rerank_likelihoods(answer->blocks, &answer->likelihood, &mean);
+            answer->likelihood = pd_rerank_best_likelihood(answer->blocks);
     }
     return TRUE;
 }

@@ -4,7 +4,6 @@
 #include "prompts/kept.h"
 #include "prompts/layout.h"
 #include "prompts/log_sum.h"
-#include "prompts/sweep.h"
 
 /* Blocks read at a time: so many sequences' KV and logits are in memory. */
 #define TOGETHER 4
@@ -145,13 +144,13 @@ open_session(Rerank *rerank, GError **error)
 
 /* In place and stable: there are few. */
 static void
-sort_by_likelihood(PdBlock *blocks, guint n)
+sort_by_merit(PdBlock *blocks, guint n)
 {
     for (guint i = 1; i < n; i++) {
         PdBlock block = blocks[i];
         guint to = i;
 
-        for (; to > 0 && blocks[to - 1].likelihood < block.likelihood; to--)
+        for (; to > 0 && pd_rerank_merit(&blocks[to - 1]) < pd_rerank_merit(&block); to--)
             blocks[to] = blocks[to - 1];
         blocks[to] = block;
     }
@@ -185,14 +184,14 @@ pd_rerank_blocks(PdContext *context, const char *question, GArray *blocks, guint
         ok = score_blocks(&rerank, &g_array_index(blocks, PdBlock, i), MIN(TOGETHER, n - i), error);
     }
     if (ok)
-        sort_by_likelihood((PdBlock *)blocks->data, n);
+        sort_by_merit((PdBlock *)blocks->data, n);
     g_clear_pointer(&rerank.session, pd_session_free);
     g_free(rerank.logits);
     return ok;
 }
 
 guint
-pd_rerank_likelihoods(GArray *blocks, float *best, float *mean)
+pd_rerank_merits(GArray *blocks, float *best, float *mean)
 {
     float sum = 0;
     guint n = 0;
@@ -200,13 +199,28 @@ pd_rerank_likelihoods(GArray *blocks, float *best, float *mean)
     *best = 0;
     for (guint i = 0; i < blocks->len; i++) {
         const PdBlock *block = &g_array_index(blocks, PdBlock, i);
+        float merit = pd_rerank_merit(block);
 
         if (!pd_block_is_ranked(block))
             continue;
-        *best = n ? MAX(*best, block->likelihood) : block->likelihood;
-        sum += block->likelihood;
+        *best = n ? MAX(*best, merit) : merit;
+        sum += merit;
         n++;
     }
     *mean = n ? sum / (float)n : 0;
     return n;
+}
+
+float
+pd_rerank_best_likelihood(GArray *blocks)
+{
+    float best = 0;
+
+    for (guint i = 0; i < blocks->len; i++) {
+        const PdBlock *block = &g_array_index(blocks, PdBlock, i);
+
+        if (pd_block_is_ranked(block) && (best == 0 || block->likelihood > best))
+            best = block->likelihood;
+    }
+    return best;
 }

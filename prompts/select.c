@@ -236,15 +236,15 @@ typedef struct {
     guint budget;
     float best_score;
     float best_lexical;
-    gboolean ranked; /* likelihood says what stands out */
-    float least_likelihood;
+    gboolean ranked; /* their merit says what stands out */
+    float least_merit;
 } Choice;
 
 static void
 find_best(Choice *choice, GArray *blocks, float margin)
 {
     float best, mean;
-    guint n_ranked = pd_rerank_likelihoods(blocks, &best, &mean);
+    guint n_ranked = pd_rerank_merits(blocks, &best, &mean);
 
     for (guint i = 0; i < blocks->len; i++) {
         const PdBlock *block = &g_array_index(blocks, PdBlock, i);
@@ -253,7 +253,7 @@ find_best(Choice *choice, GArray *blocks, float margin)
     }
     choice->ranked = n_ranked > 0 && margin > 0;
     if (choice->ranked)
-        choice->least_likelihood = MAX(best - margin, (best + mean) / 2);
+        choice->least_merit = MAX(best - margin, (best + mean) / 2);
 }
 
 /* What is far behind the best only distracts a small model. */
@@ -262,7 +262,7 @@ stands_out(const Choice *choice, const PdBlock *block)
 {
     if (choice->ranked)
         return block->found_by & PD_FOUND_LEAD ||
-               (pd_block_is_ranked(block) && block->likelihood >= choice->least_likelihood);
+               (pd_block_is_ranked(block) && pd_rerank_merit(block) >= choice->least_merit);
     return !(block->found_by & PD_FOUND_SWEEP) || block->found_by & PD_FOUND_LEAD ||
            block->score >= PD_SELECT_STANDS_OUT * choice->best_score ||
            (block->found_by & PD_FOUND_FTS &&

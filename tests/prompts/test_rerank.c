@@ -67,6 +67,12 @@ same_block(const PdBlock *a, const PdBlock *b)
            a->n_tokens == b->n_tokens;
 }
 
+static double
+merit(const PdBlock *block)
+{
+    return block->likelihood + (double)PD_RERANK_SWEEP_WEIGHT * block->score;
+}
+
 static void
 check(PdKvTier tier, double tolerance)
 {
@@ -100,8 +106,7 @@ check(PdKvTier tier, double tolerance)
             n_found += same_block(block, &g_array_index(before, PdBlock, k));
         g_assert_true(pd_block_is_ranked(block));
         if (i > 0)
-            g_assert_cmpfloat(block->likelihood, <=,
-                              g_array_index(after, PdBlock, i - 1).likelihood);
+            g_assert_cmpfloat(merit(block), <=, merit(&g_array_index(after, PdBlock, i - 1)));
         g_assert_cmpfloat_with_epsilon(block->likelihood, expected_likelihood(context, block),
                                        tolerance);
     }

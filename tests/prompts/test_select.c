@@ -5,6 +5,7 @@
 #include "prompts_fixture.h"
 
 #include <string.h>
+#include "prompts/rerank.h"
 #include "prompts/select.h"
 
 #define LINE_BYTES 40
@@ -381,15 +382,15 @@ test_stands_out(Fixture *f, gconstpointer unused)
         g_assert_cmpint(is_taken(passages, cases[i].segment, cases[i].token), ==, cases[i].taken);
 }
 
-/* Where blocks were read for their order, those more than a nat less likely than the best and those
- * that were not read are left out once there is a little; a lead is not.  Scores do not count then.
- * With less between the best and the mean, so is what is nearer to the mean. */
+/* Where blocks were read for their order, those whose merit is more than a nat below the best's and
+ * those that were not read are left out once there is a little; a lead is not.  With less between
+ * the best and the mean, so is what is nearer to the mean. */
 static void
 test_likely(Fixture *f, gconstpointer unused)
 {
     const struct {
         guint segment, token, found_by;
-        float likelihood;
+        float merit; /* 0: not read */
         gboolean taken;
     } cases[] = {{0, 0, PD_FOUND_SWEEP, -1.5f, TRUE},
                  {0, 800, PD_FOUND_SWEEP, -4, TRUE}, /* the second passage passes 200 tokens */
@@ -408,14 +409,17 @@ test_likely(Fixture *f, gconstpointer unused)
                          .n_tokens = PD_SWEEP_BLOCK_TOKENS,
                          .found_by = cases[i].found_by,
                          .score = (float)i,
-                         .likelihood = cases[i].likelihood};
+                         .likelihood = cases[i].merit};
+
+        if (pd_block_is_ranked(&block)) /* its score makes up the rest */
+            block.likelihood -= PD_RERANK_SWEEP_WEIGHT * block.score;
         g_array_append_val(blocks, block);
     }
     passages = pd_select_passages(f->world.context, blocks, &selection, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
         g_assert_cmpint(is_taken(passages, cases[i].segment, cases[i].token), ==, cases[i].taken);
     g_clear_pointer(&passages, g_array_unref);
-    g_array_index(blocks, PdBlock, 4).likelihood = -5; /* the mean is -3.1 now */
+    g_array_index(blocks, PdBlock, 4).likelihood += 4; /* the mean is -3.1 now */
     passages = pd_select_passages(f->world.context, blocks, &selection, NULL);
     g_assert_false(is_taken(passages, cases[2].segment, cases[2].token));
     g_assert_true(is_taken(passages, cases[4].segment, cases[4].token));

@@ -3,8 +3,9 @@
  *
  * By references, as Jamie Zawinski's algorithm and RFC 5256 ("REFERENCES") have it: every message
  * hangs on the last one that its References name, those on the one before, present or not, so that
- * the answers to a message which is not here still find each other.  A link that would close a
- * circle is not made.
+ * the answers to a message which is not here still find each other.  What a message says of itself
+ * counts more than what others say of it; a link that would close a circle is not made.  A thread
+ * may be as deep as it likes: roots are found by sets with compressed paths (Tarjan 1975).
  *
  * A thread that begins with "Re: X" was cut off from its head by a mailer that keeps no references.
  * It joins the thread that X began in the same source if somebody of the one took part in the
@@ -13,8 +14,6 @@
 #include <string.h>
 #include "ingest/corpus_internal.h"
 
-/* Ends chains that a hostile mail makes long. */
-#define DEPTH_MAX 1000
 #define SUBJECT_DAYS 90
 #define DAY_SECONDS 86400
 
@@ -30,6 +29,8 @@ typedef struct {
 typedef struct {
     GStringChunk *names; /* each name once: equal ones have the same address */
     GHashTable *parents; /* "source/Message-ID" -> that of the message it answers */
+    GHashTable *above;   /* likewise, -> one further up, on the way to the root */
+    GHashTable *depths;  /* 1 for a root; not all are known */
     GHashTable *threads; /* name of the root -> Thread */
 } Threads;
 
@@ -44,6 +45,8 @@ static void
 threads_clear(Threads *t)
 {
     g_clear_pointer(&t->threads, g_hash_table_unref);
+    g_clear_pointer(&t->depths, g_hash_table_unref);
+    g_clear_pointer(&t->above, g_hash_table_unref);
     g_clear_pointer(&t->parents, g_hash_table_unref);
     g_clear_pointer(&t->names, g_string_chunk_free);
 }
@@ -70,60 +73,80 @@ name_of_entry(Threads *t, const PdOrderEntry *entry)
     return name_of_message(t, row->source_id, row->native_id ? row->native_id : row->key);
 }
 
-/* The root above a message, and how far. */
+/* The root above a message. */
 static const char *
-root_of(const Threads *t, const char *name, int *depth)
+root_of(Threads *t, const char *name)
 {
-    for (*depth = 0; *depth < DEPTH_MAX; (*depth)++) {
-        const char *parent = g_hash_table_lookup(t->parents, name);
-        if (!parent)
+    const char *root = name;
+    for (const char *next = name; next; next = g_hash_table_lookup(t->above, root))
+        root = next;
+    while (name != root) { /* the way is short next time */
+        const char *next = g_hash_table_lookup(t->above, name);
+        g_hash_table_insert(t->above, (char *)name, (char *)root);
+        name = next;
+    }
+    return root;
+}
+
+/* How far below its root, once all links are made. */
+static int
+depth_of(Threads *t, const char *name)
+{
+    g_autoptr(GPtrArray) unknown = g_ptr_array_new(); /* on the way up */
+    int depth = 0;
+    for (; name; name = g_hash_table_lookup(t->parents, name)) {
+        depth = GPOINTER_TO_INT(g_hash_table_lookup(t->depths, name));
+        if (depth)
             break;
-        name = parent;
+        g_ptr_array_add(unknown, (char *)name);
     }
-    return name;
+    for (guint i = unknown->len; i-- > 0;)
+        g_hash_table_insert(t->depths, unknown->pdata[i], GINT_TO_POINTER(++depth));
+    return depth - 1;
 }
 
-/* Is `above` on the way up from `name`, or that way too long to say? */
-static gboolean
-is_below(const Threads *t, const char *name, const char *above)
-{
-    for (int depth = 0; depth < DEPTH_MAX; depth++) {
-        if (name == above)
-            return TRUE;
-        name = g_hash_table_lookup(t->parents, name);
-        if (!name)
-            return FALSE;
-    }
-    return TRUE;
-}
-
+/* Of a message that has no parent yet. */
 static void
 link_messages(Threads *t, const char *name, const char *parent)
 {
-    if (!is_below(t, parent, name))
-        g_hash_table_insert(t->parents, (char *)name, (char *)parent);
+    if (root_of(t, parent) == name)
+        return;
+    g_hash_table_insert(t->parents, (char *)name, (char *)parent);
+    g_hash_table_insert(t->above, (char *)name, (char *)parent);
 }
 
+/* What each message says of itself; of those with one Message-ID, the last. */
 static void
-link_mail(Threads *t, const PdOrderEntry *entry)
+link_own(Threads *t, GPtrArray *entries)
 {
-    if (!entry->in_reply_to)
-        return;
-    g_auto(GStrv) ids = g_strsplit(entry->in_reply_to, " ", DEPTH_MAX);
-    const char *above = NULL;
+    g_autoptr(GHashTable) last = g_hash_table_new(g_direct_hash, g_direct_equal);
+    for (guint i = 0; i < entries->len; i++) {
+        PdOrderEntry *entry = g_ptr_array_index(entries, i);
+        if (entry->in_reply_to)
+            g_hash_table_insert(last, (char *)name_of_entry(t, entry), entry);
+    }
+    for (guint i = 0; i < entries->len; i++) {
+        const PdOrderEntry *entry = g_ptr_array_index(entries, i);
+        const char *own = name_of_entry(t, entry);
+        if (g_hash_table_lookup(last, own) != entry)
+            continue;
+        g_auto(GStrv) ids = g_strsplit(entry->in_reply_to, " ", 2);
+        if (ids[0])
+            link_messages(t, own, name_of_message(t, entry->row->source_id, ids[0]));
+    }
+}
+
+/* What a mail says of those before it. */
+static void
+link_references(Threads *t, const PdOrderEntry *entry)
+{
+    g_auto(GStrv) ids = g_strsplit(entry->in_reply_to ? entry->in_reply_to : "", " ", -1);
+    const char *below = NULL;
     for (guint i = 0; ids[i]; i++) {
         const char *name = name_of_message(t, entry->row->source_id, ids[i]);
-        if (i == 0) {
-            /* What a message says of itself counts more than what others say of it. */
-            const char *own = name_of_entry(t, entry);
-            if (g_hash_table_lookup(t->parents, own) != name) {
-                g_hash_table_remove(t->parents, own);
-                link_messages(t, own, name);
-            }
-        } else if (!g_hash_table_contains(t->parents, above)) {
-            link_messages(t, above, name);
-        }
-        above = name;
+        if (below && !g_hash_table_contains(t->parents, below))
+            link_messages(t, below, name);
+        below = name;
     }
 }
 
@@ -131,7 +154,7 @@ static void
 join_thread(Threads *t, PdOrderEntry *entry)
 {
     const char *own = name_of_entry(t, entry);
-    const char *root = root_of(t, own, &entry->thread_depth);
+    const char *root = root_of(t, own);
     Thread *thread = g_hash_table_lookup(t->threads, root);
     if (!thread) {
         thread = g_new0(Thread, 1);
@@ -146,6 +169,7 @@ join_thread(Threads *t, PdOrderEntry *entry)
         thread->first = entry;
     }
     entry->thread = g_strdup(root);
+    entry->thread_depth = depth_of(t, own);
 }
 
 /* --- by subject ---------------------------------------------------------------------------- */
@@ -299,10 +323,16 @@ join_by_subject(Threads *t)
 void
 pd_thread_mails(GPtrArray *entries)
 {
-    g_auto(Threads) t = {g_string_chunk_new(4096), g_hash_table_new(g_direct_hash, g_direct_equal),
-                         g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, thread_free)};
+    g_auto(Threads) t = {
+        .names = g_string_chunk_new(4096),
+        .parents = g_hash_table_new(g_direct_hash, g_direct_equal),
+        .above = g_hash_table_new(g_direct_hash, g_direct_equal),
+        .depths = g_hash_table_new(g_direct_hash, g_direct_equal),
+        .threads = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, thread_free),
+    };
+    link_own(&t, entries);
     for (guint i = 0; i < entries->len; i++)
-        link_mail(&t, g_ptr_array_index(entries, i));
+        link_references(&t, g_ptr_array_index(entries, i));
     for (guint i = 0; i < entries->len; i++)
         join_thread(&t, g_ptr_array_index(entries, i));
     join_by_subject(&t);

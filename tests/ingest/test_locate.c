@@ -432,6 +432,42 @@ test_threads(void)
     remove_folder(dir);
 }
 
+/* A conversation in which each mail answers the one before, and says nothing of others. */
+enum { LONG_THREAD = 3000 };
+
+static gboolean
+read_long_thread(const char *kind, const PdReadRequest *request, const PdReadLimits *limits,
+                 const PdReadSink *sink, GCancellable *cancellable, GError **error)
+{
+    for (int i = LONG_THREAD; i-- > 0;) {
+        g_autofree char *id = g_strdup_printf("m%d@x", i);
+        PdDocument *document = pd_document_new(PD_KIND_MAIL, id);
+        document->native_id = g_steal_pointer(&id);
+        document->in_reply_to = i ? g_strdup_printf("m%d@x", i - 1) : NULL;
+        g_string_append(pd_document_add_part(document, "1", NULL)->text, "x");
+        if (!sink->document(document, sink->user_data, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void
+test_long_thread(void)
+{
+    static const PdCorpusReader reader = {detect_any, read_long_thread};
+    char *dir = make_folder();
+    g_autofree char *path = g_build_filename(dir, "c", NULL);
+    g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
+    g_assert_true(pd_corpus_add_with_reader(corpus, &reader, "/m", NULL, NULL, NULL, NULL, NULL));
+    g_autoptr(GPtrArray) rows = pd_corpus_documents(corpus, NULL, NULL);
+    g_assert_cmpuint(rows->len, ==, LONG_THREAD);
+    for (guint i = 0; i < rows->len; i++) {
+        g_autofree char *id = g_strdup_printf("m%u@x", i);
+        g_assert_cmpstr(((PdDocumentRow *)g_ptr_array_index(rows, i))->native_id, ==, id);
+    }
+    remove_folder(dir);
+}
+
 /* --- duplicates ---------------------------------------------------------------------------- */
 
 static const char *other_text; /* of the mail that the second mailbox has another text of */
@@ -571,6 +607,7 @@ main(int argc, char **argv)
     g_test_add_func("/order/natural", test_natural);
     g_test_add_func("/order/documents", test_order);
     g_test_add_func("/order/threads", test_threads);
+    g_test_add_func("/order/long-thread", test_long_thread);
     g_test_add_func("/order/duplicates", test_duplicates);
     return g_test_run();
 }

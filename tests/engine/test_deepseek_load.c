@@ -267,6 +267,37 @@ test_quantised(void)
     g_assert_cmpint(memcmp(got, before, N_TOKENS * N_VOCAB * sizeof *got), !=, 0);
 }
 
+/* Scales of FP8 as V3's checkpoints have them: floats, under another name. */
+static void
+test_float_scales(void)
+{
+    g_autoptr(Fixture) f = fixture_new();
+    g_autoptr(Fixture) plain = fixture_new();
+    fixture_quantise(f, plain);
+    g_autofree float *want = run_fixture(f, 1, TRUE);
+    int n_changed = 0;
+    for (guint i = 0; i < f->tensors->len; i++) {
+        FixtureTensor *t = g_ptr_array_index(f->tensors, i);
+        g_autoptr(GString) name = g_string_new(t->name);
+        if (!g_str_equal(t->dtype, "F8_E8M0") || strstr(t->name, ".experts.") != NULL)
+            continue;
+        float *scales = g_new(float, t->n_bytes);
+        for (gsize s = 0; s < t->n_bytes; s++)
+            scales[s] = (float)ldexp(1, t->data[s] - 127);
+        g_string_replace(name, ".scale", ".weight_scale_inv", 1);
+        g_free(t->name);
+        g_free(t->data);
+        t->name = g_strdup(name->str);
+        t->dtype = "F32";
+        t->data = (guint8 *)scales;
+        t->n_bytes *= sizeof *scales;
+        n_changed++;
+    }
+    g_assert_cmpint(n_changed, ==, 4 * 7);
+    g_autofree float *got = run_fixture(f, 1, TRUE);
+    assert_same(got, want);
+}
+
 /* Half-width floats: exactly the values they hold. */
 static void
 test_bf16(void)
@@ -513,6 +544,7 @@ main(int argc, char **argv)
     g_test_add_func("/deepseek/load/transformers-names", test_transformers_names);
     g_test_add_func("/deepseek/load/saved-names", test_saved_names);
     g_test_add_func("/deepseek/load/quantised", test_quantised);
+    g_test_add_func("/deepseek/load/float-scales", test_float_scales);
     g_test_add_func("/deepseek/load/bf16", test_bf16);
     g_test_add_func("/deepseek/load/missing-tensors", test_missing_tensors);
     g_test_add_func("/deepseek/load/wrong-tensors", test_wrong_tensors);

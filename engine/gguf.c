@@ -634,7 +634,7 @@ open_others(PdGguf *g, GError **error)
     guint64 no = 0, count = 0, n_tensors;
     pd_gguf_get_u64(g, "split.no", &no);
     pd_gguf_get_u64(g, "split.count", &count);
-    if (count > FILES_MAX || no > count) {
+    if (count > FILES_MAX || (no > 0 && no >= count)) {
         g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_FORMAT,
                     "%s: claims to be file %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                     " of a model, at most %d are possible; the file is damaged",

@@ -12,7 +12,7 @@
 #include "engine/remove_tree.h"
 #include "engine/safetensors.h"
 #include "engine/session_internal.h"
-#include "tests/engine/gguf_writer.h"
+#include "tests/engine/gguf_split.h"
 
 #define LOGITS_TOLERANCE 1e-4
 /* Of a row's logits, in the median row: the products of quantised weights round the activations. */
@@ -148,72 +148,15 @@ test_logits(gconstpointer data)
     g_assert_cmpfloat(median, <=, way->reference ? LOGITS_TOLERANCE : ROUNDED_TOLERANCE);
 }
 
-/* --- a split file --- */
-
-enum { N_FILES = 3 };
-
-static void
-put_split_keys(GByteArray *out, guint16 no, guint32 n_tensors)
-{
-    guint16 numbers[] = {GUINT16_TO_LE(no), GUINT16_TO_LE(N_FILES)};
-    gguf_put_key(out, "split.no", GGUF_U16);
-    gguf_put(out, &numbers[0], sizeof numbers[0]);
-    gguf_put_key(out, "split.count", GGUF_U16);
-    gguf_put(out, &numbers[1], sizeof numbers[1]);
-    gguf_put_key(out, "split.tensors.count", GGUF_I32);
-    gguf_put_u32(out, n_tensors);
-}
-
-/* File `no` of those that the golden one is split into: of its tensors every third, and in the
- * first its metadata. */
-static GByteArray *
-make_part(GByteArray *file, const PdGguf *gguf, gsize no)
-{
-    enum { TO_KEYS = 24 };
-    GByteArray *out = g_byte_array_new();
-    g_autoptr(GByteArray) data = g_byte_array_new();
-    gsize n = pd_gguf_n_tensors(gguf);
-    const char *first = pd_gguf_tensor(gguf, 0)->name;
-    gsize keys_end =
-        (gsize)(find_place(file, first) - file->data) - strlen(first) - sizeof(guint64);
-    guint64 n_keys;
-    memcpy(&n_keys, file->data + TO_KEYS - sizeof n_keys, sizeof n_keys);
-    gguf_put_header(out, 3, (n - no + N_FILES - 1) / N_FILES,
-                    3 + (no == 0 ? GUINT64_FROM_LE(n_keys) : 0));
-    if (no == 0)
-        gguf_put(out, file->data + TO_KEYS, keys_end - TO_KEYS);
-    put_split_keys(out, (guint16)no, (guint32)n);
-    for (gsize i = no; i < n; i += N_FILES) {
-        const PdGgufTensor *t = pd_gguf_tensor(gguf, i);
-        guint32 type;
-        memcpy(&type, find_place(file, t->name) + sizeof type + 8 * (gsize)t->n_dims, sizeof type);
-        gguf_put_tensor(out, t->name, t->n_dims, t->dims, GUINT32_FROM_LE(type), data->len);
-        gguf_put(data, t->data, t->n_bytes);
-        gguf_put_padding(data, 32);
-    }
-    gguf_put_padding(out, 32);
-    gguf_put(out, data->data, data->len);
-    return out;
-}
-
-/* The numbers are those of the one file. */
+/* A file in pieces gives the numbers of the whole one. */
 static void
 test_split(void)
 {
     g_autoptr(PdSafetensors) golden = open_logits("gguf.safetensors");
-    g_autofree char *folder = g_dir_make_tmp("pandect-XXXXXX", NULL), *first = NULL;
-    g_autofree char *whole_path = golden_path("deepseek", "model.gguf");
-    g_autoptr(GByteArray) file = read_golden();
+    g_autofree char *folder = g_dir_make_tmp("pandect-XXXXXX", NULL);
+    g_autofree char *path = golden_path("deepseek", "model.gguf");
+    g_autofree char *first = gguf_split(path, folder, 3);
     g_autoptr(GError) error = NULL;
-    g_autoptr(PdGguf) gguf = pd_gguf_open(whole_path, &error);
-    g_assert_no_error(error);
-    for (gsize i = N_FILES; i-- > 0;) {
-        g_autoptr(GByteArray) part = make_part(file, gguf, i);
-        g_autofree char *name = g_strdup_printf("m-%05d-of-%05d.gguf", (int)i + 1, N_FILES);
-        g_free(first);
-        first = g_build_filename(folder, name, NULL);
-        g_assert_true(g_file_set_contents(first, (const char *)part->data, part->len, &error));
-    }
     g_autoptr(PdModel) whole = open_golden(), split = open_model(first);
     g_autofree float *want = run_tokens(whole, golden, FALSE);
     g_autofree float *got = run_tokens(split, golden, FALSE);

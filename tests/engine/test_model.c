@@ -12,6 +12,7 @@
 #include "engine/safetensors.h"
 #include "engine/session.h"
 #include "engine/remove_tree.h"
+#include "tests/engine/gguf_split.h"
 
 static char *smollm2_path; /* in the cache folder of the person, not of the tests */
 
@@ -75,6 +76,24 @@ test_golden(gconstpointer arch)
             g_assert_cmpfloat(difference, <=, 1e-4);
         }
     }
+}
+
+/* A GGUF file in pieces gives the numbers of the whole one. */
+static void
+test_split(void)
+{
+    g_autofree char *golden_folder =
+        g_build_filename(PD_SOURCE_ROOT, "tests", "golden", "gqa", "qwen2", NULL);
+    g_autofree char *path = g_build_filename(golden_folder, "model.gguf", NULL);
+    g_autofree char *folder = g_dir_make_tmp("pandect-XXXXXX", NULL);
+    g_autofree char *first = gguf_split(path, folder, 4);
+    g_autoptr(PdSafetensors) golden = open_golden(golden_folder);
+    const PdSafetensor *tokens = pd_safetensors_find(golden, "tokens");
+    gsize n_bytes = pd_safetensors_find(golden, "logits")->n_bytes;
+    g_autofree float *want = run_model(path, NULL, tokens->data, (int)tokens->dims[0]);
+    g_autofree float *got = run_model(first, NULL, tokens->data, (int)tokens->dims[0]);
+    g_assert_cmpmem(got, n_bytes, want, n_bytes);
+    pd_remove_tree(folder);
 }
 
 /* ../shared/data/gqa/ARCH: logits.N = rows 0, N//2, N-1 of the first N tokens. */
@@ -491,6 +510,7 @@ main(int argc, char **argv)
     g_test_add_func("/model/config_forms", test_config_forms);
     g_test_add_func("/model/config_llama3", test_config_llama3);
     g_test_add_func("/model/folder_refuses", test_folder_refuses);
+    g_test_add_func("/model/split", test_split);
     g_test_add_func("/model/gguf_refuses", test_gguf_refuses);
     g_test_add_func("/model/missing", test_missing);
     g_test_add_func("/model/id", test_id);

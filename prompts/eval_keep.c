@@ -192,6 +192,25 @@ set_damaged(GError **error, const char *path, const char *problem)
     return FALSE;
 }
 
+/* As the command line names them: "needle hops --items 24". */
+static char *
+describe_questions(const GPtrArray *items)
+{
+    GString *words = g_string_new(NULL);
+    guint tasks = 0, n = 0;
+
+    for (guint i = 0; i < items->len; i++) {
+        const PdEvalItem *item = items->pdata[i];
+
+        if (!(tasks & 1u << item->task))
+            g_string_append_printf(words, "%s ", pd_eval_task_name(item->task));
+        tasks |= 1u << item->task;
+        n = MAX(n, item->index + 1);
+    }
+    g_string_append_printf(words, "--items %u", n);
+    return g_string_free(words, FALSE);
+}
+
 gboolean
 pd_eval_questions_load(PdEvalCorpus *eval, const char *id, const char *dir, GError **error)
 {
@@ -206,13 +225,6 @@ pd_eval_questions_load(PdEvalCorpus *eval, const char *id, const char *dir, GErr
     f.object = pd_json_object(parser);
     if (g_strcmp0(pd_fields_text(&f, "schema"), QUESTIONS_SCHEMA) != 0)
         return set_damaged(error, path, "not questions of an evaluation");
-    if (g_strcmp0(pd_fields_text(&f, "id"), id) != 0) {
-        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_QUESTIONS,
-                    "%s holds a copy made for other tasks, items, seed or tokenizer, or before the "
-                    "corpus changed; remove it or name another folder with --keep",
-                    dir);
-        return FALSE;
-    }
     eval->n_tokens = (guint64)pd_fields_int(&f, "tokens", -1);
     eval->n_documents = (guint)pd_fields_int(&f, "documents", -1);
     eval->notes = strings(&f, "notes");
@@ -220,7 +232,19 @@ pd_eval_questions_load(PdEvalCorpus *eval, const char *id, const char *dir, GErr
     items = objects(&f, "items");
     for (GList *at = items; at; at = at->next)
         g_ptr_array_add(eval->items, read_item(at->data, problem));
-    return problem->len == 0 || set_damaged(error, path, problem->str);
+    if (problem->len > 0)
+        return set_damaged(error, path, problem->str);
+    if (g_strcmp0(pd_fields_text(&f, "id"), id) != 0) {
+        g_autofree char *made_for = describe_questions(eval->items);
+
+        g_set_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_QUESTIONS,
+                    "%s holds a copy made for %s and perhaps another seed or tokenizer, or before "
+                    "the corpus changed; ask for the same, remove it or name another folder with "
+                    "--keep",
+                    dir, made_for);
+        return FALSE;
+    }
+    return TRUE;
 }
 
 /* --- answers --------------------------------------------------------------------------------- */

@@ -169,6 +169,7 @@ test_going_on(void)
         g_assert_null(
             pd_eval_corpus_new(from, pd_model_tokenizer(model), &options, 0, to, NULL, &error));
         g_assert_error(error, PD_PROMPTS_ERROR, PD_PROMPTS_ERROR_QUESTIONS);
+        g_assert_nonnull(strstr(error->message, "made for needle hops absent --items 3 "));
         g_assert_true(g_file_test(questions, G_FILE_TEST_EXISTS));
     }
     fixture_assert_sound(to, model);

@@ -179,8 +179,8 @@ describe_finder(PdContext *context, const PdBlock *block)
     GString *by = g_string_new(NULL);
 
     if (block->best_head >= 0) {
-        const PdHead *head = &context->profile.retrieval[block->best_head];
-        g_string_printf(by, "%d.%d%s", head->layer, head->head, head->by_keys ? "k" : "");
+        g_autofree char *head = pd_head_name(&context->profile.retrieval[block->best_head]);
+        g_string_append(by, head);
     }
     if (block->found_by & PD_FOUND_FTS)
         g_string_append(by, by->len ? "+words" : "words");

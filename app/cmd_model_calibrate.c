@@ -214,11 +214,11 @@ static void
 print_judged(const Judged *judged)
 {
     printf("\n%s:", judged->name);
-    for (int h = 0; h < judged->set.n_heads; h++)
-        printf("%s %d.%d%s",
-               h && judged->set.heads[h].group != judged->set.heads[h - 1].group ? " |" : "",
-               judged->set.heads[h].layer, judged->set.heads[h].head,
-               judged->set.heads[h].by_keys ? "k" : "");
+    for (int h = 0; h < judged->set.n_heads; h++) {
+        g_autofree char *name = pd_head_name(&judged->set.heads[h]);
+        printf("%s %s",
+               h && judged->set.heads[h].group != judged->set.heads[h - 1].group ? " |" : "", name);
+    }
     printf("\nindex: %.0f bytes a token, %.2f%% of dense 16-bit KV; last layer %d\n",
            judged->index_bytes, judged->percent, judged->last_layer);
     printf("%-12s  %4s %5s %5s %5s %5s  %4s %5s %5s %5s %5s\n", "", "held", "MRR", "@8", "@16",

@@ -112,6 +112,12 @@ static const SupportRow support_rows[] = {
      .n_rerank = 16},
 };
 
+char *
+pd_head_name(const PdHead *head)
+{
+    return g_strdup_printf("%d.%d%s", head->layer, head->head, head->by_keys ? "k" : "");
+}
+
 static void
 use_support(PdProfile *profile, const PdModelShape *shape)
 {

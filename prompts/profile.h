@@ -24,6 +24,9 @@ pd_head_kv(const PdModelShape *shape, const PdHead *head)
     return head->head / MAX(shape->n_heads / MAX(shape->n_kv_heads, 1), 1);
 }
 
+/* "9.7", by keys "6.0k"; free with g_free. */
+char *pd_head_name(const PdHead *head);
+
 #define PD_PROFILE_HEADS_MAX 16
 
 /* How often passages are read for one question at most. */

@@ -262,6 +262,7 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u64(frame, limits->pst_list_bytes_max);
     pd_frame_put_u32(frame, limits->pst_rows_max);
     pd_frame_put_u32(frame, limits->pst_pieces_max);
+    pd_frame_put_u32(frame, limits->pst_contacts_max);
     pd_frame_put_u32(frame, limits->pdf_outside_bytes_max);
     pd_frame_put_u32(frame, limits->pdf_false_glyphs_max);
     pd_frame_put_u32(frame, limits->pdf_font_glyphs_max);
@@ -339,6 +340,7 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->pst_list_bytes_max = pd_frame_get_u64(&cursor);
     limits->pst_rows_max = pd_frame_get_u32(&cursor);
     limits->pst_pieces_max = pd_frame_get_u32(&cursor);
+    limits->pst_contacts_max = pd_frame_get_u32(&cursor);
     limits->pdf_outside_bytes_max = pd_frame_get_u32(&cursor);
     limits->pdf_false_glyphs_max = pd_frame_get_u32(&cursor);
     limits->pdf_font_glyphs_max = pd_frame_get_u32(&cursor);

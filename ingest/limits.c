@@ -27,6 +27,7 @@ const PdReadLimits pd_read_limits_default = {
     .pst_list_bytes_max = 16ull << 20,
     .pst_rows_max = 1u << 20,
     .pst_pieces_max = 1u << 16,
+    .pst_contacts_max = 400,
     .pdf_outside_bytes_max = 4096,
     .pdf_false_glyphs_max = 100000,
     .pdf_font_glyphs_max = 70000,

@@ -80,6 +80,7 @@ typedef struct {
     guint64 pst_list_bytes_max; /* 16 MiB */
     guint pst_rows_max;         /* 1,048,576 */
     guint pst_pieces_max;       /* 65,536: pieces of its sorted list */
+    guint pst_contacts_max;     /* 400 that a list of them refers to (one has at most 333) */
     /* Of a repository. */
     guint git_depth_max;            /* 200: folders inside folders of a tree */
     guint git_files_max;            /* 2,000,000 */

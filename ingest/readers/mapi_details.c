@@ -23,6 +23,10 @@ enum {
 
 #define MEMBERS NAMED(ADDRESS, 0x8055)         /* where they are kept */
 #define ONE_OFF_MEMBERS NAMED(ADDRESS, 0x8054) /* who they were */
+#define NAME NAMED(0, 0x3001)
+#define EMAIL NAMED(ADDRESS, 0x8083)
+#define EMAIL_2 NAMED(ADDRESS, 0x8093)
+#define EMAIL_3 NAMED(ADDRESS, 0x80A3)
 
 /* In the order in which they are said; those with a set of 0 have the same number everywhere. */
 static const struct {
@@ -42,7 +46,7 @@ static const struct {
     {NAMED(LOG, 0x8700), "Entry"},
     {NAMED(LOG, 0x8706), "Start"},
     {NAMED(LOG, 0x8708), "End"},
-    {NAMED(0, 0x3001), "Name"},
+    {NAME, "Name"},
     {NAMED(0, 0x3A4F), "Nickname"},
     {NAMED(0, 0x3A17), "Job title"},
     {NAMED(0, 0x3A18), "Department"},
@@ -50,9 +54,9 @@ static const struct {
     {NAMED(0, 0x3A19), "Office"},
     {NAMED(0, 0x3A4E), "Manager"},
     {NAMED(0, 0x3A30), "Assistant"},
-    {NAMED(ADDRESS, 0x8083), "E-mail"},
-    {NAMED(ADDRESS, 0x8093), "E-mail 2"},
-    {NAMED(ADDRESS, 0x80A3), "E-mail 3"},
+    {EMAIL, "E-mail"},
+    {EMAIL_2, "E-mail 2"},
+    {EMAIL_3, "E-mail 3"},
     {NAMED(ADDRESS, 0x8062), "Instant messages"},
     {NAMED(0, 0x3A08), "Telephone at work"},
     {NAMED(0, 0x3A1B), "Telephone at work 2"},
@@ -74,9 +78,7 @@ struct PdMapiDetails {
     GHashTable *names; /* borrowed */
     char *class;
     char *values[G_N_ELEMENTS(fields)];
-    GString *members; /* "Member: ...\n" of each */
-    guint n_members;  /* of these */
-    guint n_kept;     /* that are said to be kept somewhere */
+    PdMapiMembers *members;
 };
 
 /* --- names --------------------------------------------------------------------------------- */
@@ -118,7 +120,7 @@ pd_mapi_details_new(GHashTable *names)
 {
     PdMapiDetails *details = g_new0(PdMapiDetails, 1);
     details->names = names;
-    details->members = g_string_new(NULL);
+    details->members = pd_mapi_members_new();
     return details;
 }
 
@@ -130,59 +132,11 @@ pd_mapi_details_free(PdMapiDetails *details)
     for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
         g_free(details->values[i]);
     g_free(details->class);
-    g_string_free(details->members, TRUE);
+    pd_mapi_members_free(details->members);
     g_free(details);
 }
 
 /* --- members of a list --------------------------------------------------------------------- */
-
-/* The next string of an address, which ends in zeros; NULL: there is none. */
-static char *
-next_string(const PdMapiMessage *message, gboolean unicode, const guint8 **at, const guint8 *end)
-{
-    gsize n_char = unicode ? 2 : 1;
-    const guint8 *start = *at;
-    for (; (gsize)(end - *at) >= n_char; *at += n_char) {
-        if ((*at)[0] || (*at)[n_char - 1])
-            continue;
-        gsize n = (gsize)(*at - start);
-        *at += n_char;
-        return pd_mapi_string(message, unicode ? PD_MAPI_UNICODE : PD_MAPI_STRING8, start, n);
-    }
-    return NULL;
-}
-
-/* A name and address alone, [MS-OXCDATA] 2.2.5.1. */
-static void
-add_member(PdMapiDetails *details, const PdMapiMessage *message, const guint8 *value, gsize n)
-{
-    enum { HEAD_BYTES = 24, FLAGS_AT = 22, IS_UNICODE = 0x8000 };
-    static const guint8 provider[16] = {0x81, 0x2B, 0x1F, 0xA4, 0xBE, 0xA3, 0x10, 0x19,
-                                        0x9D, 0x6E, 0x00, 0xDD, 0x01, 0x0F, 0x54, 0x02};
-    if (n < HEAD_BYTES || memcmp(value + 4, provider, sizeof provider) != 0)
-        return;
-    gboolean unicode = (pd_le_u16(value + FLAGS_AT) & IS_UNICODE) != 0;
-    const guint8 *at = value + HEAD_BYTES, *end = value + n;
-    g_autofree char *name = next_string(message, unicode, &at, end);
-    g_autofree char *kind = next_string(message, unicode, &at, end);
-    g_autofree char *address = next_string(message, unicode, &at, end);
-    if (!kind || !address || (!*name && !*address))
-        return;
-    g_autofree char *shown = pd_mapi_mailbox(*name ? name : NULL, address);
-    g_strdelimit(shown, "\r\n", ' ');
-    g_string_append_printf(details->members, "Member: %s\n", shown);
-    details->n_members++;
-}
-
-static void
-set_member(PdMapiDetails *details, const PdMapiMessage *message, guint32 key, const guint8 *value,
-           gsize n)
-{
-    if (key == MEMBERS)
-        details->n_kept++;
-    else
-        add_member(details, message, value, n);
-}
 
 /* Of several values: how many, where each begins, and they ([MS-PST] 2.3.3.4.2). */
 static void
@@ -195,7 +149,7 @@ set_members(PdMapiDetails *details, const PdMapiMessage *message, guint32 key, c
         gsize end = i + 1 < count && 4 + 4 * (i + 2) <= n ? pd_le_u32(value + 8 + 4 * i) : n;
         if (start > end || end > n)
             break;
-        set_member(details, message, key, value + start, end - start);
+        pd_mapi_members_add(details->members, message, key == MEMBERS, value + start, end - start);
     }
 }
 
@@ -234,7 +188,7 @@ pd_mapi_details_set(PdMapiDetails *details, const PdMapiMessage *message, guint1
         if (type == PD_MAPI_BINARIES)
             set_members(details, message, key, value, n);
         else if (type == PD_MAPI_BINARY)
-            set_member(details, message, key, value, n);
+            pd_mapi_members_add(details->members, message, key == MEMBERS, value, n);
         return;
     }
     for (gsize i = 0; key && i < G_N_ELEMENTS(fields); i++)
@@ -251,8 +205,28 @@ is_mail(const char *class)
            g_ascii_strncasecmp(class, "REPORT.", 7) == 0;
 }
 
+static const char *
+value_of(const PdMapiDetails *details, guint32 key)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
+        if (fields[i].key == key)
+            return details->values[i] && *details->values[i] ? details->values[i] : NULL;
+    return NULL;
+}
+
+char *
+pd_mapi_details_person(const PdMapiDetails *details, guint email)
+{
+    static const guint32 addresses[] = {EMAIL, EMAIL_2, EMAIL_3};
+    const char *name = value_of(details, NAME);
+    const char *address =
+        email < G_N_ELEMENTS(addresses) ? value_of(details, addresses[email]) : NULL;
+    return name || address ? pd_mapi_mailbox(name, address) : NULL;
+}
+
 void
-pd_mapi_details_take(PdMapiDetails *details, PdMapiMessage *message)
+pd_mapi_details_take(PdMapiDetails *details, PdMapiContactFunc contact, gpointer user_data,
+                     PdMapiMessage *message)
 {
     if (is_mail(details->class))
         return;
@@ -260,14 +234,6 @@ pd_mapi_details_take(PdMapiDetails *details, PdMapiMessage *message)
         if (details->values[i] && *details->values[i])
             g_string_append_printf(message->details, "%s: %s\n", fields[i].label,
                                    details->values[i]);
-    if (g_ascii_strncasecmp(details->class, "IPM.DistList", 12) != 0)
-        return;
-    g_string_append_len(message->details, details->members->str, (gssize)details->members->len);
-    guint n_unread = details->n_kept - MIN(details->n_kept, details->n_members);
-    g_autofree char *remark = g_strdup_printf(
-        "a list of addresses: %u of those on it are kept elsewhere and were not read", n_unread);
-    if (n_unread)
-        pd_mapi_remark(message, remark);
-    else if (!details->n_members)
-        pd_mapi_remark(message, "a list of addresses: who is on it was not found");
+    if (g_ascii_strncasecmp(details->class, "IPM.DistList", 12) == 0)
+        pd_mapi_members_take(details->members, contact, user_data, message);
 }

@@ -239,7 +239,7 @@ read_message(Reading *reading, GsfInfile *folder, gsize n_head)
     g_autoptr(PdMapiDetails) details = reading->details = pd_mapi_details_new(reading->names);
     read_fixed(reading, folder, n_head, set_message, NULL);
     read_values(reading, folder, set_message, NULL);
-    pd_mapi_details_take(details, reading->message);
+    pd_mapi_details_take(details, NULL, NULL, reading->message);
     int n = gsf_infile_num_children(folder);
     for (int i = 0; i < n; i++) {
         const char *name = gsf_infile_name_by_index(folder, i);

@@ -332,7 +332,8 @@ gboolean
 pd_pst_read(const PdWorkerRequest *request, gsize bytes_max, PdEmitter *emitter, GError **error)
 {
     const PdPstLimits limits = {MIN(emitter->limits->pst_list_bytes_max, G_MAXINT32),
-                                emitter->limits->pst_rows_max, emitter->limits->pst_pieces_max};
+                                emitter->limits->pst_rows_max, emitter->limits->pst_pieces_max,
+                                emitter->limits->pst_contacts_max};
     g_autoptr(PdPst) pst = pd_pst_open(PD_READER_INPUT_FD, &limits, error);
     if (!pst)
         return FALSE;

@@ -50,7 +50,8 @@ enum { /* [MS-PST] 2.2.2.1 */
 typedef struct {
     gsize list_bytes_max;
     guint rows_max;
-    guint pieces_max; /* of a list, allocations that are looked at */
+    guint pieces_max;   /* of a list, allocations that are looked at */
+    guint contacts_max; /* of a message, that are looked up */
 } PdPstLimits;
 
 /* `fd`: the file, read at any place and not closed. */

@@ -5,6 +5,8 @@
  */
 #include "ingest/readers/pst_message.h"
 
+#include <string.h>
+
 #include "ingest/readers/little_endian.h"
 #include "ingest/readers/mapi_details.h"
 
@@ -14,10 +16,12 @@ enum {
     PROPERTY_SUBJECT = 0x0037,
     PROPERTY_DATA = 0x3701,
     PROPERTY_METHOD = 0x3705,
+    PROPERTY_KEY = 0x0FF9, /* of the store: it stands in what refers to its nodes */
     PROPERTY_PATH = 0x3708,
     PROPERTY_LONG_PATH = 0x370D,
     METHOD_MESSAGE = 5,
     METHOD_OLE = 6,
+    KEY_BYTES = 16,
     NAMES_BYTES_MAX = 4 << 20,
 };
 
@@ -28,6 +32,7 @@ typedef struct {
     const PdMapiLimits *limits;
     gsize *bytes_left;
     PdMapiDetails *details; /* while the message's own properties come */
+    guint n_contacts;       /* looked up for its list */
 } Reading;
 
 typedef struct {
@@ -130,7 +135,7 @@ read_object(Attached *attached, PdPstHeap *heap)
     const PdPstNode *node = pd_pst_find_below(heap->below, attached->object);
     g_autoptr(PdMapiMessage) inner = pd_mapi_message_new();
     PdMapiLimits limits;
-    Reading below = {reading->pst, reading->names, inner, &limits, reading->bytes_left, NULL};
+    Reading below = {reading->pst, reading->names, inner, &limits, reading->bytes_left, NULL, 0};
     inner->codepage = reading->message->codepage;
     if (!pd_mapi_limits_below(reading->message, reading->limits, &limits))
         return;
@@ -163,6 +168,63 @@ read_attachment(Reading *reading, const PdPstNode *node)
     g_free(attached.link);
 }
 
+/* --- contacts on a list -------------------------------------------------------------------- */
+
+typedef struct {
+    const guint8 *key;
+    gboolean same;
+} Key;
+
+static void
+on_store_value(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer user_data)
+{
+    Key *key = user_data;
+    if (id == PROPERTY_KEY && type == PD_MAPI_BINARY && n == KEY_BYTES)
+        key->same = memcmp(value, key->key, KEY_BYTES) == 0;
+}
+
+/* Is this what the store that is read is called? */
+static gboolean
+is_own_key(Reading *reading, const guint8 key[KEY_BYTES])
+{
+    g_auto(PdPstHeap) heap = {0};
+    Key own = {key, FALSE};
+    PdPstNode node;
+    if (pd_pst_find_node(reading->pst, PD_PST_STORE, &node) &&
+        pd_pst_heap_open(reading->pst, &node, reading->bytes_left, &heap))
+        pd_pst_each_property(&heap, on_store_value, &own);
+    return own.same;
+}
+
+static void
+set_contact(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer user_data)
+{
+    Reading *contact = user_data;
+    pd_mapi_details_set(contact->details, contact->message, id, type, value, n);
+}
+
+/* PdMapiContactFunc: what is meant may have been removed since, or lie in another store. */
+static char *
+find_contact(const guint8 key[KEY_BYTES], guint32 id, guint email, gpointer user_data)
+{
+    Reading *reading = user_data;
+    g_auto(PdPstHeap) heap = {0};
+    PdPstNode node;
+    if (reading->n_contacts >= pd_pst_limits(reading->pst)->contacts_max) {
+        pd_pst_damage(reading->pst)->n_over++;
+        return NULL;
+    }
+    reading->n_contacts++;
+    if ((id & PD_PST_TYPE_MASK) != PD_PST_MESSAGE || !is_own_key(reading, key) ||
+        !pd_pst_find_node(reading->pst, id, &node) ||
+        !pd_pst_heap_open(reading->pst, &node, reading->bytes_left, &heap))
+        return NULL;
+    g_autoptr(PdMapiDetails) details = pd_mapi_details_new(reading->names);
+    Reading contact = {.message = reading->message, .details = details};
+    pd_pst_each_property(&heap, set_contact, &contact);
+    return pd_mapi_details_person(details, email);
+}
+
 /* --- messages ------------------------------------------------------------------------------ */
 
 static void
@@ -189,7 +251,7 @@ read_message(Reading *reading, const PdPstNode *node)
     if (!pd_pst_heap_open(reading->pst, node, reading->bytes_left, &heap))
         return FALSE;
     pd_pst_each_property(&heap, set_message, reading);
-    pd_mapi_details_take(details, reading->message);
+    pd_mapi_details_take(details, find_contact, reading, reading->message);
     read_recipients(reading, heap.below);
     for (guint i = 0; i < heap.below->len; i++) {
         const PdPstNode *below = &g_array_index(heap.below, PdPstNode, i);
@@ -220,7 +282,7 @@ pd_pst_read_message(PdPst *pst, GHashTable *names, const PdPstNode *node,
 {
     PdPstDamage *damage = pd_pst_damage(pst);
     gsize bytes_left = limits->bytes_max;
-    Reading reading = {pst, names, message, limits, &bytes_left, NULL};
+    Reading reading = {pst, names, message, limits, &bytes_left, NULL, 0};
     *damage = (PdPstDamage){0};
     gboolean ok = read_message(&reading, node);
     remark_count(message, damage->n_unread,

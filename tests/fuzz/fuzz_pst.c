@@ -56,7 +56,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fd = memfd_create("store", 0);
     if (ftruncate(fd, 0) != 0 || pwrite(fd, data, size, 0) != (ssize_t)size)
         return 0;
-    const PdPstLimits limits = {1u << 20, 1000, 1000};
+    const PdPstLimits limits = {1u << 20, 1000, 1000, 400};
     g_autoptr(PdPst) pst = pd_pst_open(fd, &limits, NULL);
     if (!pst)
         return 0;

@@ -99,7 +99,8 @@ test_address_list(void)
     g_autoptr(Collected) c = read_golden("list.msg", 1);
     g_assert_cmpstr(part_text(c, "", "1"), ==,
                     "Name: Survey\nMember: \"Lee, Ann\" <ann.lee@example.org>\n"
-                    "Member: \"Bo\" <bo@example.org>\n");
+                    "Member: \"Bo\" <bo@example.org>\n"
+                    "Member: /o=Yard/ou=Pier/cn=Recipients/cn=dee\n");
     g_assert_true(collected_says(c, "partial", "1 of those on it are kept elsewhere"));
 }
 

@@ -120,11 +120,14 @@ check_details(const Collected *c)
                     "Mobile telephone: +47 555 01\nAddress at work: Pier 4  0150 Oslo\n");
     g_assert_cmpstr(document_part_text(find_title(c, "Paint the buoy"), "1"), ==,
                     "Due: 2001-05-14 10:21 UTC\n");
-    /* The two members whose names the list has; the third is only said to be kept elsewhere. */
+    /* Two members whose names the list has, a contact of the store, one of a server; the others are
+     * only said to be kept elsewhere. */
     g_assert_cmpstr(document_part_text(find_title(c, "Survey"), "1"), ==,
                     "Name: Survey\nMember: \"Lee, Ann\" <ann.lee@example.org>\n"
-                    "Member: \"Bo\" <bo@example.org>\n");
-    g_assert_true(collected_says(c, "partial", "1 of those on it are kept elsewhere"));
+                    "Member: \"Bo\" <bo@example.org>\n"
+                    "Member: \"Ann Lee\" <ann.lee@example.org>\n"
+                    "Member: /o=Yard/ou=Pier/cn=Recipients/cn=dee\n");
+    g_assert_true(collected_says(c, "partial", "2 of those on it are kept elsewhere"));
 }
 
 static void
@@ -269,7 +272,7 @@ test_cut_off(void)
 /* --- one process, many files --------------------------------------------------------------- */
 
 static const PdMapiLimits limits = {3, 100, 1u << 20, 1u << 20};
-static const PdPstLimits store_limits = {1u << 20, 1000, 1000};
+static const PdPstLimits store_limits = {1u << 20, 1000, 1000, 400};
 
 /* All messages of a store. */
 typedef struct {

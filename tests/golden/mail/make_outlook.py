@@ -270,8 +270,19 @@ def one_off(name, address):
     return head + utf16(f"{name}\0SMTP\0{address}\0")
 
 
-# Entries of which the first two are there by name too.
+def address_book(name):
+    """An entry of the server's address book, [MS-OXCDATA] 2.2.5.2."""
+    return bytes(4) + bytes.fromhex("dca740c8c042101ab4b908002b2fe182") + struct.pack("<II", 1, 0) + name.encode() + b"\0"
+
+
+def wrapped(kind, entry):
+    """Where a member is kept, [MS-OXOCNTC] 2.2.2.2.4.1.1."""
+    return bytes(4) + bytes.fromhex("c091add3519dcf11a4a900aa0047faa4") + bytes([kind]) + entry
+
+
+# Entries of which the first two are there by name too, and one of the server.
 MEMBERS = [one_off("Lee, Ann", "ann.lee@example.org"), one_off("Bo", "bo@example.org")]
+SERVER_MEMBER = wrapped(0xB5, address_book("/o=Yard/ou=Pier/cn=Recipients/cn=dee"))
 
 
 def several(id, values):
@@ -282,7 +293,7 @@ def several(id, values):
 
 
 def address_list():
-    """Of contacts: three, of whom one is kept elsewhere.  Its members are properties 0x8000 and 0x8001 here."""
+    """Of contacts: four, of whom one is kept elsewhere.  Its members are properties 0x8000 and 0x8001 here."""
     address_set = struct.pack("<HHQ", 0x2004, 6, 0)[:8] + bytes.fromhex("c000000000000046")
     entries = b"".join(struct.pack("<IHH", number, 3 << 1, i) for i, number in enumerate((0x8054, 0x8055)))
     return {
@@ -292,7 +303,7 @@ def address_list():
         **value(0x0037, 0x1F, utf16("Survey")),
         **value(0x3001, 0x1F, utf16("Survey")),
         **several(0x8000, MEMBERS),
-        **several(0x8001, [*MEMBERS, bytes(40)]),
+        **several(0x8001, [*MEMBERS, SERVER_MEMBER, bytes(40)]),
     }
 
 

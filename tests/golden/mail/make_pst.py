@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import zlib
 
-from make_outlook import MEMBERS, compound, object_folders, packed_rtf
+from make_outlook import MEMBERS, SERVER_MEMBER, compound, object_folders, packed_rtf, wrapped
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SENT = (989835660 + 11644473600) * 10**7  # 14 May 2001, 10:21 UTC, in 100 ns since 1601
@@ -391,12 +391,18 @@ def folder(writer, nid, parent, name, folders=(), messages=()):
     writer.node(base | 0x0F, 0, table(writer, [(0x001A, UNICODE)], []))
 
 
+STORE_KEY = bytes(range(16))
+
+
+def entry_id(nid, key=STORE_KEY):
+    """What names a node of a store elsewhere, 2.4.3.2."""
+    return bytes(4) + key + struct.pack("<I", nid)
+
+
 def store_node(writer):
-    key = bytes(range(16))
-    entry = lambda nid: bytes(4) + key + struct.pack("<I", nid)
     writer.node(STORE, 0, properties(writer, {
-        0x0FF9: (BINARY, key), 0x3001: (UNICODE, "Kay's store"), 0x35DF: (I4, 0x89),
-        0x35E0: (BINARY, entry(VISIBLE)), 0x35E3: (BINARY, entry(0x8082)), 0x35E7: (BINARY, entry(0x80E2)),
+        0x0FF9: (BINARY, STORE_KEY), 0x3001: (UNICODE, "Kay's store"), 0x35DF: (I4, 0x89),
+        0x35E0: (BINARY, entry_id(VISIBLE)), 0x35E3: (BINARY, entry_id(0x8082)), 0x35E7: (BINARY, entry_id(0x80E2)),
     }))
 
 
@@ -487,13 +493,17 @@ def sample(form, cipher):
         0x8004: (UNICODE, "Pier 4\r\n0150 Oslo"),
     }
     task = {**text("Paint the buoy", "", type="IPM.Task"), 0x8005: (TIME, SENT)}
+    for item in appointment, contact, task:
+        del item[0x0C1E]
+    _, person, _ = [box.add(0x80A2, item) for item in (appointment, contact, task)]
+    # Of those on the list two are on it by name, and one each kept in the store, on a server, in another store, nowhere.
+    kept = [wrapped(0xC3, entry_id(person)), SERVER_MEMBER, wrapped(0xC3, entry_id(person, bytes(16))), bytes(40)]
     addresses = {
         **text("Survey", "", type="IPM.DistList"), 0x3001: (UNICODE, "Survey"), 0x8006: (BINARIES, several(MEMBERS)),
-        0x8007: (BINARIES, several([*MEMBERS, bytes(40)])),
+        0x8007: (BINARIES, several([*MEMBERS, *kept])),
     }
-    for item in appointment, contact, task, addresses:
-        del item[0x0C1E]
-        box.add(0x80A2, item)
+    del addresses[0x0C1E]
+    box.add(0x80A2, addresses)
     w.node(NAMES, 0, named(w, [
         (0x2002, 0x820D), (0x2002, 0x820E), (0x2002, 0x8208), (0x2004, 0x8083), (0x2004, 0x801B), (0x2003, 0x8105),
         (0x2004, 0x8054), (0x2004, 0x8055),

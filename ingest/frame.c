@@ -258,6 +258,7 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u32(frame, limits->git_tree_lines_max);
     pd_frame_put_u32(frame, limits->rtf_depth_max);
     pd_frame_put_u32(frame, limits->section_depth_max);
+    pd_frame_put_u32(frame, limits->json_depth_max);
     pd_frame_put_u64(frame, limits->rtf_bytes_max);
     pd_frame_put_u64(frame, limits->pst_list_bytes_max);
     pd_frame_put_u32(frame, limits->pst_rows_max);
@@ -336,6 +337,7 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->git_tree_lines_max = pd_frame_get_u32(&cursor);
     limits->rtf_depth_max = pd_frame_get_u32(&cursor);
     limits->section_depth_max = pd_frame_get_u32(&cursor);
+    limits->json_depth_max = pd_frame_get_u32(&cursor);
     limits->rtf_bytes_max = pd_frame_get_u64(&cursor);
     limits->pst_list_bytes_max = pd_frame_get_u64(&cursor);
     limits->pst_rows_max = pd_frame_get_u32(&cursor);

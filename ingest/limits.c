@@ -23,6 +23,7 @@ const PdReadLimits pd_read_limits_default = {
     .folder_depth_max = 100,
     .rtf_depth_max = 2000,
     .section_depth_max = 20,
+    .json_depth_max = 200,
     .rtf_bytes_max = 64ull << 20,
     .pst_list_bytes_max = 16ull << 20,
     .pst_rows_max = 1u << 20,

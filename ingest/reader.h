@@ -70,6 +70,7 @@ typedef struct {
     guint folder_depth_max;     /* 100: folders inside folders */
     guint rtf_depth_max;        /* 2,000: groups inside groups */
     guint section_depth_max;    /* 20: sections inside sections of a clinical document */
+    guint json_depth_max;       /* 200: of a notebook or FHIR file, which nest far less */
     guint64 rtf_bytes_max;      /* 64 MiB: an Outlook message's formatted text, unpacked */
     guint restarts_max;         /* 50: readers that one file kills, before its rest is given up */
     /* Of a page of a PDF, while it is looked through for hidden text. */

@@ -204,7 +204,8 @@ pd_clinical_read(const guint8 *bytes, gsize n, PdDocument *document, PdEmitter *
     PdClinical clinical = {.document = document,
                            .left = emitter->limits->text_bytes_max,
                            .depth_max = emitter->limits->html_depth_max,
-                           .section_depth_max = emitter->limits->section_depth_max};
+                           .section_depth_max = emitter->limits->section_depth_max,
+                           .json_depth_max = emitter->limits->json_depth_max};
     gsize at = 0;
     while (at < n && g_ascii_isspace(bytes[at]))
         at++;

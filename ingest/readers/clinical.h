@@ -16,6 +16,7 @@ typedef struct {
     guint number;    /* of the section, from 1 */
     guint depth_max; /* of elements */
     guint section_depth_max;
+    guint json_depth_max;
     gboolean cut;
     gboolean too_deep; /* sections were left out */
 } PdClinical;

@@ -108,7 +108,7 @@ gboolean
 pd_fhir_read(const guint8 *bytes, gsize n, PdClinical *clinical, GError **error)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
-    if (!pd_json_load(parser, bytes, n, "clinical document", error))
+    if (!pd_json_load(parser, bytes, n, clinical->json_depth_max, "clinical document", error))
         return FALSE;
     JsonNode *root = json_parser_get_root(parser), *entries = member(root, "entry");
     if (!entries || !JSON_NODE_HOLDS_ARRAY(entries))

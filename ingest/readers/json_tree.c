@@ -5,7 +5,8 @@
 #include "ingest/error.h"
 
 gboolean
-pd_json_load(JsonParser *parser, const guint8 *bytes, gsize n, const char *what, GError **error)
+pd_json_load(JsonParser *parser, const guint8 *bytes, gsize n, guint depth_max, const char *what,
+             GError **error)
 {
     int depth = pd_json_depth((const char *)bytes, n);
 
@@ -14,9 +15,9 @@ pd_json_load(JsonParser *parser, const guint8 *bytes, gsize n, const char *what,
                     "it is no %s: it has comments or single quotes, which JSON has not", what);
         return FALSE;
     }
-    if (depth > PD_JSON_DEPTH_MAX) {
+    if ((guint)depth > depth_max) {
         g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_LIMIT,
-                    "its JSON is nested deeper than the limit of %u", PD_JSON_DEPTH_MAX);
+                    "its JSON is nested deeper than the limit of %u", depth_max);
         return FALSE;
     }
     if (json_parser_load_from_data(parser, (const char *)bytes, (gssize)n, error))

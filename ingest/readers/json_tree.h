@@ -4,13 +4,10 @@
 
 #include <json-glib/json-glib.h>
 
-/* Notebooks and FHIR nest far less. */
-#define PD_JSON_DEPTH_MAX 200
-
-/* Parses what is not nested deeper than PD_JSON_DEPTH_MAX; errors LIMIT, FORMAT for what only looks
+/* Parses what is not nested deeper than depth_max; errors LIMIT, FORMAT for what only looks
  * like JSON to json-glib, or its own with "it is no WHAT: " before it. */
-gboolean pd_json_load(JsonParser *parser, const guint8 *bytes, gsize n, const char *what,
-                      GError **error);
+gboolean pd_json_load(JsonParser *parser, const guint8 *bytes, gsize n, guint depth_max,
+                      const char *what, GError **error);
 /* A string's text, owned by the node; NULL: it is something else, or NULL.  json-glib takes octal
  * escapes, which JSON does not have: bytes that are not UTF-8 become U+FFFD, in the node too. */
 const char *pd_json_text(JsonNode *node);

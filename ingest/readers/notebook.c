@@ -162,7 +162,7 @@ pd_notebook_read(const guint8 *bytes, gsize n, PdDocument *document, PdEmitter *
 {
     g_autoptr(JsonParser) parser = json_parser_new();
     Notebook notebook = {.document = document, .left = emitter->limits->text_bytes_max};
-    if (!pd_json_load(parser, bytes, n, "notebook", error))
+    if (!pd_json_load(parser, bytes, n, emitter->limits->json_depth_max, "notebook", error))
         return FALSE;
     JsonObject *root = object_of(json_parser_get_root(parser));
     JsonArray *worksheets = array_of(member(root, "worksheets"));

@@ -104,6 +104,17 @@ test_limit(void)
     g_assert_nonnull(strstr(some, "level 2"));
     g_assert_null(strstr(some, "level 3"));
     g_assert_true(collected_says(cut, "partial", "sections deeper than the limit of 2"));
+    static const char three[] =
+        "{\"resourceType\": \"Patient\", \"name\": [{\"family\": \"Lee\"}]}";
+    g_autofree char *json = g_build_filename(dir, "three.json", NULL);
+    g_assert_true(g_file_set_contents(json, three, -1, NULL));
+    limits.json_depth_max = 3;
+    g_autoptr(Collected) fits = collect(json, NULL, &limits);
+    g_assert_cmpuint(fits->documents->len, ==, 1);
+    limits.json_depth_max = 2;
+    g_autoptr(Collected) deep = collect(json, NULL, &limits);
+    g_assert_cmpuint(deep->documents->len, ==, 0);
+    g_assert_true(collected_says(deep, "nested deeper than the limit of 2", ""));
     remove_folder(dir);
 }
 

@@ -210,59 +210,73 @@ revive(PdAddRun *run, const PdDocument *d, const char *key, const char *parent_k
            touch_document(run, id, d, parent_key, error) && copied_tokens(run, id, error);
 }
 
+/* A document that the reader did not read, as the corpus knows it. */
+typedef struct {
+    gint64 donor;     /* a document of the same blob */
+    PdDocument whole; /* what was sent, with what was not; borrows all strings and parts */
+    guint8 parts_sha256[PD_SHA256_BYTES];
+} Known;
+
+/* Only parts that were masked by this run's rules count. */
+static gboolean
+find_known(PdAddRun *run, const PdDocument *d, const char *key, Known *known, GError **error)
+{
+    g_autoptr(PdStmt) stmt =
+        pd_db_query(run->corpus, error,
+                    "SELECT id, parts_sha256, raw_sha256, raw_bytes FROM document"
+                    " WHERE native_id = ? AND kind = ? AND mask_rules = ?"
+                    " ORDER BY raw_sha256 = zeroblob(32), id DESC LIMIT 1",
+                    "tti", d->native_id, pd_document_kind_name(d->kind), run->mask_rules);
+    int rc = stmt ? pd_db_step(run->corpus, stmt, error) : -1;
+    if (rc == SQLITE_DONE)
+        g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER,
+                    "%s: the reader sent no text for %s (blob %s), which the corpus does not hold",
+                    run->alias, key, d->native_id ? d->native_id : "unknown");
+    if (rc != SQLITE_ROW)
+        return FALSE;
+    *known = (Known){.donor = sqlite3_column_int64(stmt, 0), .whole = *d};
+    if (sqlite3_column_bytes(stmt, 1) == PD_SHA256_BYTES)
+        memcpy(known->parts_sha256, sqlite3_column_blob(stmt, 1), PD_SHA256_BYTES);
+    if (sqlite3_column_bytes(stmt, 2) == PD_SHA256_BYTES)
+        memcpy(known->whole.raw_sha256, sqlite3_column_blob(stmt, 2), PD_SHA256_BYTES);
+    known->whole.raw_bytes = sqlite3_column_int64(stmt, 3);
+    return TRUE;
+}
+
 /*
  * The reader knows the blob and sent no parts: the document of this path has it, or (a file that
- * moved, a change that was taken back) another one whose parts are shared.  Only parts that were
- * masked by this run's rules count.
+ * moved, a change that was taken back) another one whose parts are shared.
  */
 static gboolean
 store_known(PdAddRun *run, const PdDocument *d, const char *key, GError **error)
 {
     LiveDocument live;
-    gint64 donor;
-    guint8 parts_sha256[PD_SHA256_BYTES];
+    Known known;
     if (!find_live(run, key, &live, error))
         return FALSE;
     g_autofree char *native_id = live.native_id;
+    if (!find_known(run, d, key, &known, error))
+        return FALSE;
     if (live.id && live.mask_rules == run->mask_rules && g_strcmp0(native_id, d->native_id) == 0) {
         run->report.n_unchanged++;
-        return touch_document(run, live.id, d, d->parent_key, error);
-    }
-    {
-        g_autoptr(PdStmt) stmt =
-            pd_db_query(run->corpus, error,
-                        "SELECT id, parts_sha256 FROM document WHERE native_id = ? AND kind = ?"
-                        " AND mask_rules = ? ORDER BY id DESC LIMIT 1",
-                        "tti", d->native_id, pd_document_kind_name(d->kind), run->mask_rules);
-        int rc = stmt ? pd_db_step(run->corpus, stmt, error) : -1;
-        if (rc == SQLITE_DONE)
-            g_set_error(error, PD_INGEST_ERROR, PD_INGEST_ERROR_WORKER,
-                        "%s: the reader sent no text for %s (blob %s), which the corpus does not "
-                        "hold",
-                        run->alias, key, d->native_id ? d->native_id : "unknown");
-        if (rc != SQLITE_ROW)
-            return FALSE;
-        donor = sqlite3_column_int64(stmt, 0);
-        memset(parts_sha256, 0, sizeof parts_sha256);
-        if (sqlite3_column_bytes(stmt, 1) == PD_SHA256_BYTES)
-            memcpy(parts_sha256, sqlite3_column_blob(stmt, 1), PD_SHA256_BYTES);
+        return touch_document(run, live.id, &known.whole, d->parent_key, error);
     }
     if (live.id && !supersede(run, live.id, error))
         return FALSE;
     *(live.id ? &run->report.n_changed : &run->report.n_new) += 1;
     gboolean revived;
-    if (!revive(run, d, key, d->parent_key, parts_sha256, &revived, error))
+    if (!revive(run, &known.whole, key, d->parent_key, known.parts_sha256, &revived, error))
         return FALSE;
     if (revived)
         return TRUE;
-    gint64 id = insert_document(run, d, key, d->parent_key, parts_sha256, error);
+    gint64 id = insert_document(run, &known.whole, key, d->parent_key, known.parts_sha256, error);
     return id &&
            pd_db_run(run->corpus, error,
                      "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes,"
                      " n_view_bytes, view) SELECT ?, ord, path, label, text_id, n_boxes, boxes,"
                      " n_view_bytes, view FROM part WHERE document_id = ? ORDER BY ord",
-                     "ii", id, donor) &&
-           copy_remarks(run, donor, id, key, error) && copied_tokens(run, id, error);
+                     "ii", id, known.donor) &&
+           copy_remarks(run, known.donor, id, key, error) && copied_tokens(run, id, error);
 }
 
 static gboolean

@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include "corpus_fixture.h"
 #include "ingest/item.h"
+#include "ingest/sha256.h"
 
 FakeSource fake_source;
 int fake_detect_error = -1;
@@ -28,13 +29,15 @@ send_document(const FakeDocument *fake, const PdReadRequest *request, const PdRe
     document->author = g_strdup(fake->author);
     document->revision = g_strdup(fake_source.commit);
     document->date_utc = fake->date_utc;
-    document->raw_bytes = (gint64)strlen(fake->text);
     if (fake->blob && request->known && g_hash_table_contains(request->known, fake->blob) &&
         fake->kind == PD_KIND_GIT_FILE)
         document->unchanged = TRUE;
-    else
+    else {
+        document->raw_bytes = (gint64)strlen(fake->text);
+        pd_sha256(fake->text, strlen(fake->text), document->raw_sha256);
         g_string_append(pd_document_add_part(document, fake->path ? fake->path : "", NULL)->text,
                         fake->text);
+    }
     return sink->document(document, sink->user_data, error);
 }
 
@@ -246,6 +249,7 @@ dump_content(const char *dir)
     int rc = sqlite3_prepare_v2(
         pd_corpus_db(corpus),
         "SELECT s.alias, d.key, d.kind, d.title, coalesce(d.native_id, ''), p.ord, p.path,"
+        " hex(d.raw_sha256), d.raw_bytes,"
         " hex(t.sha256), t.n_bytes, g.ord, g.start, g.end, g.n_tokens, hex(g.ids), hex(g.offsets)"
         " FROM document d JOIN source s ON s.id = d.source_id JOIN part p ON p.document_id = d.id"
         " JOIN text t ON t.id = p.text_id LEFT JOIN segment g ON g.text_id = t.id"

@@ -166,6 +166,10 @@ test_git(void)
                         2);
         report = add_fake(corpus, "/repo");
         g_assert_cmpuint(report.n_unchanged, ==, 2);
+        /* What was not read again is known as it was read. */
+        g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document"
+                                           " WHERE raw_sha256 = zeroblob(32) OR raw_bytes < 7"),
+                        ==, 0);
     }
     assert_sound(path);
     remove_folder(dir);

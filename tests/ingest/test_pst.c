@@ -448,6 +448,29 @@ test_list_limits(void)
     close(fd);
 }
 
+/* Of a list of contacts only so many are looked up; of the two here the second is in another store.
+ */
+static void
+test_contacts_limit(void)
+{
+    gsize n;
+    g_autofree char *bytes = golden("sample.pst", &n);
+    int fd = file_of(bytes, n);
+    for (guint max = 0; max <= 2; max++) {
+        const PdPstLimits few = {1u << 20, 1000, 1000, max};
+        g_autoptr(PdPst) pst = pd_pst_open(fd, &few, NULL);
+        g_autoptr(GHashTable) names = pd_pst_names(pst);
+        g_autoptr(PdMapiMessage) message = pd_mapi_message_new();
+        g_autofree char *over = g_strdup_printf("%u of its values or lists are over", 2 - max);
+        PdPstNode node;
+        g_assert_true(pd_pst_find_node(pst, 0x200124, &node));
+        g_assert_true(pd_pst_read_message(pst, names, &node, &limits, message));
+        g_assert_cmpint(strstr(message->details->str, "Ann Lee") != NULL, ==, max > 0);
+        g_assert_cmpint(remarked(message, over), ==, max < 2);
+    }
+    close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -465,5 +488,6 @@ main(int argc, char **argv)
     g_test_add_data_func("/pst/flips/large-pages", "sample.ost", check_flips);
     g_test_add_func("/pst/limits", test_limits);
     g_test_add_func("/pst/list-limits", test_list_limits);
+    g_test_add_func("/pst/contacts-limit", test_contacts_limit);
     return g_test_run();
 }

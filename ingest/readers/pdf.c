@@ -19,12 +19,13 @@
 #define STAMP_LETTERS_MAX 100
 #define PICTURE_SHARE 0.6
 #define HIDDEN_SHARE_MAX 0.8
+#define HIDDEN_SHOWN_BYTES 400 /* of comments */
 /* Pages that wait in memory for the ink test; the text of others is made once more. */
 #define KEPT_BYTES_MAX (64u << 20)
 
 /* A page that went out as a part. */
 typedef struct {
-    guint number; /* from 1; 0: read as a picture, and not looked at for hidden text */
+    guint number; /* from 1; 0: not looked at for hidden text */
     PdPart *part; /* in `kept`; NULL: it is not */
 } SentPage;
 
@@ -222,20 +223,42 @@ read_picture(Job *job, PopplerPage *page, guint number, guint n_letters, gboolea
     return part;
 }
 
-/* It is out.  Letters that are pixels can be seen; other pages wait for the ink test. */
+/* It is out.  Letters that are pixels can be seen, and comments are not looked for on the page;
+ * what is to have ink waits for the test. */
 static void
-note_sent(Job *job, PdPart *part, guint number, gboolean by_ocr)
+note_sent(Job *job, PdPart *part, guint number, gboolean has_ink)
 {
-    SentPage sent = {.number = by_ocr ? 0 : number};
+    SentPage sent = {.number = has_ink ? number : 0};
     gsize n_bytes = part->text->len + (part->boxes ? part->boxes->len * sizeof(PdBox) : 0);
     guint at;
-    if (!by_ocr && job->n_kept_bytes + n_bytes <= KEPT_BYTES_MAX &&
+    if (has_ink && job->n_kept_bytes + n_bytes <= KEPT_BYTES_MAX &&
         g_ptr_array_find(job->document->parts, part, &at)) {
         sent.part = g_ptr_array_steal_index(job->document->parts, at);
         g_ptr_array_add(job->kept->parts, sent.part);
         job->n_kept_bytes += n_bytes;
     }
     g_array_append_val(job->sent, sent);
+}
+
+/* A part out, after the head of the document; *stop instead where the text reaches its limit. */
+static gboolean
+send_part(Job *job, PdPart *part, guint number, gboolean has_ink, gboolean *stop, GError **error)
+{
+    if (job->n_text_bytes + part->text->len > job->request->limits.text_bytes_max) {
+        *stop = TRUE;
+        return pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
+                              "from page %u on not read: the text reaches the limit of "
+                              "%" G_GUINT64_FORMAT " bytes",
+                              number, job->request->limits.text_bytes_max);
+    }
+    job->n_text_bytes += part->text->len;
+    if (!job->head_sent && !pd_emit_document_head(job->emitter, job->document, error))
+        return FALSE;
+    job->head_sent = TRUE;
+    if (!pd_emit_part(job->emitter, part, error))
+        return FALSE;
+    note_sent(job, part, number, has_ink);
+    return TRUE;
 }
 
 /* One page out; *stop after the limit of text. */
@@ -257,21 +280,23 @@ send_page(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **er
         return TRUE;
     if (!paired && !by_ocr)
         g_array_append_val(job->unpaired, number);
-    if (job->n_text_bytes + part->text->len > job->request->limits.text_bytes_max) {
-        *stop = TRUE;
-        return pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
-                              "from page %u on not read: the text reaches the limit of "
-                              "%" G_GUINT64_FORMAT " bytes",
-                              number, job->request->limits.text_bytes_max);
-    }
-    job->n_text_bytes += part->text->len;
-    if (!job->head_sent && !pd_emit_document_head(job->emitter, job->document, error))
-        return FALSE;
-    job->head_sent = TRUE;
-    if (!pd_emit_part(job->emitter, part, error))
-        return FALSE;
-    note_sent(job, part, number, by_ocr != NULL);
-    return TRUE;
+    return send_part(job, part, number, !by_ocr, stop, error);
+}
+
+/* What stands on it beside its content. */
+static gboolean
+send_comments(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **error)
+{
+    g_autoptr(GString) hidden = g_string_new(NULL);
+    PdPart *part = pd_pdf_read_comments(job->document, page, hidden);
+    if (hidden->len > HIDDEN_SHOWN_BYTES)
+        g_string_truncate(hidden, HIDDEN_SHOWN_BYTES);
+    return (!hidden->len ||
+            pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
+                           "hidden comments on page %u, which the PDF shows to nobody; they are in "
+                           "no text: %s",
+                           number, hidden->str)) &&
+           (!part || send_part(job, part, number, FALSE, stop, error));
 }
 
 static gboolean
@@ -290,7 +315,8 @@ read_pages(Job *job, GError **error)
             g_array_append_val(job->broken, number);
             continue;
         }
-        gboolean ok = send_page(job, page, number, &stop, error);
+        gboolean ok = send_page(job, page, number, &stop, error) &&
+                      (stop || send_comments(job, page, number, &stop, error));
         g_object_unref(page);
         g_ptr_array_set_size(job->document->parts, 0);
         if (!ok)
@@ -437,8 +463,11 @@ run_job(Job *job, GError **error)
     describe(job);
     if (!read_pages(job, error) || !report(job, error))
         return FALSE;
-    return !job->head_sent || (pd_emit_parts_end(job->emitter, error) && check_ink(job, error) &&
-                               pd_emit_document_end(job->emitter, error));
+    if (job->head_sent && (!pd_emit_parts_end(job->emitter, error) || !check_ink(job, error) ||
+                           !pd_emit_document_end(job->emitter, error)))
+        return FALSE;
+    return pd_pdf_emit_attached(job->pdf, MIN(job->n_pages, job->request->limits.pdf_pages_max),
+                                job->emitter, error);
 }
 
 /* Loaded before the sandbox, where every page will need it; else NULL. */

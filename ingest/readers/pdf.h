@@ -16,6 +16,14 @@ PdPart *pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *pair
  * read on it, and no part was added. */
 PdPart *pd_pdf_ocr_page(PdDocument *document, PopplerPage *page, PdOcr *ocr, PdOcrResult *result);
 
+/* Its comments and the values of its form fields as a part "page/N/comments".  NULL: it has none,
+ * and no part was added.  Comments that the PDF hides from readers are appended to `hidden`. */
+PdPart *pd_pdf_read_comments(PdDocument *document, PopplerPage *page, GString *hidden);
+
+/* Files that are attached to the document and to its pages, each an attachment of its own. */
+gboolean pd_pdf_emit_attached(PopplerDocument *pdf, guint n_pages, PdEmitter *emitter,
+                              GError **error);
+
 /* Put a page on which no prose runs in columns into rows: cells of a table beside each other. */
 void pd_pdf_sort_rows(PdPart *part);
 

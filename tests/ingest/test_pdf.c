@@ -390,6 +390,73 @@ test_false_map(void)
     }
 }
 
+/* --- beside the page's content -----------------------------------------------------------------
+ */
+
+/* One page with comments, a form and files; without a list of objects, which poppler makes up. */
+static Collected *
+read_filled(const PdReadLimits *limits)
+{
+    static const char pdf[] =
+        "%PDF-1.7\n"
+        "1 0 obj<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[7 0 R 8 0 R 9 0 R 10 0 R]>>"
+        "/Names<</EmbeddedFiles<</Names[(a) 11 0 R]>>>>>>endobj\n"
+        "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R"
+        "/Resources<</Font<</F 5 0 R>>>>"
+        "/Annots[6 0 R 7 0 R 8 0 R 9 0 R 10 0 R 13 0 R 14 0 R 15 0 R]>>endobj\n"
+        "4 0 obj<</Length 43>>stream\nBT /F 12 Tf 100 700 Td (A tenancy.) Tj ET \nendstream "
+        "endobj\n"
+        "5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>endobj\n"
+        "6 0 obj<</Type/Annot/Subtype/Text/Rect[10 10 30 30]/Contents(Too high)/T(Kay Smith)"
+        "/CreationDate(D:20190304120000Z)>>endobj\n"
+        "7 0 obj<</Type/Annot/Subtype/Widget/Rect[10 40 90 60]/FT/Tx/T(rent)/TU(Monthly rent)"
+        "/V(410)>>endobj\n"
+        "8 0 obj<</Type/Annot/Subtype/Widget/Rect[10 70 90 90]/FT/Ch/T(city)/Opt[(Oslo)(Bergen)]"
+        "/V(Bergen)>>endobj\n"
+        "9 0 obj<</Type/Annot/Subtype/Widget/Rect[10 100 30 120]/FT/Btn/T(agreed)/V/Yes/AS/Yes"
+        "/AP<</N<</Yes 16 0 R/Off 16 0 R>>>>>>endobj\n"
+        "10 0 obj<</Type/Annot/Subtype/Widget/Rect[10 130 90 150]/FT/Tx/T(empty)/V()>>endobj\n"
+        "11 0 obj<</Type/Filespec/F(note.txt)/UF(note.txt)/EF<</F 12 0 R>>>>endobj\n"
+        "12 0 obj<</Type/EmbeddedFile/Length 12>>stream\nTake a coat.\nendstream endobj\n"
+        "13 0 obj<</Type/Annot/Subtype/Text/Rect[10 160 30 180]/F 2/Contents(Say yes)>>endobj\n"
+        "14 0 obj<</Type/Annot/Subtype/Link/Rect[10 190 30 210]/Contents(a link)>>endobj\n"
+        "15 0 obj<</Type/Annot/Subtype/FileAttachment/Rect[10 220 30 240]/Contents(See it)"
+        "/FS<</Type/Filespec/F(plan.txt)/UF(plan.txt)/EF<</F 17 0 R>>>>>>endobj\n"
+        "16 0 obj<</Type/XObject/Subtype/Form/BBox[0 0 20 20]/Length 0>>stream\n\nendstream "
+        "endobj\n"
+        "17 0 obj<</Type/EmbeddedFile/Length 14>>stream\nPier 4, north.\nendstream endobj\n"
+        "trailer<</Root 1 0 R>>\n";
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "t.pdf", NULL);
+    g_assert_true(g_file_set_contents(path, pdf, -1, NULL));
+    Collected *collected = collect(path, NULL, limits);
+    remove_folder(folder);
+    return collected;
+}
+
+static void
+test_beside(void)
+{
+    g_autoptr(Collected) c = read_filled(NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, ==, 3);
+    const PdDocument *document = collected_find(c, "");
+    g_assert_cmpstr(document_part_text(document, "page/1"), ==, "A tenancy.\n");
+    g_assert_cmpstr(document_part_text(document, "page/1/comments"), ==,
+                    "Comment by Kay Smith, 2019-03-04: Too high\nComment: See it\n"
+                    "agreed: checked\ncity: Bergen\nMonthly rent: 410\n");
+    g_assert_true(collected_says(c, "hidden : hidden comments on page 1", "Comment: Say yes"));
+    g_assert_cmpstr(document_part_text(collected_find(c, "1:note.txt"), ""), ==, "Take a coat.\n");
+    g_assert_cmpstr(document_part_text(collected_find(c, "2:plan.txt"), ""), ==,
+                    "Pier 4, north.\n");
+    g_assert_cmpuint(c->lines->len, ==, 1);
+    PdReadLimits limits = pd_read_limits_default;
+    limits.text_bytes_max = 20;
+    g_autoptr(Collected) cut = read_filled(&limits);
+    g_assert_true(collected_says(cut, "partial : from page 1 on not read", "limit of 20 bytes"));
+}
+
 /* --- colours ---------------------------------------------------------------------------------- */
 
 static void
@@ -744,6 +811,7 @@ main(int argc, char **argv)
     g_test_add_func("/pdf/bar-edges", test_bar_edges);
     g_test_add_func("/pdf/off-page", test_off_page);
     g_test_add_func("/pdf/false-map", test_false_map);
+    g_test_add_func("/pdf/beside", test_beside);
     g_test_add_func("/pdf/profiles", test_profiles);
     g_test_add_func("/pdf/ocr", test_ocr);
     g_test_add_func("/pdf/contracts", test_contracts);

@@ -252,6 +252,10 @@ read_headers(Mail *mail, GMimeMessage *message, GError **error)
         !add_header(mail, out, "Subject", g_mime_message_get_subject(message), &document->title,
                     error))
         return FALSE;
+    /* What a mailbox of Google's has instead of folders. */
+    if (!add_header(mail, out, "X-Gmail-Labels", g_mime_object_get_header(object, "X-Gmail-Labels"),
+                    NULL, error))
+        return FALSE;
     if (document->revision)
         g_string_append_printf(out, "Commit: %s\n", document->revision);
     else if (g_mime_object_get_header(object, "Message-ID"))

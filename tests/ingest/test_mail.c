@@ -220,6 +220,24 @@ test_mh(void)
     remove_folder(folder);
 }
 
+/* Labels of an archive from Google Takeout, of which one has a letter that a header cannot hold. */
+static void
+test_labels(void)
+{
+    static const char box[] = "From 1@xxx Mon Feb 05 10:07:00 +0000 2001\n"
+                              "X-GM-THRID: 1\nX-Gmail-Labels: =?UTF-8?Q?Inbox,Caf=C3=A9_Nord,?=\n"
+                              " Important\nFrom: kay@x\nTo: lee@x\nSubject: s\n"
+                              "Message-ID: <m@x>\n\nHello.\n";
+    g_autofree char *folder = g_dir_make_tmp("pandect-mail-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "a.mbox", NULL);
+    g_assert_true(g_file_set_contents(path, box, -1, NULL));
+    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    g_assert_cmpuint(c->documents->len, ==, 1);
+    g_assert_nonnull(strstr(document_part_text(c->documents->pdata[0], "headers"),
+                            "\nX-Gmail-Labels: Inbox,Caf\xc3\xa9 Nord, Important\n"));
+    remove_folder(folder);
+}
+
 /* What In-Reply-To and References look like in the wild, and the chain that is made of them. */
 static void
 test_ancestors(void)
@@ -370,6 +388,7 @@ main(int argc, char **argv)
     g_test_add_func("/mail/real-evidence", test_real_evidence);
     g_test_add_func("/mail/maildir", test_maildir);
     g_test_add_func("/mail/mh", test_mh);
+    g_test_add_func("/mail/labels", test_labels);
     g_test_add_func("/mail/ancestors", test_ancestors);
     g_test_add_func("/mail/outcomes", test_outcomes);
     g_test_add_func("/mail/smime", test_smime);

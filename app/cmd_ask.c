@@ -116,10 +116,10 @@ print_quote(const char *quote)
 }
 
 static gboolean
-print_citations(PdApp *app, PdContext *context, const PdAnswer *answer, GError **error)
+print_citations(PdApp *app, PdContext *context, GArray *citations, GError **error)
 {
-    for (guint i = 0; i < answer->citations->len; i++) {
-        const PdCitation *citation = &g_array_index(answer->citations, PdCitation, i);
+    for (guint i = 0; i < citations->len; i++) {
+        const PdCitation *citation = &g_array_index(citations, PdCitation, i);
         g_autofree char *where = pd_corpus_locate(context->corpus, citation->part_id,
                                                   citation->start, citation->end, error);
         g_autofree char *safe = NULL;
@@ -133,6 +133,19 @@ print_citations(PdApp *app, PdContext *context, const PdAnswer *answer, GError *
                citation->part_id, citation->start, citation->end);
     }
     return TRUE;
+}
+
+/* What was withheld and may be right, for the user to judge. */
+static gboolean
+print_withheld(PdApp *app, PdContext *context, const PdAnswer *answer, GError **error)
+{
+    g_autofree char *safe = NULL;
+
+    if (!answer->withheld || !answer->near)
+        return TRUE;
+    safe = pd_terminal_safe(answer->withheld, -1);
+    printf("Perhaps, though what was read does not say it plainly:\n%s\n\n", safe);
+    return print_citations(app, context, answer->withheld_citations, error);
 }
 
 /* What the question is about and nothing that was read names. */
@@ -287,7 +300,8 @@ print_answer(PdApp *app, PdContext *context, const AskFlags *flags, const char *
         return json != NULL;
     }
     printf("\n\n");
-    if (!print_citations(app, context, answer, error))
+    if (!print_citations(app, context, answer->citations, error) ||
+        !print_withheld(app, context, answer, error))
         return FALSE;
     print_unread_names(answer);
     if (flags->why)

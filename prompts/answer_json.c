@@ -18,12 +18,13 @@ add_location(JsonBuilder *json, PdContext *context, const PdCitation *citation, 
 }
 
 static gboolean
-add_citations(JsonBuilder *json, PdContext *context, const PdAnswer *answer, GError **error)
+add_citations(JsonBuilder *json, const char *name, PdContext *context, const PdAnswer *answer,
+              GArray *citations, GError **error)
 {
-    json_builder_set_member_name(json, "citations");
+    json_builder_set_member_name(json, name);
     json_builder_begin_array(json);
-    for (guint i = 0; i < answer->citations->len; i++) {
-        const PdCitation *citation = &g_array_index(answer->citations, PdCitation, i);
+    for (guint i = 0; i < citations->len; i++) {
+        const PdCitation *citation = &g_array_index(citations, PdCitation, i);
         g_autofree char *human = pd_corpus_locate(context->corpus, citation->part_id,
                                                   citation->start, citation->end, error);
         g_autoptr(GError) local = NULL;
@@ -209,8 +210,10 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
         pd_json_double(json, "support", answer->support);
     if (answer->likelihood < 0)
         pd_json_double(json, "likelihood", answer->likelihood);
-    if (answer->withheld)
+    if (answer->withheld) {
         pd_json_string(json, "withheld", answer->withheld);
+        pd_json_bool(json, "near", answer->near);
+    }
     if (answer->unread_names && answer->unread_names->len > 0)
         pd_json_strings(json, "unread_names", (char **)answer->unread_names->pdata,
                         answer->unread_names->len);
@@ -224,7 +227,9 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
     pd_json_string(json, "cited_by", pd_cite_method_name(answer->cite));
     pd_json_bool(json, "truncated", answer->truncated);
     add_blocks(json, answer, why);
-    if (!add_citations(json, context, answer, error))
+    if (!add_citations(json, "citations", context, answer, answer->citations, error) ||
+        (answer->withheld && !add_citations(json, "withheld_citations", context, answer,
+                                            answer->withheld_citations, error)))
         return NULL;
     add_passages(json, context, answer);
     if (why)

@@ -50,14 +50,16 @@ typedef struct {
     PdAnswerStatus status;
     GString *text;    /* as streamed, without markers */
     char *withheld;   /* an answer that what was read does not state; NULL: none */
+    gboolean near;    /* it fell short of that by PD_SUPPORT_NEAR at most (support.h) */
     gboolean checked; /* whether what was read states it (support.h) */
     double support;   /* then: log-odds */
     float likelihood; /* of the block most likely to be asked for so (rerank.h); 0: none was read */
-    GPtrArray *unread_names; /* of the question, that stand in nothing that was read (names.h);
-                                NULL: not looked for */
-    GArray *sentences;       /* PdSentence */
-    GArray *citations;       /* PdCitation, each once */
-    GArray *passages;        /* PdPassage: what was read (the last time) */
+    GPtrArray *unread_names;    /* of the question, that stand in nothing that was read (names.h);
+                                   NULL: not looked for */
+    GArray *sentences;          /* PdSentence */
+    GArray *citations;          /* PdCitation, each once */
+    GArray *withheld_citations; /* PdCitation, of what was withheld */
+    GArray *passages;           /* PdPassage: what was read (the last time) */
     guint n_readings;
     GArray *blocks;    /* PdBlock, best first; NULL when read whole */
     PdArm arm;         /* what found them: never AUTO */

@@ -26,6 +26,7 @@ pd_answer_free(PdAnswer *answer)
     g_string_free(answer->text, TRUE);
     g_array_unref(answer->sentences);
     g_array_unref(answer->citations);
+    g_array_unref(answer->withheld_citations);
     g_clear_pointer(&answer->blocks, g_array_unref);
     g_free(answer->reader);
     g_free(answer);
@@ -37,12 +38,23 @@ pd_answer_begin(PdAnswer *answer)
     g_string_truncate(answer->text, 0);
     g_array_set_size(answer->sentences, 0);
     g_array_set_size(answer->citations, 0);
+    g_array_set_size(answer->withheld_citations, 0);
     g_clear_pointer(&answer->passages, g_array_unref);
     g_clear_pointer(&answer->unread_names, g_ptr_array_unref);
     g_clear_pointer(&answer->withheld, g_free);
     answer->status = PD_ANSWERED;
+    answer->near = FALSE;
     answer->checked = FALSE;
     answer->truncated = FALSE;
+}
+
+static GArray *
+new_citations(void)
+{
+    GArray *citations = g_array_new(FALSE, FALSE, sizeof(PdCitation));
+
+    g_array_set_clear_func(citations, pd_citation_clear);
+    return citations;
 }
 
 PdAnswer *
@@ -53,8 +65,8 @@ pd_answer_new(void)
     answer->text = g_string_new(NULL);
     answer->sentences = g_array_new(FALSE, FALSE, sizeof(PdSentence));
     g_array_set_clear_func(answer->sentences, clear_sentence);
-    answer->citations = g_array_new(FALSE, FALSE, sizeof(PdCitation));
-    g_array_set_clear_func(answer->citations, pd_citation_clear);
+    answer->citations = new_citations();
+    answer->withheld_citations = new_citations();
     return answer;
 }
 
@@ -261,18 +273,20 @@ static void
 withhold(PdAnswer *answer)
 {
     PdSentence sentence = {.text = g_strdup(PD_NOT_FOUND_SENTENCE), .citation = -1};
+    GArray *none = answer->withheld_citations;
 
     answer->withheld = g_strdup(answer->text->str);
     g_string_assign(answer->text, PD_NOT_FOUND_SENTENCE);
-    g_array_set_size(answer->citations, 0);
+    answer->withheld_citations = answer->citations;
+    answer->citations = none;
     g_array_set_size(answer->sentences, 0);
     sentence.shares = g_new0(float, answer->passages->len);
     g_array_append_val(answer->sentences, sentence);
 }
 
-/* Enough for the present reading? */
-static gboolean
-is_supported(const Ask *ask)
+/* What the answer has beyond the evidence that the present reading asks for, in nats. */
+static double
+evidence_beyond(const Ask *ask)
 {
     const PdProfile *profile = &ask->batch->view->profile;
     const PdAnswer *answer = ask->answer;
@@ -281,8 +295,8 @@ is_supported(const Ask *ask)
 
     if (answer->likelihood == 0 || profile->likelihood_weight == 0 ||
         ask->batch->view != ask->batch->context)
-        return support >= reading->support_min;
-    return support + profile->likelihood_weight * answer->likelihood >= reading->evidence_min;
+        return support - reading->support_min;
+    return support + profile->likelihood_weight * answer->likelihood - reading->evidence_min;
 }
 
 static gboolean
@@ -299,11 +313,13 @@ check_answer(Ask *ask, GError **error)
             return FALSE;
         answer->checked = TRUE;
     }
-    ask->unsure = !answer->checked || !is_supported(ask);
+    ask->unsure = !answer->checked || evidence_beyond(ask) < 0;
     if (ask->unsure && batch->reading < batch->readings->n - 1)
         return TRUE; /* nothing is shown yet */
-    if (ask->unsure && answer->checked)
+    if (ask->unsure && answer->checked) {
+        answer->near = evidence_beyond(ask) >= -PD_SUPPORT_NEAR;
         withhold(answer);
+    }
     show_answer(ask);
     return TRUE;
 }

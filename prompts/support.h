@@ -16,6 +16,10 @@
  * (the 0.5B one, the 1.5B one more, without), and of 94 answers to others lose one each. */
 #define PD_SUPPORT_UNREAD 1.0
 
+/* Nats by which the evidence for an answer may fall short and it is still told as one that may be
+ * right, under the refusal. */
+#define PD_SUPPORT_NEAR 0.6
+
 /*
  * The log-odds of yes over no, in nats.  The sequence must begin with the prompt up to its last
  * passage, n_rows rows; afterwards it holds just these.

@@ -198,20 +198,23 @@ test_check(Fixture *f, gconstpointer unused)
     g_assert_cmpstr(withheld->text->str, ==, PD_NOT_FOUND_SENTENCE);
     g_assert_cmpstr(refused->str, ==, PD_NOT_FOUND_SENTENCE);
     g_assert_cmpuint(withheld->citations->len, ==, 0);
+    g_assert_cmpuint(withheld->withheld_citations->len, ==, answer->citations->len);
+    g_assert_false(withheld->near);
     compare_batch(f, &options);
     set_support_min(f, -1e9, -1e9);
     compare_batch(f, &options);
 }
 
 /* Where blocks were read for their order, their likelihood has a part in whether an answer is
- * shown, and so has a name that was not read ("gauge 0"); a batch gives the same. */
+ * shown, and so has a name that was not read ("gauge 0"); a batch gives the same.  What falls short
+ * by little is near. */
 static void
 test_evidence(Fixture *f, gconstpointer unused)
 {
     g_autoptr(GError) error = NULL;
     PdAskOptions options = short_answers();
     PdProfile *profile = &f->world.context->profile;
-    g_autoptr(PdAnswer) without = NULL, shown = NULL, withheld = NULL;
+    g_autoptr(PdAnswer) without = NULL, shown = NULL, withheld = NULL, far = NULL;
     double evidence;
 
     options.rerank = 5;
@@ -231,6 +234,12 @@ test_evidence(Fixture *f, gconstpointer unused)
     withheld = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_cmpstr(withheld->withheld, ==, without->text->str);
+    g_assert_true(withheld->near);
+    readings_of(f)->of[0].evidence_min = evidence + PD_SUPPORT_NEAR + 0.01;
+    far = pd_ask(f->world.context, f->questions[0], &options, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(far->withheld);
+    g_assert_false(far->near);
     compare_batch(f, &options);
 }
 

@@ -30,19 +30,30 @@ pd_utf8_ascii_bytes(const char *text, gsize n)
     return at;
 }
 
+/* Bytes beyond ASCII that are looked at together: what stands behind a wrong one is not looked at
+ * again and again by who goes on after it. */
+#define PD_UTF8_WIDE_BYTES 256
+#define PD_UTF8_CHARACTER_BYTES 4 /* at most */
+
 /* How many of the first n bytes are valid UTF-8 without NUL: as g_utf8_validate_len's `end`. */
 static inline gsize
 pd_utf8_valid_bytes(const char *text, gsize n)
 {
     for (gsize at = 0;;) {
         at += pd_utf8_ascii_bytes(text + at, n - at);
-        gsize wide = at;
-        while (wide < n && (guint8)text[wide] >= 0x80)
+        gsize last = at + MIN(n - at, PD_UTF8_WIDE_BYTES), wide = at;
+        while (wide < last && (guint8)text[wide] >= 0x80)
             wide++;
+        if (wide == at)
+            return at;
         const char *end;
-        if (wide == at || !g_utf8_validate_len(text + at, wide - at, &end))
-            return wide == at ? at : (gsize)(end - text);
-        at = wide;
+        gboolean valid = g_utf8_validate_len(text + at, wide - at, &end);
+        gsize valid_end = (gsize)(end - text);
+        /* A character that was cut there stands at the beginning next time. */
+        gboolean cut = wide == last && wide < n && wide - valid_end < PD_UTF8_CHARACTER_BYTES;
+        if (!valid && (!cut || valid_end == at))
+            return valid_end;
+        at = valid_end;
     }
 }
 

@@ -67,6 +67,29 @@ test_mixed(void)
     }
 }
 
+/* Long runs beyond ASCII: cut in a character, ended by a fault or by other text, anywhere. */
+static void
+test_wide(void)
+{
+    static const char *const characters[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    static const char faults[] = {'\xff', '\x80', '\xe2', 'x', '\0'};
+    for (gsize c = 0; c < G_N_ELEMENTS(characters); c++) {
+        g_autoptr(GString) text = g_string_new(NULL);
+        while (text->len < 3 * PD_UTF8_WIDE_BYTES)
+            g_string_append(text, characters[c]);
+        for (gsize n = 0; n <= text->len; n++)
+            check(text->str, n);
+        for (gsize at = 0; at < text->len; at++) {
+            char former = text->str[at];
+            for (gsize f = 0; f < G_N_ELEMENTS(faults); f++) {
+                text->str[at] = faults[f];
+                check(text->str, text->len);
+            }
+            text->str[at] = former;
+        }
+    }
+}
+
 static void
 test_nuls(void)
 {
@@ -86,6 +109,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/utf8/one-fault", test_one_fault);
     g_test_add_func("/utf8/mixed", test_mixed);
+    g_test_add_func("/utf8/wide", test_wide);
     g_test_add_func("/utf8/nuls", test_nuls);
     return g_test_run();
 }

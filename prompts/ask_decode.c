@@ -304,6 +304,7 @@ check_answer(Ask *ask, GError **error)
 {
     const Batch *batch = ask->batch;
     PdAnswer *answer = ask->answer;
+    double beyond;
 
     if (!pd_ask_checks(ask))
         return TRUE;
@@ -313,11 +314,12 @@ check_answer(Ask *ask, GError **error)
             return FALSE;
         answer->checked = TRUE;
     }
-    ask->unsure = !answer->checked || evidence_beyond(ask) < 0;
+    beyond = answer->checked ? evidence_beyond(ask) : -G_MAXDOUBLE;
+    ask->unsure = !(beyond >= 0); /* what is no number is nothing to rely on */
     if (ask->unsure && batch->reading < batch->readings->n - 1)
         return TRUE; /* nothing is shown yet */
     if (ask->unsure && answer->checked) {
-        answer->near = evidence_beyond(ask) >= -PD_SUPPORT_NEAR;
+        answer->near = beyond >= -PD_SUPPORT_NEAR;
         withhold(answer);
     }
     show_answer(ask);

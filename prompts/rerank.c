@@ -190,27 +190,6 @@ pd_rerank_blocks(PdContext *context, const char *question, GArray *blocks, guint
     return ok;
 }
 
-guint
-pd_rerank_merits(GArray *blocks, float *best, float *mean)
-{
-    float sum = 0;
-    guint n = 0;
-
-    *best = 0;
-    for (guint i = 0; i < blocks->len; i++) {
-        const PdBlock *block = &g_array_index(blocks, PdBlock, i);
-        float merit = pd_rerank_merit(block);
-
-        if (!pd_block_is_ranked(block))
-            continue;
-        *best = n ? MAX(*best, merit) : merit;
-        sum += merit;
-        n++;
-    }
-    *mean = n ? sum / (float)n : 0;
-    return n;
-}
-
 float
 pd_rerank_best_likelihood(GArray *blocks)
 {

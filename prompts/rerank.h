@@ -44,9 +44,6 @@ pd_rerank_merit(const PdBlock *block)
     return block->likelihood + PD_RERANK_SWEEP_WEIGHT * block->score;
 }
 
-/* How many of the blocks were read; their best and their mean merit, 0 if none was. */
-guint pd_rerank_merits(GArray *blocks, float *best, float *mean);
-
 /* The best likelihood of those that were read, 0 if none was. */
 float pd_rerank_best_likelihood(GArray *blocks);
 

@@ -1,6 +1,7 @@
 /* See select.h. */
 #include "prompts/select.h"
 
+#include <math.h>
 #include <string.h>
 #include "prompts/heading.h"
 #include "prompts/rerank.h"
@@ -243,17 +244,23 @@ typedef struct {
 static void
 find_best(Choice *choice, GArray *blocks, float margin)
 {
-    float best, mean;
-    guint n_ranked = pd_rerank_merits(blocks, &best, &mean);
+    float best = -INFINITY, sum = 0; /* of the merit of those that were read */
+    guint n_ranked = 0;
 
     for (guint i = 0; i < blocks->len; i++) {
         const PdBlock *block = &g_array_index(blocks, PdBlock, i);
+
         choice->best_score = MAX(choice->best_score, block->score);
         choice->best_lexical = MAX(choice->best_lexical, block->lexical);
+        if (!pd_block_is_ranked(block))
+            continue;
+        best = MAX(best, pd_rerank_merit(block));
+        sum += pd_rerank_merit(block);
+        n_ranked++;
     }
     choice->ranked = n_ranked > 0 && margin > 0;
     if (choice->ranked)
-        choice->least_merit = MAX(best - margin, (best + mean) / 2);
+        choice->least_merit = MAX(best - margin, (best + sum / (float)n_ranked) / 2);
 }
 
 /* What is far behind the best only distracts a small model. */

@@ -33,6 +33,9 @@ typedef struct {
     gsize *bytes_left;
     PdMapiDetails *details; /* while the message's own properties come */
     guint n_contacts;       /* looked up for its list */
+    gboolean key_sought;    /* what the store is called, */
+    gboolean key_known;     /* and whether it says so */
+    guint8 key[KEY_BYTES];
 } Reading;
 
 typedef struct {
@@ -135,7 +138,11 @@ read_object(Attached *attached, PdPstHeap *heap)
     const PdPstNode *node = pd_pst_find_below(heap->below, attached->object);
     g_autoptr(PdMapiMessage) inner = pd_mapi_message_new();
     PdMapiLimits limits;
-    Reading below = {reading->pst, reading->names, inner, &limits, reading->bytes_left, NULL, 0};
+    Reading below = {.pst = reading->pst,
+                     .names = reading->names,
+                     .message = inner,
+                     .limits = &limits,
+                     .bytes_left = reading->bytes_left};
     inner->codepage = reading->message->codepage;
     if (!pd_mapi_limits_below(reading->message, reading->limits, &limits))
         return;
@@ -170,17 +177,14 @@ read_attachment(Reading *reading, const PdPstNode *node)
 
 /* --- contacts on a list -------------------------------------------------------------------- */
 
-typedef struct {
-    const guint8 *key;
-    gboolean same;
-} Key;
-
 static void
 on_store_value(guint16 id, guint16 type, const guint8 *value, gsize n, gpointer user_data)
 {
-    Key *key = user_data;
-    if (id == PROPERTY_KEY && type == PD_MAPI_BINARY && n == KEY_BYTES)
-        key->same = memcmp(value, key->key, KEY_BYTES) == 0;
+    Reading *reading = user_data;
+    if (id != PROPERTY_KEY || type != PD_MAPI_BINARY || n != KEY_BYTES)
+        return;
+    memcpy(reading->key, value, KEY_BYTES);
+    reading->key_known = TRUE;
 }
 
 /* Is this what the store that is read is called? */
@@ -188,12 +192,12 @@ static gboolean
 is_own_key(Reading *reading, const guint8 key[KEY_BYTES])
 {
     g_auto(PdPstHeap) heap = {0};
-    Key own = {key, FALSE};
     PdPstNode node;
-    if (pd_pst_find_node(reading->pst, PD_PST_STORE, &node) &&
+    if (!reading->key_sought && pd_pst_find_node(reading->pst, PD_PST_STORE, &node) &&
         pd_pst_heap_open(reading->pst, &node, reading->bytes_left, &heap))
-        pd_pst_each_property(&heap, on_store_value, &own);
-    return own.same;
+        pd_pst_each_property(&heap, on_store_value, reading);
+    reading->key_sought = TRUE;
+    return reading->key_known && memcmp(key, reading->key, KEY_BYTES) == 0;
 }
 
 static void
@@ -282,7 +286,11 @@ pd_pst_read_message(PdPst *pst, GHashTable *names, const PdPstNode *node,
 {
     PdPstDamage *damage = pd_pst_damage(pst);
     gsize bytes_left = limits->bytes_max;
-    Reading reading = {pst, names, message, limits, &bytes_left, NULL, 0};
+    Reading reading = {.pst = pst,
+                       .names = names,
+                       .message = message,
+                       .limits = limits,
+                       .bytes_left = &bytes_left};
     *damage = (PdPstDamage){0};
     gboolean ok = read_message(&reading, node);
     remark_count(message, damage->n_unread,

@@ -73,6 +73,17 @@ collect(const char *path, const PdReadRequest *options, const PdReadLimits *limi
     return collected;
 }
 
+Collected *
+collect_text(const char *name, const char *text, const PdReadLimits *limits)
+{
+    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+    Collected *collected = collect(path, NULL, limits);
+    remove_folder(folder);
+    return collected;
+}
+
 void
 collected_free(Collected *collected)
 {

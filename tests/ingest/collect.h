@@ -14,6 +14,8 @@ typedef struct {
 } Collected;
 
 Collected *collect(const char *path, const PdReadRequest *options, const PdReadLimits *limits);
+/* The same of a file with this name and text, which is removed again. */
+Collected *collect_text(const char *name, const char *text, const PdReadLimits *limits);
 void collected_free(Collected *collected);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Collected, collected_free)
 PdDocument *collected_find(const Collected *collected, const char *key); /* or NULL */

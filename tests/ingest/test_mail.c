@@ -228,14 +228,10 @@ test_labels(void)
                               "X-GM-THRID: 1\nX-Gmail-Labels: =?UTF-8?Q?Inbox,Caf=C3=A9_Nord,?=\n"
                               " Important\nFrom: kay@x\nTo: lee@x\nSubject: s\n"
                               "Message-ID: <m@x>\n\nHello.\n";
-    g_autofree char *folder = g_dir_make_tmp("pandect-mail-XXXXXX", NULL);
-    g_autofree char *path = g_build_filename(folder, "a.mbox", NULL);
-    g_assert_true(g_file_set_contents(path, box, -1, NULL));
-    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    g_autoptr(Collected) c = collect_text("a.mbox", box, NULL);
     g_assert_cmpuint(c->documents->len, ==, 1);
     g_assert_nonnull(strstr(document_part_text(c->documents->pdata[0], "headers"),
                             "\nX-Gmail-Labels: Inbox,Caf\xc3\xa9 Nord, Important\n"));
-    remove_folder(folder);
 }
 
 /* What In-Reply-To and References look like in the wild, and the chain that is made of them. */
@@ -256,18 +252,14 @@ test_ancestors(void)
         {"References:\nIn-Reply-To: \n", NULL},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *folder = g_dir_make_tmp("pandect-mail-XXXXXX", NULL);
-        g_autofree char *path = g_build_filename(folder, "a.eml", NULL);
         g_autofree char *mail = g_strdup_printf("From: kay@x\nTo: lee@x\nSubject: s\n"
                                                 "Date: Mon, 5 Feb 2001 10:07:00 +0000\n"
                                                 "Message-ID: <m@x>\n%s\nHello.\n",
                                                 cases[i].fields);
-        g_assert_true(g_file_set_contents(path, mail, -1, NULL));
-        g_autoptr(Collected) c = collect(path, NULL, NULL);
+        g_autoptr(Collected) c = collect_text("a.eml", mail, NULL);
         g_assert_no_error(c->error);
         g_assert_cmpuint(c->documents->len, ==, 1);
         g_assert_cmpstr(((PdDocument *)c->documents->pdata[0])->in_reply_to, ==, cases[i].chain);
-        remove_folder(folder);
     }
 }
 

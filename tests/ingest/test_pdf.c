@@ -321,8 +321,6 @@ test_off_page(void)
 static Collected *
 read_mapped(const char *content, const char *map, const PdReadLimits *limits)
 {
-    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
-    g_autofree char *path = g_build_filename(folder, "t.pdf", NULL);
     g_autofree char *cmap = g_strdup_printf(
         "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def "
         "/CMapType 2 def 1 begincodespacerange <00> <FF> endcodespacerange\n%s"
@@ -339,10 +337,7 @@ read_mapped(const char *content, const char *map, const PdReadLimits *limits)
         "/ToUnicode 7 0 R>>endobj\n"
         "7 0 obj<</Length %u>>stream\n%s\nendstream endobj\ntrailer<</Root 1 0 R>>\n",
         (guint)strlen(content), content, (guint)strlen(cmap), cmap);
-    g_assert_true(g_file_set_contents(path, pdf, -1, NULL));
-    Collected *collected = collect(path, NULL, limits);
-    remove_folder(folder);
-    return collected;
+    return collect_text("t.pdf", pdf, limits);
 }
 
 static void
@@ -427,12 +422,7 @@ read_filled(const PdReadLimits *limits)
         "endobj\n"
         "17 0 obj<</Type/EmbeddedFile/Length 14>>stream\nPier 4, north.\nendstream endobj\n"
         "trailer<</Root 1 0 R>>\n";
-    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
-    g_autofree char *path = g_build_filename(folder, "t.pdf", NULL);
-    g_assert_true(g_file_set_contents(path, pdf, -1, NULL));
-    Collected *collected = collect(path, NULL, limits);
-    remove_folder(folder);
-    return collected;
+    return collect_text("t.pdf", pdf, limits);
 }
 
 static void
@@ -519,8 +509,6 @@ test_profiles(void)
     static const char page[] = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 5 0 R"
                                "/Resources<</Font<</F 6 0 R>>"
                                "/ColorSpace<</P[/ICCBased 7 0 R]/I[/ICCBased 8 0 R]>>>>>>";
-    g_autofree char *folder = g_dir_make_tmp("pandect-test-XXXXXX", NULL);
-    g_autofree char *path = g_build_filename(folder, "t.pdf", NULL);
     g_autofree char *straight = make_profile(FALSE);
     g_autofree char *inverted = make_profile(TRUE);
     g_autofree char *pdf = g_strdup_printf(
@@ -534,11 +522,9 @@ test_profiles(void)
         "trailer<</Root 1 0 R>>\n",
         page, page, (guint)strlen(content), content, (guint)strlen(straight) + 1, straight,
         (guint)strlen(inverted) + 1, inverted);
-    g_assert_true(g_file_set_contents(path, pdf, -1, NULL));
-    g_autoptr(Collected) c = collect(path, NULL, NULL);
+    g_autoptr(Collected) c = collect_text("t.pdf", pdf, NULL);
     g_assert_true(collected_says(c, "hidden text on page 1: 2 of 4", "them: Bravo Charlie"));
     g_assert_true(collected_says(c, "hidden text on page 2: 2 of 4", "them: Bravo Charlie"));
-    remove_folder(folder);
 }
 
 /* Words with the quotes and dashes that the other program straightened. */

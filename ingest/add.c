@@ -10,6 +10,7 @@
 #include <string.h>
 #include "ingest/add_run.h"
 #include "ingest/fold.h"
+#include "ingest/flow.h"
 #include "ingest/mask.h"
 #include "ingest/source_options.h"
 
@@ -33,6 +34,8 @@ add_document(PdDocument *document, gpointer user_data, GError **error)
     gint64 start_us = g_get_monotonic_time();
     if (run->mask_rules)
         pd_mask_document(d);
+    else
+        pd_flow_document(d);
     run->times.mask_us += g_get_monotonic_time() - start_us;
     gsize n_bytes = 0;
     for (guint i = 0; i < d->parts->len; i++)

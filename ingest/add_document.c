@@ -63,14 +63,15 @@ insert_part(PdAddRun *run, gint64 document_id, guint ord, const PdPart *part, gb
     if ((part->boxes && !(boxes = pd_boxes_pack(part->boxes, error))) ||
         (part->view && !(view = pd_view_pack(part->view, &n_view, error))))
         return FALSE;
-    return pd_db_run(
-        corpus, error,
-        "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes,"
-        " n_view_bytes, view) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "iittiibib", document_id, (gint64)ord, part->path, part->label, text_id,
-        (gint64)(part->boxes ? part->boxes->len : 0), boxes ? g_bytes_get_data(boxes, NULL) : NULL,
-        boxes ? g_bytes_get_size(boxes) : (gsize)0, (gint64)n_view,
-        view ? g_bytes_get_data(view, NULL) : NULL, view ? g_bytes_get_size(view) : (gsize)0);
+    return pd_db_run(corpus, error,
+                     "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes,"
+                     " n_view_bytes, view, flow) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                     "iittiibibi", document_id, (gint64)ord, part->path, part->label, text_id,
+                     (gint64)(part->boxes ? part->boxes->len : 0),
+                     boxes ? g_bytes_get_data(boxes, NULL) : NULL,
+                     boxes ? g_bytes_get_size(boxes) : (gsize)0, (gint64)n_view,
+                     view ? g_bytes_get_data(view, NULL) : NULL,
+                     view ? g_bytes_get_size(view) : (gsize)0, (gint64)part->flow);
 }
 
 static gint64
@@ -273,8 +274,9 @@ store_known(PdAddRun *run, const PdDocument *d, const char *key, GError **error)
     return id &&
            pd_db_run(run->corpus, error,
                      "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes,"
-                     " n_view_bytes, view) SELECT ?, ord, path, label, text_id, n_boxes, boxes,"
-                     " n_view_bytes, view FROM part WHERE document_id = ? ORDER BY ord",
+                     " n_view_bytes, view, flow) SELECT ?, ord, path, label, text_id, n_boxes,"
+                     " boxes, n_view_bytes, view, flow FROM part WHERE document_id = ?"
+                     " ORDER BY ord",
                      "ii", id, known.donor) &&
            copy_remarks(run, known.donor, id, key, error) && copied_tokens(run, id, error);
 }
@@ -339,8 +341,12 @@ account_masked(PdAddRun *run, const char *key, gboolean known, GError **error)
         g_autoptr(PdTextView) view =
             pd_view_unpack(sqlite3_column_blob(stmt, 2), (gsize)sqlite3_column_bytes(stmt, 2),
                            sqlite3_column_int64(stmt, 1), error);
+        if (!view)
+            return FALSE;
+        if (!pd_mask_is_any(view))
+            continue;
         g_autofree char *text =
-            view ? pd_text_get(run->corpus, sqlite3_column_int64(stmt, 0), &n_text, error) : NULL;
+            pd_text_get(run->corpus, sqlite3_column_int64(stmt, 0), &n_text, error);
         if (!text)
             return FALSE;
         n_secrets += pd_mask_count(view, text, n_text, kinds, &n_bytes);

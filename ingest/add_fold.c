@@ -7,6 +7,7 @@
  */
 #include <string.h>
 #include "ingest/add_run.h"
+#include "ingest/flow.h"
 #include "ingest/fold.h"
 #include "ingest/fold_match.h"
 #include "ingest/place.h"
@@ -238,8 +239,7 @@ store_folds(Folder *folder, const PdPartRow *row, const PdFoldText *text, const 
     }
     g_array_sort(all, by_start);
     g_autoptr(GString) model = g_string_new_len(text->text->str, (gssize)text->text->len);
-    g_autoptr(PdTextView) view =
-        pd_text_view_new(model, (const PdReplacement *)(gpointer)all->data, all->len);
+    g_autoptr(PdTextView) view = pd_flow_view(model, all, row->flow);
     gint64 part_id;
     if (!pd_fold_store(run->corpus, row, model, view, folds->len, n_bytes, run->run_id, error) ||
         !pd_db_int(run->corpus, 0, &part_id, error,

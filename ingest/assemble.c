@@ -172,13 +172,15 @@ on_part(PdAssembler *assembler, PdFrameCursor *cursor, GError **error)
     g_autofree char *label = pd_frame_get_string(cursor, KEY_BYTES_MAX);
     gsize n_text;
     const char *text = (const char *)pd_frame_get_bytes(cursor, &n_text);
-    if (cursor->bad || !path || !pd_utf8_is_valid(text, n_text))
+    guint32 flow = pd_frame_get_u32(cursor);
+    if (cursor->bad || !path || flow >= PD_N_FLOWS || !pd_utf8_is_valid(text, n_text))
         return broken(assembler, error, "malformed part");
     assembler->n_text_bytes += n_text;
     if (assembler->n_text_bytes > assembler->limits.text_bytes_max)
         return broken(assembler, error, "more text than the limit");
     PdPart *part = pd_document_add_part(document, path, label);
     g_string_append_len(part->text, text, (gssize)n_text);
+    part->flow = flow;
     if (!read_boxes(cursor, part) || !cursor_ends_well(cursor)) {
         g_ptr_array_set_size(document->parts, (gint)document->parts->len - 1);
         return broken(assembler, error, "malformed boxes");

@@ -117,7 +117,8 @@ typedef struct {
     char *text; /* what the model reads; NUL-terminated copy, may hold NULs: see n_bytes */
     gsize n_bytes;
     PdTextView *view; /* where that differs from the original; NULL: nowhere */
-    GArray *boxes;    /* PdBox or NULL; in bytes of the original */
+    PdFlow flow;
+    GArray *boxes; /* PdBox or NULL; in bytes of the original */
 } PdPartRow;
 void pd_part_row_free(PdPartRow *row);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdPartRow, pd_part_row_free)

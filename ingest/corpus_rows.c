@@ -130,7 +130,8 @@ pd_corpus_documents(PdCorpus *corpus, PdTokenizer *tokenizer, GError **error)
 }
 
 #define PARTS_SQL                                                                                  \
-    "SELECT id, document_id, path, label, text_id, n_boxes, boxes, n_view_bytes, view FROM part"
+    "SELECT id, document_id, path, label, text_id, n_boxes, boxes, n_view_bytes, view, flow"       \
+    " FROM part"
 
 /* `text_id` is taken along: the text is read when the statement is no longer needed. */
 static PdPartRow *
@@ -156,6 +157,7 @@ part_from_row(PdStmt *stmt, gint64 *text_id, GError **error)
         if (!row->view)
             return NULL;
     }
+    row->flow = (PdFlow)sqlite3_column_int(stmt, 9);
     return g_steal_pointer(&row);
 }
 

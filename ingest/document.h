@@ -43,6 +43,14 @@ typedef struct {
     guint32 end;
 } PdTextRange;
 
+/* How lines of a text belong together: ingest/flow.h. */
+typedef enum {
+    PD_FLOW_FIXED,  /* each by itself */
+    PD_FLOW_FLOWED, /* format=flowed */
+    PD_FLOW_DELSP,  /* likewise, and the space before a soft line break belongs to that */
+    PD_N_FLOWS
+} PdFlow;
+
 typedef struct {
     char *path;    /* git/text: ""; PDF: "page/3" (from 1); mail: "headers", "1", "1.2" (MIME part
                       path); word processors: "body/12" (section, number of its first block);
@@ -51,6 +59,7 @@ typedef struct {
     char *label;   /* for people: page label "iv", part's file name or type; may be NULL */
     GString *text; /* canonical UTF-8, LF line ends unless the source is text with other ends (then
                       verbatim); with a view the model's */
+    PdFlow flow;   /* of a mail's plain text; PD_FLOW_FIXED elsewhere */
     PdTextView *view; /* NULL: the model reads the canonical text */
     GArray *boxes;    /* PdBox, PDF only; else NULL.  In bytes of the canonical text */
     GArray *hidden;   /* PdTextRange, in order, not touching: what nobody sees on the page; NULL:

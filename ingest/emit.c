@@ -99,6 +99,7 @@ pd_emit_part(PdEmitter *emitter, const PdPart *part, GError **error)
     put_clean(emitter, part->path);
     put_clean(emitter, part->label);
     pd_frame_put_bytes(emitter->frame, part->text->str, part->text->len);
+    pd_frame_put_u32(emitter->frame, part->flow);
     guint n_boxes = part->boxes ? part->boxes->len : 0;
     pd_frame_put_u32(emitter->frame, part->boxes ? 1 : 0);
     pd_frame_put_u32(emitter->frame, n_boxes);

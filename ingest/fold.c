@@ -1,11 +1,6 @@
 /* Folded parts as they are stored, and undoing it: see fold.h. */
 #include "ingest/fold.h"
-
-static gboolean
-is_fold(const PdMark *mark)
-{
-    return mark->kind == PD_MARK_QUOTE || mark->kind == PD_MARK_FOOTER;
-}
+#include "ingest/flow.h"
 
 GArray *
 pd_fold_kept_marks(const PdPartRow *part, GStringChunk *names)
@@ -13,7 +8,7 @@ pd_fold_kept_marks(const PdPartRow *part, GStringChunk *names)
     GArray *kept = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
     for (guint i = 0; part->view && i < part->view->marks->len; i++) {
         const PdMark *mark = &g_array_index(part->view->marks, PdMark, i);
-        if (is_fold(mark))
+        if (!pd_mark_is_mask(mark))
             continue;
         PdReplacement r = {mark->original_start, mark->original_end,
                            g_string_chunk_insert_len(names, part->text + mark->start,
@@ -70,8 +65,9 @@ part_to_change(PdCorpus *corpus, const PdPartRow *part, gint64 run_id, GError **
                    part->id) ||
         !pd_db_run(corpus, error, "DELETE FROM fold WHERE part_id = ?", "i", part->id) ||
         !pd_db_run(corpus, error,
-                   "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes)"
-                   " SELECT ?, ord, path, label, text_id, n_boxes, boxes FROM part WHERE id = ?",
+                   "INSERT INTO part(document_id, ord, path, label, text_id, n_boxes, boxes, flow)"
+                   " SELECT ?, ord, path, label, text_id, n_boxes, boxes, flow FROM part"
+                   " WHERE id = ?",
                    "ii", part->document_id, part->id))
         return 0;
     return sqlite3_last_insert_rowid(corpus->db);
@@ -112,9 +108,7 @@ unfold_part(PdCorpus *corpus, gint64 part_id, gint64 run_id, GError **error)
         return FALSE;
     g_autoptr(GStringChunk) names = g_string_chunk_new(1024);
     g_autoptr(GArray) kept = pd_fold_kept_marks(part, names);
-    g_autoptr(PdTextView) view =
-        kept->len ? pd_text_view_new(text, (const PdReplacement *)(gpointer)kept->data, kept->len)
-                  : NULL;
+    g_autoptr(PdTextView) view = pd_flow_view(text, kept, part->flow);
     return pd_fold_store(corpus, part, text, view, 0, 0, run_id, error);
 }
 

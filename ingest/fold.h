@@ -39,7 +39,7 @@ gboolean pd_fold_store(PdCorpus *corpus, const PdPartRow *part, const GString *t
                        const PdTextView *view, guint n_folded, gsize n_bytes, gint64 run_id,
                        GError **error);
 
-/* What of a part's view is no fold, as replacements (PdReplacement) in its original; the marks are
+/* What of a part's view is masked, as replacements (PdReplacement) in its original; the marks are
  * put into `names`. */
 GArray *pd_fold_kept_marks(const PdPartRow *part, GStringChunk *names);
 

@@ -20,7 +20,7 @@ typedef enum {
     PD_FRAME_REQUEST = 1,    /* parent to reader, once */
     PD_FRAME_BEGIN,          /* reader: about to work on item N of the source */
     PD_FRAME_DOCUMENT,       /* head of a document; then PARTs, then DOCUMENT_END or PARTS_END */
-    PD_FRAME_PART,           /* path, label, text, boxes */
+    PD_FRAME_PART,           /* path, label, text, flow, boxes */
     PD_FRAME_PARTS_END,      /* empty; then HIDDENs, then DOCUMENT_END */
     PD_FRAME_HIDDEN,         /* number of a part, ranges of its text */
     PD_FRAME_DOCUMENT_END,   /* empty */

@@ -2,6 +2,7 @@
 #include "ingest/mask.h"
 
 #include <string.h>
+#include "ingest/flow.h"
 #include "ingest/secrets.h"
 
 #define MARK_HEAD "[secret:"
@@ -68,17 +69,16 @@ merge_hidden(const GArray *secrets, const GArray *hidden)
     return all;
 }
 
-/* NULL: there is nothing to mask in it, the text is as it was. */
+/* NULL: there is nothing to mask in it and no line to join, the text is as it was. */
 static PdTextView *
-mask_text(GString *text, const GArray *hidden)
+mask_text(GString *text, const GArray *hidden, PdFlow flow)
 {
     g_autoptr(GStringChunk) marks = g_string_chunk_new(1024);
     g_autoptr(GArray) secrets = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
     g_autoptr(GArray) all = NULL;
     add_secrets(text, marks, secrets);
     all = hidden ? merge_hidden(secrets, hidden) : g_array_ref(secrets);
-    return all->len ? pd_text_view_new(text, (const PdReplacement *)(gpointer)all->data, all->len)
-                    : NULL;
+    return pd_flow_view(text, all, flow);
 }
 
 void
@@ -86,16 +86,25 @@ pd_mask_document(PdDocument *document)
 {
     for (guint i = 0; i < document->parts->len; i++) {
         PdPart *part = g_ptr_array_index(document->parts, i);
-        part->view = mask_text(part->text, part->hidden);
+        part->view = mask_text(part->text, part->hidden, part->flow);
     }
     if (document->title) {
         g_autoptr(GString) title = g_string_new(document->title);
-        g_autoptr(PdTextView) view = mask_text(title, NULL);
+        g_autoptr(PdTextView) view = mask_text(title, NULL, PD_FLOW_FIXED);
         if (view) {
             g_free(document->title);
             document->title = g_strdup(title->str);
         }
     }
+}
+
+gboolean
+pd_mask_is_any(const PdTextView *view)
+{
+    for (guint i = 0; i < view->marks->len; i++)
+        if (pd_mark_is_mask(&g_array_index(view->marks, PdMark, i)))
+            return TRUE;
+    return FALSE;
 }
 
 guint
@@ -106,7 +115,7 @@ pd_mask_count(const PdTextView *view, const char *text, gsize n_bytes, GHashTabl
     guint n_secrets = 0;
     for (guint i = 0; i < view->marks->len; i++) {
         const PdMark *mark = &g_array_index(view->marks, PdMark, i);
-        if (mark->kind == PD_MARK_SECRET || mark->kind == PD_MARK_HIDDEN)
+        if (pd_mark_is_mask(mark))
             *n_masked_bytes += mark->original_end - mark->original_start;
         if (mark->kind != PD_MARK_SECRET || mark->end > n_bytes || mark->end - mark->start < n_head)
             continue;

@@ -15,8 +15,11 @@
 #define PD_MASK_RULES 2
 
 /* Masks hidden text and the secrets of every part's text and of the title.  Parts with any get a
- * view. */
+ * view, in which lines are joined too (ingest/flow.h). */
 void pd_mask_document(PdDocument *document);
+
+/* Is anything masked in it?  Other marks do not count. */
+gboolean pd_mask_is_any(const PdTextView *view);
 
 /* How many secrets of a model's text are masked, added to `kinds`: "jwt" -> how many (GUINT).
  * *n_masked_bytes grows by what is masked, hidden text among it. */

@@ -167,6 +167,9 @@ static const char *const steps[] = {
 
     /* 7: numbers as planes of bytes; those that are stored already stay words (text_store.c) */
     "",
+
+    /* 8: lines of mails that only broke on their way */
+    "ALTER TABLE part ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;", /* PdFlow */
 };
 
 int

@@ -16,6 +16,7 @@ typedef enum {
     PD_MARK_HIDDEN, /* text that nobody sees on the page */
     PD_MARK_QUOTE,  /* what a mail quotes and another one has: ingest/fold.h */
     PD_MARK_FOOTER, /* signature, disclaimer or list footer that another mail has */
+    PD_MARK_FLOW,   /* what only broke a line, nothing in its place: ingest/flow.h */
     PD_N_MARKS
 } PdMarkKind;
 
@@ -26,6 +27,14 @@ typedef struct {
     guint32 original_end;
     guint32 kind; /* PdMarkKind */
 } PdMark;
+
+/* Does it keep what it stands for from models?  What the others stand for they read elsewhere, or
+ * it is nothing. */
+static inline gboolean
+pd_mark_is_mask(const PdMark *mark)
+{
+    return mark->kind == PD_MARK_SECRET || mark->kind == PD_MARK_HIDDEN;
+}
 
 typedef struct {
     GArray *marks;     /* PdMark, in order, not overlapping */

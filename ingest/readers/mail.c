@@ -540,6 +540,17 @@ read_other(Mail *mail, GMimePart *part, const char *path, const char *name, cons
     return TRUE;
 }
 
+/* RFC 3676, section 4; what else the parameters may say is as if they were not there. */
+static PdFlow
+flow_of(GMimeObject *part)
+{
+    const char *format = g_mime_object_get_content_type_parameter(part, "format");
+    const char *delsp = g_mime_object_get_content_type_parameter(part, "delsp");
+    if (!format || g_ascii_strcasecmp(format, "flowed") != 0)
+        return PD_FLOW_FIXED;
+    return delsp && g_ascii_strcasecmp(delsp, "yes") == 0 ? PD_FLOW_DELSP : PD_FLOW_FLOWED;
+}
+
 static gboolean
 read_leaf(Mail *mail, GMimePart *part, const char *path, guint depth, GError **error)
 {
@@ -553,8 +564,13 @@ read_leaf(Mail *mail, GMimePart *part, const char *path, guint depth, GError **e
         return read_other(mail, part, path, name, type, depth, error);
     const char *charset = g_mime_object_get_content_type_parameter(GMIME_OBJECT(part), "charset");
     g_autoptr(GByteArray) bytes = decoded_content(part);
-    return add_text(mail, bytes, strcmp(type, "text/html") == 0, charset, path, name ? name : type,
-                    error);
+    if (!add_text(mail, bytes, strcmp(type, "text/html") == 0, charset, path, name ? name : type,
+                  error))
+        return FALSE;
+    GPtrArray *parts = mail->document->parts;
+    if (strcmp(type, "text/plain") == 0)
+        ((PdPart *)g_ptr_array_index(parts, parts->len - 1))->flow = flow_of(GMIME_OBJECT(part));
+    return TRUE;
 }
 
 static char *

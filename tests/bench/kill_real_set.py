@@ -28,7 +28,7 @@ CONTENT = {
     "documents": "SELECT s.alias, d.key, d.kind, d.parent_key, d.title, d.author, d.recipients, d.date_utc, d.native_id,"
                  " d.revision, d.in_reply_to, d.raw_sha256, d.raw_offset, d.raw_bytes, d.parts_sha256, d.mask_rules,"
                  " d.fold_rules FROM document d JOIN source s ON s.id = d.source_id WHERE d.state = 'live'",
-    "parts": "SELECT d.key, p.ord, p.path, p.label, t.sha256, p.n_boxes, p.boxes, p.n_view_bytes, p.view, p.n_folded,"
+    "parts": "SELECT d.key, p.ord, p.path, p.label, t.sha256, p.n_boxes, p.boxes, p.n_view_bytes, p.view, p.flow, p.n_folded,"
              " p.folded_bytes FROM part p JOIN document d ON d.id = p.document_id JOIN text t ON t.id = p.text_id"
              " WHERE d.state = 'live'",
     "texts": f"SELECT sha256, n_bytes, data FROM text WHERE {LIVE}",

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fuzz_reader.h"
+#include "ingest/flow.h"
 #include "ingest/fold_match.h"
 
 #define MAILS_MAX 8
@@ -102,7 +103,6 @@ check_folds(GPtrArray *mails, guint number, const GArray *folds)
 {
     const PdFoldText *mail = g_ptr_array_index(mails, number);
     g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
-    g_autoptr(GString) model = g_string_new_len(mail->text->str, (gssize)mail->text->len);
     for (guint i = 0; i < folds->len; i++) {
         const PdFold *fold = &g_array_index(folds, PdFold, i);
         g_assert_true(fold->first_line <= fold->last_line &&
@@ -114,10 +114,12 @@ check_folds(GPtrArray *mails, guint number, const GArray *folds)
         g_array_append_val(all, r);
     }
     /* It asserts that they are in order and do not overlap. */
-    g_autoptr(PdTextView) view =
-        pd_text_view_new(model, (const PdReplacement *)(gpointer)all->data, all->len);
-    g_autoptr(GString) back = pd_text_view_original(view, model->str, model->len);
-    g_assert_true(back && g_string_equal(back, mail->text));
+    for (PdFlow flow = PD_FLOW_FIXED; flow < PD_N_FLOWS; flow++) {
+        g_autoptr(GString) model = g_string_new_len(mail->text->str, (gssize)mail->text->len);
+        g_autoptr(PdTextView) view = pd_flow_view(model, all, flow);
+        g_autoptr(GString) back = view ? pd_text_view_original(view, model->str, model->len) : NULL;
+        g_assert_true(g_string_equal(view ? back : model, mail->text));
+    }
 }
 
 static void

@@ -35,8 +35,9 @@ send_document(const FakeDocument *fake, const PdReadRequest *request, const PdRe
     else {
         document->raw_bytes = (gint64)strlen(fake->text);
         pd_sha256(fake->text, strlen(fake->text), document->raw_sha256);
-        g_string_append(pd_document_add_part(document, fake->path ? fake->path : "", NULL)->text,
-                        fake->text);
+        PdPart *part = pd_document_add_part(document, fake->path ? fake->path : "", NULL);
+        part->flow = fake->flow;
+        g_string_append(part->text, fake->text);
     }
     return sink->document(document, sink->user_data, error);
 }

@@ -17,6 +17,7 @@ typedef struct {
     const char *parent; /* parent_key */
     const char *author;
     gint64 date_utc;
+    PdFlow flow; /* of its first part */
 } FakeDocument;
 
 typedef struct {

@@ -252,6 +252,56 @@ test_secrets(Fixture *f, gconstpointer data)
     }
 }
 
+/* Lines that only broke on their way are joined, but for those around a quote; when what is quoted
+ * goes, all of them are. */
+static void
+test_flowed(Fixture *f, gconstpointer data)
+{
+    static const char sent[] = "A survey is \n what we need.\n\n"
+                               "> I think that a survey \n> will do.\n>\n"
+                               "> The fee for the survey is fixed at \n> EUR 51,200, \n"
+                               "> extra work costs EUR 820 a \n> day.\n\nSo \nbe it.\n";
+    FakeDocument pair[] = {
+        {.kind = PD_KIND_MAIL, .key = "1", .author = KAY, .date_utc = DAY(1), .text = OFFER "\n"},
+        {.kind = PD_KIND_MAIL,
+         .key = "2",
+         .author = LEE,
+         .date_utc = DAY(2),
+         .text = sent,
+         .flow = PD_FLOW_FLOWED},
+    };
+    fake_source.documents = pair;
+    fake_source.n_documents = 2;
+    add(f, "/s", FALSE);
+    /* The last paragraph of a quote that is answered stays: there is one, so none goes. */
+    assert_reads(f, "2",
+                 "A survey is what we need.\n\n> I think that a survey will do.\n>\n"
+                 "> The fee for the survey is fixed at EUR 51,200, extra work costs EUR 820 a "
+                 "day.\n\nSo be it.\n",
+                 sent);
+
+    g_autofree char *top = g_strndup(sent, (gsize)(strstr(sent, "So \n") - sent));
+    pair[1].text = top;
+    add(f, "/s", FALSE);
+    assert_reads(f, "2",
+                 "A survey is what we need.\n\n> I think that a survey will do.\n>\n"
+                 "[quoted: Kay Smith, 1970-01-02]\n\n",
+                 top);
+    g_autofree char *number = g_strdup_printf(
+        "%d",
+        (int)count_rows(f->corpus, "SELECT id FROM document WHERE key = '1' AND state = 'live'"));
+    g_assert_true(pd_corpus_remove(f->corpus, number, NULL, NULL));
+    assert_reads(f, "2",
+                 "A survey is what we need.\n\n> I think that a survey will do.\n>\n"
+                 "> The fee for the survey is fixed at EUR 51,200, extra work costs EUR 820 a "
+                 "day.\n\n",
+                 top);
+    g_autoptr(PdPartRow) part = live_part(f->corpus, "s", "2");
+    guint32 start = (guint32)(strstr(part->text, "EUR 51,200") - part->text);
+    g_autofree char *place = pd_corpus_locate(f->corpus, part->id, start, start + 10, NULL);
+    g_assert_true(g_str_has_suffix(place, "l. 8"));
+}
+
 /* --- nothing is left out everywhere -------------------------------------------------------- */
 
 enum { N_MAILS = 60, N_ROUNDS = 12 };
@@ -578,6 +628,7 @@ main(int argc, char **argv)
     g_test_add("/fold/added-later", Fixture, NULL, set_up, test_added_later, tear_down);
     g_test_add("/fold/source-removed", Fixture, NULL, set_up, test_source_removed, tear_down);
     g_test_add("/fold/secrets", Fixture, NULL, set_up, test_secrets, tear_down);
+    g_test_add("/fold/flowed", Fixture, NULL, set_up, test_flowed, tear_down);
     g_test_add("/fold/nothing-lost", Fixture, NULL, set_up, test_nothing_lost, tear_down);
     g_test_add_func("/fold/lines", test_lines);
     g_test_add_func("/fold/attributions", test_attributions);

@@ -104,6 +104,7 @@ sample_document(void)
     memset(document->raw_sha256, 7, 32);
     PdPart *part = pd_document_add_part(document, "page/1", "iv");
     g_string_append_len(part->text, "two w\xC3\xB6rds\0", 11);
+    part->flow = PD_FLOW_DELSP;
     part->boxes = g_array_new(FALSE, FALSE, sizeof(PdBox));
     PdBox boxes[] = {{0, 3, 1, 2, 3, 4}, {4, 10, 5, 6, 7, 8.5f}};
     g_array_append_vals(part->boxes, boxes, 2);
@@ -171,6 +172,7 @@ test_round_trip(void)
         const PdPart *a = g_ptr_array_index(got->parts, 0);
         const PdPart *b = g_ptr_array_index(sent->parts, 0);
         g_assert_cmpmem(a->text->str, a->text->len, b->text->str, b->text->len);
+        g_assert_cmpint(a->flow, ==, PD_FLOW_DELSP);
         g_assert_cmpmem(a->boxes->data, a->boxes->len * sizeof(PdBox), b->boxes->data,
                         b->boxes->len * sizeof(PdBox));
         g_assert_cmpmem(a->hidden->data, a->hidden->len * sizeof(PdTextRange), b->hidden->data,
@@ -237,7 +239,9 @@ test_refusals(void)
     box->x0 = NAN;
     g_assert_false(document_is_taken(document, &pd_read_limits_default));
     *box = good;
-    *box = good;
+    part->flow = PD_N_FLOWS;
+    g_assert_false(document_is_taken(document, &pd_read_limits_default));
+    part->flow = PD_FLOW_FIXED;
     PdTextRange *hidden = &g_array_index(part->hidden, PdTextRange, 1);
     static const PdTextRange bad[] = {{4, 12}, {6, 10}, {4, 6}, {3, 10}, {2, 10}, {7, 7}};
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {

@@ -112,6 +112,7 @@ test_migrated(void)
 {
     static const char *const older[] = {
         "DROP TABLE fold",
+        "ALTER TABLE part DROP COLUMN flow",
         "ALTER TABLE document DROP COLUMN fold_rules",
         "ALTER TABLE part DROP COLUMN n_folded",
         "ALTER TABLE part DROP COLUMN folded_bytes",

@@ -208,6 +208,8 @@ pd_answer_to_json(PdContext *context, const char *question, const PdAnswer *answ
     pd_json_string(json, "answer", answer->text->str);
     if (answer->checked)
         pd_json_double(json, "support", answer->support);
+    if (answer->stated)
+        pd_json_string(json, "stated", pd_stated_name(answer->stated));
     if (answer->likelihood < 0)
         pd_json_double(json, "likelihood", answer->likelihood);
     if (answer->withheld) {

@@ -9,6 +9,7 @@
 #include "prompts/cite.h"
 #include "prompts/context.h"
 #include "prompts/find.h"
+#include "prompts/stated.h"
 #include "prompts/warm.h"
 
 typedef struct {
@@ -35,7 +36,7 @@ guint pd_ask_n_rerank(const PdContext *context, const PdAskOptions *options);
 /* Grows with every change by which the same rows may answer a question otherwise (how blocks are
  * found and ranked, readings, prompts, the check), so that a measurement does not go on with
  * another program's answers. */
-#define PD_ASK_RULES 4
+#define PD_ASK_RULES 5
 
 /* A sentence of the answer and what it rests on. */
 typedef struct {
@@ -53,6 +54,7 @@ typedef struct {
     gboolean near;    /* it fell short of that by PD_SUPPORT_NEAR at most (support.h) */
     gboolean checked; /* whether what was read states it (support.h) */
     double support;   /* then: log-odds */
+    PdStated stated;  /* by a sentence of what is cited, in words (stated.h) */
     float likelihood; /* of the block most likely to be asked for so (rerank.h); 0: none was read */
     GPtrArray *unread_names;    /* of the question, that stand in nothing that was read (names.h);
                                    NULL: not looked for */

@@ -45,6 +45,7 @@ pd_answer_begin(PdAnswer *answer)
     answer->status = PD_ANSWERED;
     answer->near = FALSE;
     answer->checked = FALSE;
+    answer->stated = PD_STATED_NOT;
     answer->truncated = FALSE;
 }
 
@@ -291,7 +292,8 @@ evidence_beyond(const Ask *ask)
     const PdProfile *profile = &ask->batch->view->profile;
     const PdAnswer *answer = ask->answer;
     const PdReading *reading = &ask->batch->readings->of[ask->batch->reading];
-    double support = answer->support - (answer->unread_names->len > 0 ? PD_SUPPORT_UNREAD : 0);
+    double support =
+        pd_support_evidence(answer->support, answer->stated, answer->unread_names->len > 0);
 
     if (answer->likelihood == 0 || profile->likelihood_weight == 0 ||
         ask->batch->view != ask->batch->context)
@@ -310,7 +312,9 @@ check_answer(Ask *ask, GError **error)
         return TRUE;
     if (answer->citations->len > 0) {
         if (!pd_support(batch->session, ask->sequence, ask->n_read_rows, ask->question,
-                        answer->text->str, &answer->support, batch->cancellable, error))
+                        answer->text->str, &answer->support, batch->cancellable, error) ||
+            !pd_stated(batch->view, ask->read, answer->citations, ask->question, answer->text->str,
+                       &answer->stated, error))
             return FALSE;
         answer->checked = TRUE;
     }

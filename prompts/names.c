@@ -106,24 +106,8 @@ pd_names(const char *question)
 
 /* --- in the passages --- */
 
-/* Letters at the end of a word in which its forms may differ. */
-#define ENDING_LETTERS 2
-#define STEM_LETTERS 3
-
-/* How many bytes of a name a word must share with it; 0: all of it. */
-static gsize
-stem_bytes(const char *name)
-{
-    glong n = g_utf8_strlen(name, -1);
-
-    if (n < STEM_LETTERS + ENDING_LETTERS || strpbrk(name, "0123456789_"))
-        return 0;
-    return (gsize)(g_utf8_offset_to_pointer(name, n - ENDING_LETTERS) - name);
-}
-
 typedef struct {
     char *lower;
-    gsize stem;
     gboolean is_read;
 } Name;
 
@@ -141,7 +125,6 @@ look_for(GPtrArray *names)
     g_array_set_clear_func(wanted, clear_name);
     for (guint i = 0; i < names->len; i++) {
         Name name = {.lower = g_utf8_strdown(names->pdata[i], -1)};
-        name.stem = stem_bytes(name.lower);
         g_array_append_val(wanted, name);
     }
     return wanted;
@@ -153,12 +136,9 @@ mark_read(GArray *wanted, const char *text, gsize n_bytes)
     g_autoptr(GPtrArray) words = pd_words(text, n_bytes);
 
     for (guint i = 0; i < words->len; i++) {
-        const char *word = words->pdata[i];
-
         for (guint j = 0; j < wanted->len; j++) {
             Name *name = &g_array_index(wanted, Name, j);
-            name->is_read |= name->stem ? strncmp(name->lower, word, name->stem) == 0
-                                        : g_str_equal(name->lower, word);
+            name->is_read |= pd_word_is_form(words->pdata[i], name->lower);
         }
     }
 }

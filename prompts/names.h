@@ -20,8 +20,8 @@ GPtrArray *pd_names(const char *question);
 
 /*
  * Of these the ones that stand in none of the passages (PdPassage) nor in their headers, in order.
- * A word of five letters or more counts as read where one differs in no more than its ending of two
- * letters.  Free with g_ptr_array_unref; NULL: the corpus could not be read.
+ * One counts as read where a form of it is (pd_word_is_form).  Free with g_ptr_array_unref; NULL:
+ * the corpus could not be read.
  */
 GPtrArray *pd_names_unread(const PdContext *context, GArray *passages, const char *question,
                            GError **error);

@@ -37,3 +37,13 @@ pd_support(PdSession *session, int sequence, int n_rows, const char *question, c
         *log_odds = (double)logits[first_token(model, "Yes")] - logits[first_token(model, "No")];
     return ok;
 }
+
+double
+pd_support_evidence(double log_odds, PdStated stated, gboolean names_unread)
+{
+    static const double by_words[] = {[PD_STATED_NOT] = 0,
+                                      [PD_STATED_ANSWER] = PD_SUPPORT_REPEATED,
+                                      [PD_STATED_BOTH] = PD_SUPPORT_STATED};
+
+    return log_odds + by_words[stated] - (names_unread ? PD_SUPPORT_UNREAD : 0);
+}

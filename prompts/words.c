@@ -49,6 +49,25 @@ pd_words(const char *text, gsize n_bytes)
     return words;
 }
 
+/* Letters at the end of a word in which its forms may differ. */
+#define ENDING_LETTERS 2
+#define STEM_LETTERS 3
+
+gboolean
+pd_word_is_form(const char *word, const char *of)
+{
+    static const char *const endings[] = {"", "s", "d", "es", "ed", NULL};
+    glong n = g_utf8_strlen(of, -1);
+    gsize stem;
+
+    if (strpbrk(of, "0123456789_"))
+        return g_str_equal(word, of);
+    if (n < STEM_LETTERS + ENDING_LETTERS)
+        return g_str_has_prefix(word, of) && g_strv_contains(endings, word + strlen(of));
+    stem = (gsize)(g_utf8_offset_to_pointer(of, n - ENDING_LETTERS) - of);
+    return strncmp(word, of, stem) == 0;
+}
+
 GHashTable *
 pd_content_words(const char *text, gsize n_bytes)
 {

@@ -14,6 +14,11 @@ const char *pd_word_end(const char *p);
  * replaced.  Array of char *, free with g_ptr_array_unref. */
 GPtrArray *pd_words(const char *text, gsize n_bytes);
 
+/* May the lower-case `word` be a form of the lower-case `of`?  Where that has five letters or more
+ * they may differ in its last two letters and what follows; behind a shorter one "s", "d", "es" or
+ * "ed" may stand; one with a digit or '_' has no other form. */
+gboolean pd_word_is_form(const char *word, const char *of);
+
 /* The distinct lower-case words that carry content: numbers, and words of three letters or more. */
 GHashTable *pd_content_words(const char *text, gsize n_bytes);
 

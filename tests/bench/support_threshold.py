@@ -6,10 +6,11 @@ usage: support_threshold.py CORPUS QUESTIONS.jsonl... [--pandect build/app/pande
        [-- OPTION... of ask]
 
 Asks every question, takes the answer whether it was withheld or not, its `support` (less what a name that was not
-read takes off) and its `likelihood`.  An answer is right as in ask_questions.py; one to a question that the corpus
-does not answer is wrong.  Prints each answer with both, and for each weight of the likelihood the range of thresholds on support + weight * likelihood that
-shows most right answers and withholds most wrong ones, and how many of each that are.  For the first of several
-readings: -- --reread --once --budget 400.
+read takes off, and with what a sentence that has its words adds) and its `likelihood`.  An answer is right as in
+ask_questions.py; one to a question that the corpus does not answer is wrong.  Prints each answer with both, and for
+each weight of the likelihood the range of thresholds on support + weight * likelihood that shows most right answers
+and withholds most wrong ones, and how many of each that are.  For the first of several readings:
+-- --reread --once --budget 400.
 """
 import argparse
 import json
@@ -19,6 +20,7 @@ import sys
 from ask_questions import judge
 
 UNREAD = 1.0  # PD_SUPPORT_UNREAD of prompts/support.h
+STATED = {None: 0, "answer": 0.6, "question and answer": 1.0}  # PD_SUPPORT_REPEATED, PD_SUPPORT_STATED
 
 
 def ask(args, question):
@@ -33,7 +35,7 @@ def ask(args, question):
     absent = question.get("answer") is None
     right = not absent and judge(question, reply)[0]
     likelihood = reply.get("likelihood", 0)
-    support = reply["support"] - (UNREAD if "unread_names" in reply else 0)
+    support = reply["support"] - (UNREAD if "unread_names" in reply else 0) + STATED[reply.get("stated")]
     print(f"{support:6.2f}  {likelihood:6.2f}  {'right' if right else 'WRONG'}  "
           f"{'absent' if absent else '      '}  {reply['answer']!r}", flush=True)
     return support, likelihood, right, absent

@@ -49,7 +49,10 @@ typedef struct {
     guint n_ids;     /* in `ids` and in `offsets` before the call; both are longer than what they */
     guint n_offsets; /* hold while it lasts */
     guint n_put;
-    guint room; /* for so many in all */
+    guint room;     /* for so many in all */
+    guint n_pieces; /* in `pieces` before the call; longer too */
+    guint n_begun;
+    guint piece_room;
     /* The run being encoded: its length, where it lies in the input, and where its characters were
      * moved from (NULL: not moved). */
     gsize run_bytes;
@@ -138,12 +141,30 @@ place_of(const Encoder *e, gsize at_in_run)
 }
 
 static void
+set_piece_room(Encoder *e, guint room)
+{
+    e->piece_room = room;
+    if (e->pieces != NULL)
+        g_array_set_size(e->pieces, e->n_pieces + room);
+}
+
+/* Room for n more pieces. */
+static inline void
+make_piece_room(Encoder *e, guint n)
+{
+    if (e->piece_room - e->n_begun < n)
+        set_piece_room(e, e->n_begun + n + e->piece_room / 2);
+}
+
+/* A piece for which there is room. */
+static inline void
 begin_piece(Encoder *e, gsize at_in_run)
 {
     if (e->pieces == NULL)
         return;
-    PdPieceStart piece = {e->n_ids + e->n_put, place_of(e, at_in_run)};
-    g_array_append_val(e->pieces, piece);
+    g_array_index(e->pieces, PdPieceStart, e->n_pieces + e->n_begun) =
+        (PdPieceStart){e->n_ids + e->n_put, place_of(e, at_in_run)};
+    e->n_begun++;
 }
 
 static void
@@ -277,6 +298,7 @@ encode_pieces(const char *text, gsize start, const guint32 *ends, guint n, gpoin
     guint64 words[PD_PIECES_MAX][CACHED_WORDS];
     guint32 slots[PD_PIECES_MAX];
     gsize at = start;
+    make_piece_room(e, n);
     for (guint i = 0; i < n; i++) {
         gsize n_bytes = ends[i] - at;
         slots[i] = NOT_CACHED;
@@ -366,6 +388,7 @@ encode_text(Encoder *e, const char *input, const char *text, gsize n)
             break;
         guint32 id = e->tok->byte_ids[(guint8)*text];
         e->run_offset = text - input;
+        make_piece_room(e, 1);
         begin_piece(e, 0);
         if (id != PD_NO_TOKEN) {
             make_room(e, 1);
@@ -413,6 +436,7 @@ encode_all(Encoder *e, const char *input, gsize n)
         }
         encode_text(e, input, input + open, at - open);
         e->run_offset = at;
+        make_piece_room(e, 1);
         begin_piece(e, 0);
         make_room(e, 1);
         put_token(e, id, 0);
@@ -436,9 +460,13 @@ pd_tokenizer_encode_pieces(const PdTokenizer *tok, const char *bytes, gsize n, G
     e->n_ids = ids->len;
     e->n_offsets = offsets != NULL ? offsets->len : 0;
     e->n_put = 0;
+    e->n_pieces = pieces != NULL ? pieces->len : 0;
+    e->n_begun = 0;
     set_room(e, (guint)(n / 4 + 64));
+    set_piece_room(e, (guint)(n / 4 + 64));
     encode_all(e, bytes, n);
     set_room(e, e->n_put);
+    set_piece_room(e, e->n_begun);
     encoder_give_back(e);
 }
 

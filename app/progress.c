@@ -1,4 +1,4 @@
-/* The progress line: a bar on a terminal, a line per stage elsewhere. */
+/* The progress line: a bar on a terminal; elsewhere a line per stage, and one a minute. */
 #include "app/command.h"
 
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define REDRAW_US 100000
+#define LOG_US (60 * G_USEC_PER_SEC)
 #define BAR_CELLS 24
 
 struct PdProgress {
@@ -15,7 +16,7 @@ struct PdProgress {
     char *label;
     gint64 started_us;
     guint64 started_at; /* `done` when the label began: resumed work does not count in the rate */
-    gint64 drawn_us;
+    gint64 drawn_us;    /* or written to a log */
 };
 
 PdProgress *
@@ -54,13 +55,15 @@ format_line(PdProgress *progress, guint64 done, guint64 total)
     g_autofree char *amount = format_amount(progress->unit, done);
     GString *line = g_string_new(progress->label);
 
-    if (total > 0) {
+    if (total > 0 && progress->tty) {
         int full = (int)(MIN(done, total) * BAR_CELLS / total);
         g_string_append(line, "  [");
         for (int i = 0; i < BAR_CELLS; i++)
             g_string_append_c(line, i < full ? '#' : '.');
-        g_string_append_printf(line, "] %3d %%", (int)(MIN(done, total) * 100 / total));
+        g_string_append(line, "]");
     }
+    if (total > 0)
+        g_string_append_printf(line, " %3d %%", (int)(MIN(done, total) * 100 / total));
     g_string_append_printf(line, "  %s", amount);
     if (rate > 0) {
         g_autofree char *speed = format_amount(progress->unit, (guint64)rate);
@@ -71,6 +74,21 @@ format_line(PdProgress *progress, guint64 done, guint64 total)
     return g_string_free(line, FALSE);
 }
 
+static void
+begin_stage(PdProgress *progress, const char *label, guint64 done, gint64 now)
+{
+    g_free(progress->label);
+    progress->label = g_strdup(label);
+    progress->started_us = now;
+    progress->started_at = done;
+    if (!progress->tty) {
+        g_autofree char *safe = pd_terminal_safe(label, -1);
+
+        fprintf(stderr, "%s\n", safe);
+        progress->drawn_us = now;
+    }
+}
+
 void
 pd_progress_update(PdProgress *progress, const char *label, guint64 done, guint64 total)
 {
@@ -78,23 +96,19 @@ pd_progress_update(PdProgress *progress, const char *label, guint64 done, guint6
     g_autofree char *line = NULL, *safe = NULL;
     gboolean fresh = g_strcmp0(label, progress->label) != 0;
 
-    if (fresh) {
-        g_free(progress->label);
-        progress->label = g_strdup(label);
-        progress->started_us = now;
-        progress->started_at = done;
-        if (!progress->tty) {
-            safe = pd_terminal_safe(label, -1);
-            fprintf(stderr, "%s\n", safe);
-        }
-    }
-    if (!progress->tty || (!fresh && now - progress->drawn_us < REDRAW_US))
+    if (fresh)
+        begin_stage(progress, label, done, now);
+    if (!(fresh && progress->tty) &&
+        now - progress->drawn_us < (progress->tty ? REDRAW_US : LOG_US))
         return;
     progress->drawn_us = now;
     line = format_line(progress, done, total);
     safe = pd_terminal_safe(line, -1);
     g_strdelimit(safe, "\n\t", ' ');
-    fprintf(stderr, "\r\033[K%.*s", terminal_columns() - 1, safe);
+    if (progress->tty)
+        fprintf(stderr, "\r\033[K%.*s", terminal_columns() - 1, safe);
+    else
+        fprintf(stderr, "%s\n", safe);
     fflush(stderr);
 }
 

@@ -181,15 +181,8 @@ end_early(Native *native, GError *why, GError **error)
 {
     gboolean kept = keep(native, NULL) && native->keeps;
 
-    if (!g_error_matches(why, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED)) {
-        g_propagate_error(error, why);
-        return;
-    }
-    g_error_free(why);
-    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED,
-                "stopped after %d of %u tokens of the corpus%s",
-                pd_session_n_tokens(native->session, 0), native->tokens->len,
-                kept ? "; the next run goes on from there" : "");
+    pd_warm_propagate(why, (guint64)pd_session_n_tokens(native->session, 0), native->tokens->len,
+                      kept, error);
 }
 
 gboolean

@@ -287,22 +287,40 @@ warm_segments(Warm *warm, GError **error)
     return flush_group(warm, error);
 }
 
+void
+pd_warm_propagate(GError *why, guint64 n_kept, guint64 n_tokens, gboolean goes_on, GError **error)
+{
+    if (!g_error_matches(why, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED)) {
+        g_propagate_error(error, why);
+        return;
+    }
+    g_error_free(why);
+    g_set_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED,
+                "stopped after %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                " tokens of the corpus%s",
+                n_kept, n_tokens, goes_on ? "; the next run goes on from there" : "");
+}
+
 /* What is finished is committed, whatever ended the reading. */
 static gboolean
 warm_swept(Warm *warm, GError **error)
 {
-    gboolean ok;
+    GError *why = NULL;
+    gboolean ok, kept;
 
     warm->finished = g_array_new(FALSE, FALSE, sizeof(Pending));
     g_array_set_clear_func(warm->finished, clear_pending);
     warm->under_way =
         g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
-    ok = warm_segments(warm, error);
-    ok = commit_finished(warm, ok ? error : NULL) && ok;
+    ok = warm_segments(warm, &why);
+    kept = commit_finished(warm, ok ? error : NULL);
+    if (!ok)
+        pd_warm_propagate(why, warm->report->n_tokens_reused + warm->report->n_tokens_encoded,
+                          warm->context->n_tokens, kept, error);
     clear_group(warm);
     g_array_unref(warm->finished);
     g_hash_table_unref(warm->under_way);
-    return ok;
+    return ok && kept;
 }
 
 static gboolean

@@ -26,6 +26,10 @@ typedef void (*PdWarmProgress)(guint64 done, guint64 total, gpointer user_data);
 gboolean pd_context_warm(PdContext *context, PdWarmReport *report, PdWarmProgress progress,
                          gpointer user_data, GCancellable *cancellable, GError **error);
 
+/* Passes on why a reading ended; to who stopped it, that is how much is kept of all. */
+void pd_warm_propagate(GError *why, guint64 n_kept, guint64 n_tokens, gboolean goes_on,
+                       GError **error);
+
 /* How many tokens of the context already have their record. */
 gboolean pd_context_count_warm(PdContext *context, guint64 *n_tokens, GCancellable *cancellable,
                                GError **error);

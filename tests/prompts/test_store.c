@@ -125,6 +125,7 @@ test_cancelled(Fixture *f, gconstpointer unused)
 {
     g_autoptr(GCancellable) cancellable = g_cancellable_new();
     g_autoptr(GError) error = NULL;
+    g_autofree char *said = NULL;
     PdWarmReport report = {0};
     g_auto(World) world = {0};
 
@@ -134,6 +135,9 @@ test_cancelled(Fixture *f, gconstpointer unused)
     g_assert_false(
         pd_context_warm(world.context, &report, cancel_at, cancellable, cancellable, &error));
     g_assert_error(error, PD_ENGINE_ERROR, PD_ENGINE_ERROR_CANCELLED);
+    said = g_strdup_printf("stopped after %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " tokens",
+                           report.n_tokens_encoded, world.context->n_tokens);
+    g_assert_true(g_str_has_prefix(error->message, said));
     /* At most the group at work is lost. */
     g_assert_cmpuint(report.n_tokens_encoded, >=,
                      world.context->n_tokens / 2 -

@@ -10,8 +10,7 @@
 #include <string.h>
 #include "ingest/add_run.h"
 #include "ingest/fold.h"
-#include "ingest/flow.h"
-#include "ingest/mask.h"
+#include "ingest/model_text.h"
 #include "ingest/source_options.h"
 
 /* What was found counts when its outcome is in the transaction: a kill leaves both or neither. */
@@ -32,10 +31,7 @@ add_document(PdDocument *document, gpointer user_data, GError **error)
         return FALSE;
     }
     gint64 start_us = g_get_monotonic_time();
-    if (run->mask_rules)
-        pd_mask_document(d);
-    else
-        pd_flow_document(d);
+    pd_model_text_make(d, run->mask_rules != 0);
     run->times.mask_us += g_get_monotonic_time() - start_us;
     gsize n_bytes = 0;
     for (guint i = 0; i < d->parts->len; i++)

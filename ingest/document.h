@@ -37,12 +37,6 @@ typedef struct {
     float x0, y0, x1, y1;
 } PdBox;
 
-/* Half-open, in bytes of a text. */
-typedef struct {
-    guint32 start;
-    guint32 end;
-} PdTextRange;
-
 /* How lines of a text belong together: ingest/flow.h. */
 typedef enum {
     PD_FLOW_FIXED,  /* each by itself */

@@ -60,42 +60,9 @@ pd_flow_ranges(const char *text, gsize n_bytes, PdFlow flow)
     return ranges;
 }
 
-/* Both lists, in order, without the ranges that a mark touches. */
-static GArray *
-merge(const GArray *ranges, const GArray *marks)
-{
-    GArray *all = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
-    guint at = 0, n_marks = marks ? marks->len : 0;
-    guint32 mark_end = 0;
-    for (guint i = 0; i < ranges->len; i++) {
-        const PdTextRange *range = &g_array_index(ranges, PdTextRange, i);
-        for (; at < n_marks && g_array_index(marks, PdReplacement, at).start <= range->end; at++) {
-            g_array_append_val(all, g_array_index(marks, PdReplacement, at));
-            mark_end = g_array_index(marks, PdReplacement, at).end;
-        }
-        PdReplacement none = {range->start, range->end, "", PD_MARK_FLOW};
-        if (at == 0 || mark_end < range->start)
-            g_array_append_val(all, none);
-    }
-    if (at < n_marks)
-        g_array_append_vals(all, &g_array_index(marks, PdReplacement, at), n_marks - at);
-    return all;
-}
-
 PdTextView *
 pd_flow_view(GString *text, const GArray *marks, PdFlow flow)
 {
     g_autoptr(GArray) ranges = pd_flow_ranges(text->str, text->len, flow);
-    g_autoptr(GArray) all = merge(ranges, marks);
-    return all->len ? pd_text_view_new(text, (const PdReplacement *)(gpointer)all->data, all->len)
-                    : NULL;
-}
-
-void
-pd_flow_document(PdDocument *document)
-{
-    for (guint i = 0; i < document->parts->len; i++) {
-        PdPart *part = g_ptr_array_index(document->parts, i);
-        part->view = pd_flow_view(part->text, NULL, part->flow);
-    }
+    return pd_text_view_new_joined(text, marks, ranges);
 }

@@ -25,7 +25,4 @@ GArray *pd_flow_ranges(const char *text, gsize n_bytes, PdFlow flow);
  */
 PdTextView *pd_flow_view(GString *text, const GArray *marks, PdFlow flow);
 
-/* Of every part of a document in which nothing is masked.  Parts with any get a view. */
-void pd_flow_document(PdDocument *document);
-
 #endif

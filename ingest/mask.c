@@ -2,7 +2,6 @@
 #include "ingest/mask.h"
 
 #include <string.h>
-#include "ingest/flow.h"
 #include "ingest/secrets.h"
 
 #define MARK_HEAD "[secret:"
@@ -69,33 +68,27 @@ merge_hidden(const GArray *secrets, const GArray *hidden)
     return all;
 }
 
-/* NULL: there is nothing to mask in it and no line to join, the text is as it was. */
-static PdTextView *
-mask_text(GString *text, const GArray *hidden, PdFlow flow)
+GArray *
+pd_mask_find(const PdPart *part, GStringChunk *marks)
 {
-    g_autoptr(GStringChunk) marks = g_string_chunk_new(1024);
     g_autoptr(GArray) secrets = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
-    g_autoptr(GArray) all = NULL;
-    add_secrets(text, marks, secrets);
-    all = hidden ? merge_hidden(secrets, hidden) : g_array_ref(secrets);
-    return pd_flow_view(text, all, flow);
+    add_secrets(part->text, marks, secrets);
+    return part->hidden ? merge_hidden(secrets, part->hidden) : g_steal_pointer(&secrets);
 }
 
 void
-pd_mask_document(PdDocument *document)
+pd_mask_title(PdDocument *document)
 {
-    for (guint i = 0; i < document->parts->len; i++) {
-        PdPart *part = g_ptr_array_index(document->parts, i);
-        part->view = mask_text(part->text, part->hidden, part->flow);
-    }
-    if (document->title) {
-        g_autoptr(GString) title = g_string_new(document->title);
-        g_autoptr(PdTextView) view = mask_text(title, NULL, PD_FLOW_FIXED);
-        if (view) {
-            g_free(document->title);
-            document->title = g_strdup(title->str);
-        }
-    }
+    g_autoptr(GStringChunk) marks = g_string_chunk_new(1024);
+    g_autoptr(GArray) secrets = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
+    g_autoptr(GString) title = g_string_new(document->title);
+    add_secrets(title, marks, secrets);
+    if (!secrets->len)
+        return;
+    g_autoptr(PdTextView) view =
+        pd_text_view_new(title, (const PdReplacement *)(gpointer)secrets->data, secrets->len);
+    g_free(document->title);
+    document->title = g_strdup(title->str);
 }
 
 gboolean

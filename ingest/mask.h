@@ -14,9 +14,12 @@
  * (0), are read again. */
 #define PD_MASK_RULES 2
 
-/* Masks hidden text and the secrets of every part's text and of the title.  Parts with any get a
- * view, in which lines are joined too (ingest/flow.h). */
-void pd_mask_document(PdDocument *document);
+/* What is masked of a part's text: PdReplacement, in order, not overlapping.  What stands in its
+ * place is put into `marks`.  Free with g_array_unref. */
+GArray *pd_mask_find(const PdPart *part, GStringChunk *marks);
+
+/* Masks the secrets of a title. */
+void pd_mask_title(PdDocument *document);
 
 /* Is anything masked in it?  Other marks do not count. */
 gboolean pd_mask_is_any(const PdTextView *view);

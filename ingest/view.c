@@ -67,6 +67,36 @@ pd_text_view_new(GString *text, const PdReplacement *replacements, guint n)
     return view;
 }
 
+/* Both lists, in order, without the breaks that a replacement touches. */
+static GArray *
+merge_breaks(const GArray *marks, const GArray *ranges)
+{
+    GArray *all = g_array_new(FALSE, FALSE, sizeof(PdReplacement));
+    guint at = 0, n_marks = marks ? marks->len : 0;
+    guint32 mark_end = 0;
+    for (guint i = 0; i < ranges->len; i++) {
+        const PdTextRange *range = &g_array_index(ranges, PdTextRange, i);
+        for (; at < n_marks && g_array_index(marks, PdReplacement, at).start <= range->end; at++) {
+            g_array_append_val(all, g_array_index(marks, PdReplacement, at));
+            mark_end = g_array_index(marks, PdReplacement, at).end;
+        }
+        PdReplacement none = {range->start, range->end, "", PD_MARK_BREAK};
+        if (at == 0 || mark_end < range->start)
+            g_array_append_val(all, none);
+    }
+    if (at < n_marks)
+        g_array_append_vals(all, &g_array_index(marks, PdReplacement, at), n_marks - at);
+    return all;
+}
+
+PdTextView *
+pd_text_view_new_joined(GString *text, const GArray *replacements, const GArray *breaks)
+{
+    g_autoptr(GArray) all = merge_breaks(replacements, breaks);
+    return all->len ? pd_text_view_new(text, (const PdReplacement *)(gpointer)all->data, all->len)
+                    : NULL;
+}
+
 /* --- from one text to the other ------------------------------------------------------------ */
 
 /* The last mark that starts before `at` (or at it, if `inclusive`); NULL: none. */

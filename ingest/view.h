@@ -16,7 +16,7 @@ typedef enum {
     PD_MARK_HIDDEN, /* text that nobody sees on the page */
     PD_MARK_QUOTE,  /* what a mail quotes and another one has: ingest/fold.h */
     PD_MARK_FOOTER, /* signature, disclaimer or list footer that another mail has */
-    PD_MARK_FLOW,   /* what only broke a line, nothing in its place: ingest/flow.h */
+    PD_MARK_BREAK,  /* what only broke a line, nothing in its place: ingest/flow.h, hyphen.h */
     PD_N_MARKS
 } PdMarkKind;
 
@@ -45,6 +45,12 @@ typedef struct {
 void pd_text_view_free(PdTextView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdTextView, pd_text_view_free)
 
+/* Half-open, in bytes of a text. */
+typedef struct {
+    guint32 start;
+    guint32 end;
+} PdTextRange;
+
 /* A stretch of a text that the model is not to read, and the mark that it reads instead. */
 typedef struct {
     guint32 start;
@@ -55,6 +61,12 @@ typedef struct {
 
 /* Makes `text` the model's text: the replacements (n > 0, in order, not overlapping) take place. */
 PdTextView *pd_text_view_new(GString *text, const PdReplacement *replacements, guint n);
+
+/* The same, and what only broke lines (`breaks`: PdTextRange, in order, not touching) goes where no
+ * replacement touches it.  NULL: nothing of both, the text is as it was.  `replacements`: NULL, or
+ * PdReplacement as above. */
+PdTextView *pd_text_view_new_joined(GString *text, const GArray *replacements,
+                                    const GArray *breaks);
 
 /* Where a byte of the model's text lies in the original.  Inside a mark that is the whole of what
  * it stands for: the start of a range goes to its first byte, the end behind its last.  With view

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "collect.h"
 #include "ingest/flow.h"
+#include "ingest/model_text.h"
 
 /* The words of section 4's examples are Lewis Carroll's. */
 static const struct {
@@ -179,7 +180,7 @@ test_mail(void)
     g_assert_cmpstr(flowed->text->str, ==, "> One \n>two \nthree");
     g_assert_cmpint(flowed->flow, ==, PD_FLOW_FLOWED);
     g_assert_cmpint(fixed->flow, ==, PD_FLOW_FIXED);
-    pd_flow_document((PdDocument *)document);
+    pd_model_text_make((PdDocument *)document, FALSE);
     g_assert_cmpstr(flowed->text->str, ==, "> One two \nthree");
     g_assert_cmpstr(fixed->text->str, ==, "Four \nfive");
 }

@@ -6,6 +6,7 @@
 #include "corpus_fixture.h"
 #include "ingest/json_text.h"
 #include "ingest/mask.h"
+#include "ingest/model_text.h"
 
 #define TOKEN                                                                                      \
     "ghp"                                                                                          \
@@ -376,7 +377,7 @@ test_hidden(void)
     hide(document, "hidden 1 " TOKEN " here");
     hide(document, "last");
     hide(document, "Batt3ry@db/app e"); /* half of a secret */
-    pd_mask_document(document);
+    pd_model_text_make(document, TRUE);
     g_assert_cmpstr(part->text->str, ==,
                     "a [secret:github-token#1] b\n[hidden text]\nc [secret:github-token#1] d\n"
                     "[hidden text]\nurl postgres://app:[hidden text]\n");

@@ -63,11 +63,14 @@ const char *
 pd_document_kind_name(PdDocumentKind kind)
 {
     static const char *const names[PD_N_KINDS] = {
-        [PD_KIND_GIT_FILE] = "git",      [PD_KIND_PDF] = "pdf",           [PD_KIND_MAIL] = "mail",
-        [PD_KIND_TEXT] = "text",         [PD_KIND_MARKDOWN] = "markdown", [PD_KIND_HTML] = "html",
-        [PD_KIND_DOCX] = "docx",         [PD_KIND_ODT] = "odt",           [PD_KIND_XLSX] = "xlsx",
-        [PD_KIND_PPTX] = "pptx",         [PD_KIND_EPUB] = "epub",         [PD_KIND_RTF] = "rtf",
+        [PD_KIND_GIT_FILE] = "git",      [PD_KIND_PDF] = "pdf",
+        [PD_KIND_MAIL] = "mail",         [PD_KIND_TEXT] = "text",
+        [PD_KIND_MARKDOWN] = "markdown", [PD_KIND_HTML] = "html",
+        [PD_KIND_DOCX] = "docx",         [PD_KIND_ODT] = "odt",
+        [PD_KIND_XLSX] = "xlsx",         [PD_KIND_PPTX] = "pptx",
+        [PD_KIND_EPUB] = "epub",         [PD_KIND_RTF] = "rtf",
         [PD_KIND_NOTEBOOK] = "notebook", [PD_KIND_CLINICAL] = "clinical",
+        [PD_KIND_CALENDAR] = "calendar",
     };
     return (unsigned)kind < PD_N_KINDS ? names[kind] : "unknown";
 }

@@ -26,6 +26,7 @@ typedef enum {
     PD_KIND_RTF,
     PD_KIND_NOTEBOOK,
     PD_KIND_CLINICAL, /* C-CDA, FHIR */
+    PD_KIND_CALENDAR, /* iCalendar, laid out for people */
     PD_N_KINDS
 } PdDocumentKind;
 

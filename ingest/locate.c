@@ -272,7 +272,7 @@ locate_lines(const Place *place)
     }
     if (place->inside)
         return g_strdup_printf("%s, %s%s", name, place->inside, revision);
-    if (place->kind == PD_KIND_HTML)
+    if (place->kind == PD_KIND_HTML || place->kind == PD_KIND_CALENDAR)
         return g_strdup_printf("%s, l. %s of its text%s", name, lines, revision);
     return g_strdup_printf("%s:%s%s", name, lines, revision);
 }

@@ -69,10 +69,11 @@ typedef struct {
     guint header_bytes_max;     /* 16 KiB: one field of a mail's header */
     guint folder_depth_max;     /* 100: folders inside folders */
     guint rtf_depth_max;        /* 2,000: groups inside groups */
-    guint section_depth_max;    /* 20: sections inside sections of a clinical document */
-    guint json_depth_max;       /* 200: of a notebook or FHIR file, which nest far less */
-    guint64 rtf_bytes_max;      /* 64 MiB: an Outlook message's formatted text, unpacked */
-    guint restarts_max;         /* 50: readers that one file kills, before its rest is given up */
+    guint section_depth_max; /* 20: sections inside sections of a clinical document, components of a
+                                calendar */
+    guint json_depth_max;    /* 200: of a notebook or FHIR file, which nest far less */
+    guint64 rtf_bytes_max;   /* 64 MiB: an Outlook message's formatted text, unpacked */
+    guint restarts_max;      /* 50: readers that one file kills, before its rest is given up */
     /* Of a page of a PDF, while it is looked through for hidden text. */
     guint pdf_outside_bytes_max; /* 4,096: text beyond its edge, of which words are counted */
     guint pdf_false_glyphs_max;  /* 100,000: they show another letter than the PDF says */

@@ -49,7 +49,7 @@ program_of_kind(const char *kind)
         {"bzip2", "pandect-read-packed"},  {"zip", "pandect-read-archive"},
         {"tar", "pandect-read-archive"},   {"7z", "pandect-read-archive"},
         {"rtf", "pandect-read-text"},      {"notebook", "pandect-read-text"},
-        {"clinical", "pandect-read-text"},
+        {"clinical", "pandect-read-text"}, {"calendar", "pandect-read-text"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(programs); i++) {
         if (strcmp(programs[i][0], kind) == 0)

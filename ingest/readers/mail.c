@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "ingest/error.h"
+#include "ingest/readers/calendar.h"
 #include "ingest/readers/smime.h"
 #include "ingest/readers/sniff.h"
 
@@ -324,17 +325,27 @@ fold_line_ends(GString *text)
     g_string_truncate(text, to);
 }
 
+/* `kind`: as pd_sniff names it, "html", "calendar" or another text. */
 static gboolean
-add_text(Mail *mail, const GByteArray *bytes, gboolean is_html, const char *charset,
+decode(Mail *mail, const GByteArray *bytes, const char *kind, const char *charset, GString *text,
+       GError **error)
+{
+    const char *key = mail->document->key;
+    if (strcmp(kind, "html") == 0)
+        return pd_decode_html(mail->emitter, key, bytes->data, bytes->len, charset, TRUE, text,
+                              NULL, error);
+    if (strcmp(kind, "calendar") == 0)
+        return pd_calendar_read(bytes->data, bytes->len, charset, mail->emitter, key, text, error);
+    return pd_decode_text(mail->emitter, key, bytes->data, bytes->len, charset, text, error);
+}
+
+static gboolean
+add_text(Mail *mail, const GByteArray *bytes, const char *kind, const char *charset,
          const char *path, const char *label, GError **error)
 {
     const char *key = mail->document->key;
     GString *text = pd_document_add_part(mail->document, path, label)->text;
-    gboolean ok =
-        is_html ? pd_decode_html(mail->emitter, key, bytes->data, bytes->len, charset, TRUE, text,
-                                 NULL, error)
-                : pd_decode_text(mail->emitter, key, bytes->data, bytes->len, charset, text, error);
-    if (!ok)
+    if (!decode(mail, bytes, kind, charset, text, error))
         return FALSE;
     fold_line_ends(text);
     gsize left = mail->emitter->limits->text_bytes_max - mail->n_text_bytes;
@@ -532,8 +543,9 @@ read_other(Mail *mail, GMimePart *part, const char *path, const char *name, cons
     }
     if (!kind)
         return skip_unknown(mail, part, path, name, type, bytes->len, error);
-    if (strcmp(kind, "text") == 0 || strcmp(kind, "markdown") == 0 || strcmp(kind, "html") == 0)
-        return add_text(mail, bytes, strcmp(kind, "html") == 0, NULL, path, name, error);
+    if (strcmp(kind, "text") == 0 || strcmp(kind, "markdown") == 0 || strcmp(kind, "html") == 0 ||
+        strcmp(kind, "calendar") == 0)
+        return add_text(mail, bytes, kind, NULL, path, name, error);
     if (strcmp(kind, "tnef") == 0)
         return read_tnef(mail, bytes, path, name, error);
     add_attachment(mail, path, name, type, bytes);
@@ -564,8 +576,10 @@ read_leaf(Mail *mail, GMimePart *part, const char *path, guint depth, GError **e
         return read_other(mail, part, path, name, type, depth, error);
     const char *charset = g_mime_object_get_content_type_parameter(GMIME_OBJECT(part), "charset");
     g_autoptr(GByteArray) bytes = decoded_content(part);
-    if (!add_text(mail, bytes, strcmp(type, "text/html") == 0, charset, path, name ? name : type,
-                  error))
+    const char *kind = strcmp(type, "text/html") == 0       ? "html"
+                       : strcmp(type, "text/calendar") == 0 ? "calendar"
+                                                            : "text";
+    if (!add_text(mail, bytes, kind, charset, path, name ? name : type, error))
         return FALSE;
     GPtrArray *parts = mail->document->parts;
     if (strcmp(type, "text/plain") == 0)
@@ -579,6 +593,19 @@ child_of(const char *path, int i)
     return *path ? g_strdup_printf("%s.%d", path, i + 1) : g_strdup_printf("%d", i + 1);
 }
 
+/* What a part of multipart/alternative is to the others.  An invitation says what text does not:
+ * who was asked, what it changes. */
+typedef enum { FORM_RICH, FORM_PLAIN, FORM_CALENDAR, N_FORMS } Form;
+
+static Form
+form_of(GMimeObject *part)
+{
+    GMimeContentType *type = g_mime_object_get_content_type(part);
+    return type && g_mime_content_type_is_type(type, "text", "plain")      ? FORM_PLAIN
+           : type && g_mime_content_type_is_type(type, "text", "calendar") ? FORM_CALENDAR
+                                                                           : FORM_RICH;
+}
+
 /* The same content several times over: the plain form is read, unless it is a stub. */
 static gboolean
 read_alternatives(Mail *mail, GMimeMultipart *multipart, const char *path, guint depth,
@@ -586,25 +613,26 @@ read_alternatives(Mail *mail, GMimeMultipart *multipart, const char *path, guint
 {
     GPtrArray *parts = mail->document->parts;
     int n = g_mime_multipart_get_count(multipart);
-    g_autoptr(GArray) is_plain = g_array_new(FALSE, FALSE, sizeof(gboolean)); /* of each part */
+    g_autoptr(GArray) forms = g_array_new(FALSE, FALSE, sizeof(Form)); /* of each part */
     guint start = parts->len;
-    gsize n_letters[2] = {0, 0};
+    gsize n_letters[N_FORMS] = {0};
     for (int i = 0; i < n; i++) {
         GMimeObject *child = g_mime_multipart_get_part(multipart, i);
-        GMimeContentType *type = g_mime_object_get_content_type(child);
-        gboolean plain = type && g_mime_content_type_is_type(type, "text", "plain");
+        Form form = form_of(child);
         guint before = parts->len;
         g_autofree char *child_path = child_of(path, i);
         if (!read_object(mail, child, child_path, depth + 1, error))
             return FALSE;
         for (guint k = before; k < parts->len; k++)
-            g_array_append_val(is_plain, plain);
-        n_letters[plain] += count_letters(mail->document, before, parts->len);
+            g_array_append_val(forms, form);
+        n_letters[form] += count_letters(mail->document, before, parts->len);
     }
-    gboolean plain_serves = n_letters[1] && n_letters[1] * STUB_SHARE >= n_letters[0];
+    gboolean plain_serves =
+        n_letters[FORM_PLAIN] && n_letters[FORM_PLAIN] * STUB_SHARE >= n_letters[FORM_RICH];
     for (guint k = parts->len; k-- > start;) {
-        gboolean plain = g_array_index(is_plain, gboolean, k - start);
-        if (plain ? !n_letters[1] && n_letters[0] : plain_serves)
+        Form form = g_array_index(forms, Form, k - start);
+        if (form == FORM_PLAIN ? !n_letters[FORM_PLAIN] && n_letters[FORM_RICH]
+                               : form == FORM_RICH && plain_serves)
             g_ptr_array_remove_index(parts, k);
     }
     return TRUE;
@@ -628,7 +656,7 @@ read_multipart(Mail *mail, GMimeMultipart *multipart, const char *path, guint de
         /* No boundary was ever found: all of it stands before the first. */
         g_autoptr(GByteArray) bytes = g_byte_array_new();
         g_byte_array_append(bytes, (const guint8 *)prologue, (guint)strlen(prologue));
-        return add_text(mail, bytes, FALSE, NULL, *path ? path : "1", NULL, error);
+        return add_text(mail, bytes, "text", NULL, *path ? path : "1", NULL, error);
     }
     return TRUE;
 }

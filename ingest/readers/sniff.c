@@ -332,6 +332,19 @@ looks_clinical(const char *at, const char *end)
     return at < end && *at == '{' && holds(at, MIN(end, at + 1024), "\"resourceType\"");
 }
 
+/* RFC 5545, section 3.4: a stream of calendars begins with one. */
+static gboolean
+looks_like_calendar(const char *at, const char *end)
+{
+    static const char begin[] = "BEGIN:VCALENDAR";
+    if (end - at >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
+        at += 3;
+    while (at < end && g_ascii_isspace(*at))
+        at++;
+    return (gsize)(end - at) >= sizeof begin - 1 &&
+           g_ascii_strncasecmp(at, begin, sizeof begin - 1) == 0;
+}
+
 /* [MS-CFB] with the names of [MS-OXMSG] in its directory, which is mostly near the start; where it
  * is not, the file's name must say it. */
 static gboolean
@@ -394,6 +407,8 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
         return "notebook";
     if (looks_clinical(at, end))
         return "clinical";
+    if (looks_like_calendar(at, end))
+        return "calendar";
     if (has_suffix(name, html) || starts_with_tag(at, end))
         return "html";
     if (has_suffix(name, markdown))

@@ -10,8 +10,8 @@
 #define PD_SNIFF_BYTES 8192
 
 /* "git" (a bundle), "pdf", "gzip", "xz", "zstd", "bzip2", "zip", "tar", "7z", "rtf", "mbox", "eml",
- * "msg" and "pst" (Outlook's), "tnef" (winmail.dat), "notebook", "clinical" (C-CDA, FHIR), "html",
- * "markdown", "text", or NULL if it is none of these.
+ * "msg" and "pst" (Outlook's), "tnef" (winmail.dat), "notebook", "clinical" (C-CDA, FHIR),
+ * "calendar" (iCalendar), "html", "markdown", "text", or NULL if it is none of these.
  *
  * `bytes`: the start of the file, PD_SNIFF_BYTES of it if there are so many; `name` may be NULL. */
 const char *pd_sniff(const guint8 *bytes, gsize n, const char *name);

@@ -1,11 +1,11 @@
-/* pandect-read-text: plain text, Markdown, HTML, RTF and notebooks; one file, or many small ones of
- * a folder.
- */
+/* pandect-read-text: plain text, Markdown, HTML, calendars, RTF, notebooks and clinical documents;
+ * one file, or many small ones of a folder. */
 #include "ingest/readers/readers.h"
 
 #include <string.h>
 
 #include "ingest/error.h"
+#include "ingest/readers/calendar.h"
 #include "ingest/readers/clinical.h"
 #include "ingest/readers/notebook.h"
 #include "ingest/readers/rtf.h"
@@ -18,6 +18,8 @@ read_plain(PdDocument *document, const guint8 *bytes, gsize n, PdEmitter *emitte
     GString *text = pd_document_add_part(document, "", NULL)->text;
     return document->kind == PD_KIND_HTML
                ? pd_decode_html(emitter, key, bytes, n, NULL, FALSE, text, &document->title, error)
+           : document->kind == PD_KIND_CALENDAR
+               ? pd_calendar_read(bytes, n, NULL, emitter, key, text, error)
                : pd_decode_text(emitter, key, bytes, n, NULL, text, error);
 }
 
@@ -29,6 +31,7 @@ document_kind(const char *kind)
            : strcmp(kind, "rtf") == 0      ? PD_KIND_RTF
            : strcmp(kind, "notebook") == 0 ? PD_KIND_NOTEBOOK
            : strcmp(kind, "clinical") == 0 ? PD_KIND_CLINICAL
+           : strcmp(kind, "calendar") == 0 ? PD_KIND_CALENDAR
                                            : PD_KIND_TEXT;
 }
 
@@ -113,8 +116,8 @@ run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 int
 main(void)
 {
-    static const char *const kinds[] = {"text",     "markdown", "html", "rtf",
-                                        "notebook", "clinical", NULL};
+    static const char *const kinds[] = {"text",     "markdown", "html",     "rtf",
+                                        "notebook", "clinical", "calendar", NULL};
     const PdReaderProgram program = {kinds, prepare, run};
     return pd_reader_main(&program);
 }

@@ -36,6 +36,7 @@ seeds() {
 }
 seeds rtf tests/golden/office/*.rtf
 seeds clinical tests/golden/clinical/*
+seeds calendar tests/golden/mail/*.ics
 seeds outlook tests/golden/mail/*.msg tests/golden/mail/winmail*.dat
 seeds pst tests/golden/mail/*.pst tests/golden/mail/*.ost
 seeds smime tests/golden/mail/*.p7m

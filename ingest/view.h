@@ -16,7 +16,7 @@ typedef enum {
     PD_MARK_HIDDEN, /* text that nobody sees on the page */
     PD_MARK_QUOTE,  /* what a mail quotes and another one has: ingest/fold.h */
     PD_MARK_FOOTER, /* signature, disclaimer or list footer that another mail has */
-    PD_MARK_BREAK,  /* what only broke a line, nothing in its place: ingest/flow.h, hyphen.h */
+    PD_MARK_BREAK,  /* what only broke a line, nothing in its place: ingest/model_text.h */
     PD_N_MARKS
 } PdMarkKind;
 

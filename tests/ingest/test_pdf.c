@@ -3,6 +3,7 @@
  * text another program took out, and on the broken PDFs of the shared collection.
  */
 #include "collect.h"
+#include "ingest/model_text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -715,6 +716,77 @@ test_ocr(void)
     remove_folder(folder);
 }
 
+/* --- numbers of lines ------------------------------------------------------------------------- */
+
+typedef struct {
+    guint n_lines;    /* of each page */
+    guint more;       /* lines that a page has more than the one before */
+    guint step;       /* points from line to line; 14 is single-spaced */
+    gboolean goes_on; /* the numbers do, from page to page */
+} Numbering;
+
+/* "NUMBER   The pier of PAGE has LINE piles" on each line, and a foot without a number. */
+static char *
+numbered_page(const Numbering *numbering, guint page)
+{
+    GString *content = g_string_new(NULL);
+    guint n_lines = numbering->n_lines + page * numbering->more;
+    for (guint i = 0; i < n_lines; i++) {
+        int y = 760 - (int)(i * numbering->step);
+        guint number = i + 1 + (numbering->goes_on ? page * numbering->n_lines : 0);
+        g_autofree char *digits = g_strdup_printf("%u", number);
+        g_autofree char *text = g_strdup_printf("The pier of %u has %u piles", page, i);
+        show(content, number < 10 ? 56 : 50, y, 11, digits);
+        show(content, 90, y, 11, text);
+    }
+    show(content, 250, 40, 9, "COMPLAINT FOR DAMAGES");
+    return g_string_free(content, FALSE);
+}
+
+static Collected *
+read_numbered(const Numbering *numbering, guint n_pages)
+{
+    g_autoptr(GPtrArray) pages = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < n_pages; i++)
+        g_ptr_array_add(pages, numbered_page(numbering, i));
+    return read_pages((const char *const *)pages->pdata, n_pages, "", NULL);
+}
+
+static void
+test_line_numbers(void)
+{
+    static const struct {
+        Numbering numbering;
+        guint n_pages;
+        gboolean left_out;
+    } cases[] = {
+        {{28, 0, 25, FALSE}, 3, TRUE},  /* a pleading, double-spaced */
+        {{25, 0, 14, FALSE}, 4, TRUE},  /* a transcript */
+        {{28, 0, 25, FALSE}, 2, FALSE}, /* too few pages to tell */
+        {{20, 0, 14, TRUE}, 4, FALSE},  /* rows of a table */
+        {{20, 1, 14, FALSE}, 4, FALSE}, /* tables that each count from 1 */
+        {{10, 0, 14, FALSE}, 4, FALSE}, /* short lists */
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Collected) c = read_numbered(&cases[i].numbering, cases[i].n_pages);
+        PdPart *part = (PdPart *)part_of(c, 1);
+        g_autofree char *printed = g_strdup(part->text->str);
+        pd_model_text_make(c->documents->pdata[0], TRUE);
+        g_assert_nonnull(strstr(printed, "7\tThe pier of 1 has 6 piles\n"));
+        if (!cases[i].left_out) {
+            g_assert_cmpstr(part->text->str, ==, printed);
+            continue;
+        }
+        g_assert_true(g_str_has_prefix(part->text->str, "The pier of 1 has 0 piles\n"
+                                                        "The pier of 1 has 1 piles\n"));
+        g_assert_null(strchr(part->text->str, '\t'));
+        g_assert_true(g_str_has_suffix(part->text->str, "\nCOMPLAINT FOR DAMAGES\n"));
+        g_autoptr(GString) original =
+            pd_text_view_original(part->view, part->text->str, part->text->len);
+        g_assert_cmpstr(original->str, ==, printed);
+    }
+}
+
 /* --- contracts -------------------------------------------------------------------------------- */
 
 static void
@@ -800,6 +872,7 @@ main(int argc, char **argv)
     g_test_add_func("/pdf/beside", test_beside);
     g_test_add_func("/pdf/profiles", test_profiles);
     g_test_add_func("/pdf/ocr", test_ocr);
+    g_test_add_func("/pdf/line-numbers", test_line_numbers);
     g_test_add_func("/pdf/contracts", test_contracts);
     g_test_add_func("/pdf/scans", test_scans);
     g_test_add_func("/pdf/refused", test_refused);

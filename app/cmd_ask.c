@@ -14,8 +14,9 @@ static const char examples[] =
     "  pandect -C case ask --why --top 8 \"Why was the default changed?\"\n"
     "\n"
     "What the question needs and the corpus folder does not hold yet is read first and kept;\n"
-    "`pandect warm` does that ahead of time.  The quote under an answer is cut from the stored\n"
-    "bytes.  When nothing supports an answer, it says so and exits with 0.\n"
+    "`pandect warm` does that ahead of time, and --arm fts goes without: passages are then found\n"
+    "by their words alone.  The quote under an answer is cut from the stored bytes.\n"
+    "When nothing supports an answer, it says so and exits with 0.\n"
     "\n"
     "--mode whole    one text in the model's window\n"
     "       swept    segments read alone, the best passages chosen by question\n"
@@ -62,6 +63,8 @@ typedef struct {
     PdApp *app;
     PdProgress *progress;
     gboolean quiet; /* --json, --batch: only progress */
+    gboolean finds; /* by whatever arm: passages are chosen, and models' heads not the only way */
+    gboolean told;  /* of what is read before the first answer */
     /* --batch */
     PdContext *context;
     char **questions;
@@ -69,11 +72,28 @@ typedef struct {
     GError *error; /* of the first answer that could not be printed */
 } Show;
 
+/* A first question may read for long what the word index could answer from now. */
+#define TELL_TOKENS 20000
+
+static void
+tell_of_reading(Show *show, guint64 n_tokens)
+{
+    show->told = TRUE;
+    if (n_tokens >= TELL_TOKENS && show->finds)
+        fprintf(stderr,
+                "%" G_GUINT64_FORMAT
+                " tokens are read first, once (how long: pandect plan); Ctrl-C "
+                "keeps what is done.\nWithout that, from the word index alone: ask --arm fts\n",
+                n_tokens);
+}
+
 static void
 on_stage(const char *stage, guint64 done, guint64 total, gpointer user_data)
 {
     Show *show = user_data;
 
+    if (!show->told && g_str_equal(stage, PD_ASK_STAGE_WARM))
+        tell_of_reading(show, total - MIN(done, total));
     if (!show->progress)
         show->progress = pd_progress_new(show->app, "tokens");
     pd_progress_update(show->progress, stage, done, total);
@@ -310,6 +330,12 @@ print_answer(PdApp *app, PdContext *context, const AskFlags *flags, const char *
     return TRUE;
 }
 
+static gboolean
+finds(const PdContext *context, const PdAskOptions *options)
+{
+    return context->mode == PD_READ_SWEPT && options->arm != PD_ARM_FTS;
+}
+
 /* --- several questions --- */
 
 static void
@@ -384,8 +410,12 @@ run_batch(PdApp *app, PdContext *context, const AskFlags *flags, const PdAskOpti
 {
     g_autoptr(GError) error = NULL;
     g_auto(GStrv) questions = read_questions(flags->batch, &error);
-    Show show = {
-        .app = app, .quiet = TRUE, .context = context, .questions = questions, .flags = flags};
+    Show show = {.app = app,
+                 .quiet = TRUE,
+                 .finds = finds(context, options),
+                 .context = context,
+                 .questions = questions,
+                 .flags = flags};
     PdAskEvents events = {.stage = on_stage, .answered = on_answered, .user_data = &show};
     g_autoptr(GPtrArray) answers = NULL;
     gint64 started_us = g_get_monotonic_time();
@@ -412,7 +442,7 @@ run_one(PdApp *app, PdContext *context, const AskFlags *flags, const PdAskOption
         const char *question)
 {
     g_autoptr(GError) error = NULL;
-    Show show = {.app = app, .quiet = flags->json};
+    Show show = {.app = app, .quiet = flags->json, .finds = finds(context, options)};
     PdAskEvents events = {
         .stage = on_stage, .text = on_text, .sentence = on_sentence, .user_data = &show};
     g_autoptr(PdAnswer) answer =

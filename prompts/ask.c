@@ -48,7 +48,7 @@ pd_ask_tell_stage(Batch *batch, const char *stage, guint64 done, guint64 total)
 void
 pd_ask_on_warm(guint64 done, guint64 total, gpointer user_data)
 {
-    pd_ask_tell_stage(user_data, "reading the corpus", done, total);
+    pd_ask_tell_stage(user_data, PD_ASK_STAGE_WARM, done, total);
 }
 
 /* --- the prompt --- */

@@ -86,6 +86,9 @@ typedef struct {
 void pd_answer_free(PdAnswer *answer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdAnswer, pd_answer_free)
 
+/* The stage in which what is missing in the store is read; tokens of the corpus. */
+#define PD_ASK_STAGE_WARM "reading the corpus"
+
 /* What a front end may show while it lasts; every member may be NULL. */
 typedef struct {
     void (*stage)(const char *stage, guint64 done, guint64 total, gpointer user_data);

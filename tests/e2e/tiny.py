@@ -120,9 +120,18 @@ def _(world):
     world.fails("show", "--part", "999999", words=["999999"])
 
 
-@test("ask: every citation is stored bytes of a passage that was read")
+@test("ask --arm fts needs nothing read before")
 def _(world):
-    reply = world.json(*world.with_model("ask", "--json", QUESTION))
+    reply = world.json(*world.with_model("ask", "--json", "--arm", "fts", QUESTION))
+    assert reply["usage"]["corpus_tokens_encoded"] == 0, reply["usage"]
+    check_citations(world, reply)
+
+
+@test("ask: every citation is stored bytes of a passage that was read, and what is read first is told")
+def _(world):
+    asked = world.run(*world.with_model("ask", "--json", QUESTION))
+    reply = json.loads(asked.stdout)
+    assert b" tokens are read first" in asked.stderr and b"ask --arm fts" in asked.stderr, asked.stderr
     assert reply["schema"] == "pandect.answer/1" and reply["question"] == QUESTION
     assert reply["mode"] == "swept" and reply["usage"]["corpus_tokens_encoded"] > 0
     assert check_citations(world, reply) >= 1, reply["answer"]

@@ -363,41 +363,50 @@ account_masked(PdAddRun *run, const char *key, gboolean known, GError **error)
     return pd_add_ledger_line(run, &line, error);
 }
 
+/* Remarks on the document, and what came with it, go by the reader's name for it. */
+static void
+remember_key(PdAddRun *run, const char *given, const char *stored)
+{
+    if (g_str_equal(given, stored))
+        g_hash_table_remove(run->renamed, given);
+    else
+        g_hash_table_insert(run->renamed, g_strdup(given), g_strdup(stored));
+}
+
 /*
- * The key to store a document under.  Two mails of one mailbox may carry the same Message-ID: an
- * equal one is a duplicate (*key NULL), a different one gets "#2".  Counted in the reader's order,
- * which is the source's, so that the next run finds the same names.
+ * The key to store a document under, and what lives there.  Two mails of one mailbox may carry the
+ * same Message-ID: an equal one is a duplicate (*key NULL), a different one gets "#2".  Counted in
+ * the reader's order, which is the source's, so that the next run finds the same names.  Which keys
+ * this run has met, the corpus knows: nothing is kept for each document of a large source.
  */
 static gboolean
 choose_key(PdAddRun *run, const PdDocument *d, const guint8 parts_sha256[PD_SHA256_BYTES],
-           char **key, GError **error)
+           char **key, LiveDocument *live, GError **error)
 {
-    guint n_seen = GPOINTER_TO_UINT(g_hash_table_lookup(run->seen, d->key));
     *key = NULL;
-    for (guint i = 1; i <= n_seen; i++) {
-        g_autofree char *earlier = i == 1 ? g_strdup(d->key) : g_strdup_printf("%s#%u", d->key, i);
-        LiveDocument live;
-        if (!find_live(run, earlier, &live, error))
+    for (guint i = 1;; i++) {
+        g_autofree char *name = i == 1 ? g_strdup(d->key) : g_strdup_printf("%s#%u", d->key, i);
+        if (!find_live(run, name, live, error))
             return FALSE;
-        g_free(live.native_id);
-        if (live.id && memcmp(live.parts_sha256, parts_sha256, PD_SHA256_BYTES) == 0) {
-            g_hash_table_insert(run->renamed, g_strdup(d->key), g_steal_pointer(&earlier));
+        g_clear_pointer(&live->native_id, g_free);
+        gboolean met = live->id && live->last_run == run->run_id;
+        if (!met && !g_hash_table_contains(run->failed, name)) {
+            remember_key(run, d->key, name);
+            *key = g_steal_pointer(&name);
+            return TRUE;
+        }
+        if (met && memcmp(live->parts_sha256, parts_sha256, PD_SHA256_BYTES) == 0) {
+            remember_key(run, d->key, name);
             return TRUE;
         }
     }
-    *key = n_seen == 0 ? g_strdup(d->key) : g_strdup_printf("%s#%u", d->key, n_seen + 1);
-    g_hash_table_insert(run->seen, g_strdup(d->key), GUINT_TO_POINTER(n_seen + 1));
-    g_hash_table_insert(run->renamed, g_strdup(d->key), g_strdup(*key));
-    return TRUE;
 }
 
 static gboolean
 store_document(PdAddRun *run, const PdDocument *d, GError **error)
 {
-    if (d->unchanged) {
-        g_hash_table_insert(run->seen, g_strdup(d->key), GUINT_TO_POINTER(1));
+    if (d->unchanged)
         return store_known(run, d, d->key, error) && account_masked(run, d->key, TRUE, error);
-    }
     g_autofree guint8(*texts)[PD_SHA256_BYTES] = g_malloc_n(d->parts->len + 1, PD_SHA256_BYTES);
     guint8 parts_sha256[PD_SHA256_BYTES];
     for (guint i = 0; i < d->parts->len; i++) {
@@ -412,7 +421,8 @@ store_document(PdAddRun *run, const PdDocument *d, GError **error)
     }
     hash_parts(d, (const guint8(*)[PD_SHA256_BYTES])texts, parts_sha256);
     g_autofree char *key = NULL;
-    if (!choose_key(run, d, parts_sha256, &key, error))
+    LiveDocument live;
+    if (!choose_key(run, d, parts_sha256, &key, &live, error))
         return FALSE;
     if (!key) {
         PdLedgerLine line = {"duplicate", d->key, "the same document was met before", d->raw_bytes};
@@ -421,10 +431,6 @@ store_document(PdAddRun *run, const PdDocument *d, GError **error)
     const char *parent_key = d->parent_key;
     if (parent_key && g_hash_table_contains(run->renamed, parent_key))
         parent_key = g_hash_table_lookup(run->renamed, parent_key);
-    LiveDocument live;
-    if (!find_live(run, key, &live, error))
-        return FALSE;
-    g_free(live.native_id);
     gboolean unchanged = live.id && memcmp(live.parts_sha256, parts_sha256, PD_SHA256_BYTES) == 0;
     run->report.n_unchanged += unchanged;
     return (unchanged ? touch_document(run, live.id, d, parent_key, error) &&

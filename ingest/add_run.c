@@ -18,7 +18,6 @@ pd_add_now_utc(void)
 void
 pd_add_run_free(PdAddRun *run)
 {
-    g_clear_pointer(&run->seen, g_hash_table_unref);
     g_clear_pointer(&run->renamed, g_hash_table_unref);
     g_clear_pointer(&run->failed, g_hash_table_unref);
     g_clear_pointer(&run->reasons, g_hash_table_unref);
@@ -39,7 +38,6 @@ pd_add_run_new(PdCorpus *corpus, PdTokenizer *tokenizer, const PdAddOptions *opt
     run->mask_rules = options->no_mask ? 0 : PD_MASK_RULES;
     run->fold = !options->no_fold;
     run->cancellable = cancellable;
-    run->seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     run->renamed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     run->failed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     run->reasons = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

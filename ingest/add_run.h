@@ -35,8 +35,7 @@ typedef struct {
     gsize batch_bytes;
     gint64 batch_start_us;
     /* what this run has met */
-    GHashTable *seen;    /* key as the reader gave it -> how many times (GUINT) */
-    GHashTable *renamed; /* such a key -> the key under which its last document is stored */
+    GHashTable *renamed; /* key as the reader gave it -> that of its last document, where another */
     GHashTable *failed;  /* set of keys of "failed" ledger lines */
     GHashTable *reasons; /* reason why something was not read -> how many lines (GUINT) */
 } PdAddRun;

@@ -30,6 +30,7 @@
 #define SMALL_FILE_BYTES (512u << 10)
 #define BATCH_FILES 256
 #define BATCH_BYTES (4u << 20)
+#define SENT_BYTES 16 /* of a digest: nobody finds two of one (2^64 tries) */
 
 /* Small files of a folder or archive that wait to be read together. */
 typedef struct {
@@ -163,32 +164,36 @@ on_begin(guint64 number, guint64 offset, const char *key, gpointer user_data, GE
     return TRUE;
 }
 
-/* A document that was sent.  One allocation: an archive may hold a million mails. */
+/* A document that was sent: enough of the SHA-256 of its key and of its bytes.  An archive may hold
+ * a million mails. */
 typedef struct {
-    guint8 raw_sha256[PD_SHA256_BYTES];
-    char key[];
+    guint8 key_digest[SENT_BYTES];
+    guint8 raw_sha256[SENT_BYTES];
 } Sent;
 
 static Sent *
 sent_new(const PdDocument *document)
 {
-    gsize n = strlen(document->key) + 1;
-    Sent *sent = g_malloc(sizeof *sent + n);
-    memcpy(sent->raw_sha256, document->raw_sha256, sizeof sent->raw_sha256);
-    memcpy(sent->key, document->key, n);
+    Sent *sent = g_new(Sent, 1);
+    guint8 digest[PD_SHA256_BYTES];
+    pd_sha256(document->key, strlen(document->key), digest);
+    memcpy(sent->key_digest, digest, SENT_BYTES);
+    memcpy(sent->raw_sha256, document->raw_sha256, SENT_BYTES);
     return sent;
 }
 
 static guint
 sent_hash(gconstpointer sent)
 {
-    return g_str_hash(((const Sent *)sent)->key);
+    guint hash;
+    memcpy(&hash, ((const Sent *)sent)->key_digest, sizeof hash);
+    return hash;
 }
 
 static gboolean
 sent_equal(gconstpointer a, gconstpointer b)
 {
-    return g_str_equal(((const Sent *)a)->key, ((const Sent *)b)->key);
+    return memcmp(((const Sent *)a)->key_digest, ((const Sent *)b)->key_digest, SENT_BYTES) == 0;
 }
 
 /* Give the document a key of its own; FALSE: it is the same message again. */

@@ -239,7 +239,8 @@ test_remarks(void)
     remove_folder(dir);
 }
 
-/* Two mails of one Message-ID: the equal one is a duplicate, the different one has its own key. */
+/* Two mails of one Message-ID: the equal one is a duplicate, the different one has its own key,
+ * also where a third has that for its Message-ID. */
 static void
 test_duplicates(void)
 {
@@ -248,13 +249,14 @@ test_duplicates(void)
     FakeDocument mails[] = {{PD_KIND_MAIL, "<1@x>", "first\n", "1", "<1@x>"},
                             {PD_KIND_MAIL, "<1@x>", "other\n", "1", "<1@x>"},
                             {PD_KIND_TEXT, "<1@x>/1.2", "attached\n", "", NULL, "<1@x>"},
-                            {PD_KIND_MAIL, "<1@x>", "first\n", "1", "<1@x>"}};
-    serve(mails, 4);
+                            {PD_KIND_MAIL, "<1@x>", "first\n", "1", "<1@x>"},
+                            {PD_KIND_MAIL, "<1@x>#2", "so named\n", "1", "<1@x>#2"}};
+    serve(mails, 5);
     for (int round = 0; round < 2; round++) {
         g_autoptr(PdCorpus) corpus = open_corpus(path, PD_CORPUS_CREATE);
         PdAddReport report = add_fake(corpus, "/m.mbox");
-        g_assert_cmpuint(round == 0 ? report.n_new : report.n_unchanged, ==, 3);
-        g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document"), ==, 3);
+        g_assert_cmpuint(round == 0 ? report.n_new : report.n_unchanged, ==, 4);
+        g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document"), ==, 4);
         g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document WHERE key = '<1@x>#2'"),
                         ==, 1);
         g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM document WHERE"
@@ -263,8 +265,8 @@ test_duplicates(void)
         g_assert_cmpint(count_rows(corpus, "SELECT count(*) FROM ledger WHERE level ="
                                            " 'duplicate'"),
                         ==, 1);
-        g_assert_cmpuint(report.n_found, ==, 4);
-        g_assert_cmpuint(report.n_read, ==, 4);
+        g_assert_cmpuint(report.n_found, ==, 5);
+        g_assert_cmpuint(report.n_read, ==, 5);
         g_assert_cmpuint(report.n_duplicate, ==, 1);
     }
     assert_sound(path);

@@ -9,6 +9,7 @@
 #define FOOTER_MAILS 3  /* a paragraph at the end of so many is a footer */
 #define FOOTER_BYTES 40 /* a shorter one stays */
 #define FILTER_BITS 20  /* of a hash: most words of a mail are nowhere quoted */
+#define SORT_MIN 65536  /* so many hashes are sorted, to find those that are there twice */
 #define GRAM_BASE 0x9e3779b97f4a7c15u
 
 typedef struct {
@@ -40,6 +41,7 @@ struct PdFoldIndex {
     GArray *paragraphs; /* Paragraph, of each hash */
     guint32 *filter;    /* a bit for the low bits of each gram */
     guint64 base_power; /* GRAM_BASE to the PD_FOLD_WORDS - 1 */
+    gsize n_sorted;     /* hashes wanted, each once, when they were last counted */
     gboolean sealed;
 };
 
@@ -156,6 +158,17 @@ pd_fold_index_n_wanted(const PdFoldIndex *index)
     return index->grams->len + index->hashes->len;
 }
 
+/* Mails quote the same ones over and over: what is wanted twice is kept once. */
+static void
+want_once(PdFoldIndex *index)
+{
+    if (pd_fold_index_n_wanted(index) < MAX(2 * index->n_sorted, SORT_MIN))
+        return;
+    sort_once(index->grams);
+    sort_once(index->hashes);
+    index->n_sorted = pd_fold_index_n_wanted(index);
+}
+
 void
 pd_fold_index_want(PdFoldIndex *index, const PdMailText *text)
 {
@@ -174,6 +187,7 @@ pd_fold_index_want(PdFoldIndex *index, const PdMailText *text)
     }
     for (guint i = 0; i < text->paragraphs->len; i++)
         g_array_append_val(index->hashes, g_array_index(text->paragraphs, PdMailParagraph, i).hash);
+    want_once(index);
 }
 
 static void

@@ -24,8 +24,8 @@ PdFoldIndex *pd_fold_index_new(void);
 void pd_fold_index_free(PdFoldIndex *index);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdFoldIndex, pd_fold_index_free)
 
-/* First: what is to be found, from texts that are to be folded.  How much that is by now: hashes.
- */
+/* First: what is to be found, from texts that are to be folded.  How much that is by now: hashes,
+ * most of them different ones. */
 void pd_fold_index_want(PdFoldIndex *index, const PdMailText *text);
 gsize pd_fold_index_n_wanted(const PdFoldIndex *index);
 /* Then: where it stands, from the texts of all mails in their order. */

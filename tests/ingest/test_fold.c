@@ -4,6 +4,7 @@
  */
 #include <string.h>
 #include "corpus_fixture.h"
+#include "ingest/fold_match.h"
 #include "ingest/quoted.h"
 
 #define DAY(n) ((n)*86400)
@@ -618,6 +619,19 @@ test_own_sentences(void)
     assert_goes("On Mon, 14 May 2001 at 10:21, Ann Lee <ann.lee@example.org> wrote:\n", 0);
 }
 
+/* However many mails quote the same words, what is looked for stays as little as the words are. */
+static void
+test_wanted_once(void)
+{
+    g_autoptr(PdFoldIndex) index = pd_fold_index_new();
+    g_autoptr(PdMailText) mail = pd_mail_text_new(mails[2].text, strlen(mails[2].text));
+    pd_fold_index_want(index, mail);
+    g_assert_cmpuint(pd_fold_index_n_wanted(index), >, 2);
+    for (int i = 0; i < 200000; i++)
+        pd_fold_index_want(index, mail);
+    g_assert_cmpuint(pd_fold_index_n_wanted(index), <, 100000);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -633,5 +647,6 @@ main(int argc, char **argv)
     g_test_add_func("/fold/lines", test_lines);
     g_test_add_func("/fold/attributions", test_attributions);
     g_test_add_func("/fold/own-sentences", test_own_sentences);
+    g_test_add_func("/fold/wanted-once", test_wanted_once);
     return g_test_run();
 }

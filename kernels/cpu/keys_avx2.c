@@ -5,8 +5,8 @@
  * (32 channels) still fit, then they are widened.  8 bits: codes are widened to 16 bits for
  * vpmaddwd, whose sums of two channels meet in a horizontal addition once per block.
  */
-#include <immintrin.h>
 #include <string.h>
+#include "kernels/cpu/avx2.h"
 #include "kernels/cpu/keys_x86.h"
 
 enum {
@@ -61,15 +61,15 @@ multiply_rows_4(KeysWork *work, const KeysBlock *block, size_t row, int n_q)
                 for (int v = 0; v < ROW_VECTORS; v++) {
                     __m256i p = _mm256_maddubs_epi16(_mm256_and_si256(codes[v], low),
                                                      word_of(work->codes[i], c + 8 * g));
-                    pairs[i][v] = g == 0 ? p : _mm256_add_epi16(pairs[i][v], p);
+                    pairs[i][v] = g == 0 ? now(p) : now(_mm256_add_epi16(pairs[i][v], p));
                 }
             for (int v = 0; v < ROW_VECTORS; v++)
                 codes[v] = _mm256_and_si256(_mm256_srli_epi16(codes[v], 4), low);
             for (int i = 0; i < n_q; i++)
                 for (int v = 0; v < ROW_VECTORS; v++)
-                    pairs[i][v] = _mm256_add_epi16(
+                    pairs[i][v] = now(_mm256_add_epi16(
                         pairs[i][v],
-                        _mm256_maddubs_epi16(codes[v], word_of(work->codes[i], c + 8 * g + 4)));
+                        _mm256_maddubs_epi16(codes[v], word_of(work->codes[i], c + 8 * g + 4))));
         }
         for (int i = 0; i < n_q; i++)
             for (int v = 0; v < ROW_VECTORS; v++)

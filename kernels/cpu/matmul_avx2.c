@@ -14,6 +14,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/cpu/avx2.h"
 #include "kernels/cpu/panel.h"
 
 enum {
@@ -53,15 +54,6 @@ INLINE __m256i
 load_codes(const PdPanelBlock *block, int g, int half)
 {
     return _mm256_load_si256((const __m256i *)block->codes[g][8 * half]);
-}
-
-/* Compilers like to do all products of a block first and the additions later, which needs more
- * registers than there are: a sum that passes through here is added up by then. */
-INLINE __m256i
-now(__m256i v)
-{
-    __asm__("" : "+x"(v));
-    return v;
 }
 
 /* sum[t][half] += words first..last of the block, in 16 bits. */

@@ -71,7 +71,9 @@ place_query(const PdIndexScan *scan, uint8_t *base, PdIndexQuery *q)
     place(base, &at, sizeof *q->folds, &q->folds);
     place(base, &at, n * PD_FP4_BLOCK, &q->folded);
     place(base, &at, (size_t)q->n_heads * sizeof *q->folded_starts, &q->folded_starts);
-    return place(base, &at, (size_t)q->n_heads * sizeof *q->folded_weights, &q->folded_weights);
+    place(base, &at, (size_t)q->n_heads * sizeof *q->folded_weights, &q->folded_weights);
+    place(base, &at, 2 * n * sizeof *q->half_starts, &q->half_starts);
+    return place(base, &at, 2 * n * sizeof *q->half_factors, &q->half_factors);
 }
 
 /* One head's row of codes and scales. */
@@ -117,11 +119,15 @@ fold_head(const PdIndexQuery *q, int h, const uint8_t *scales)
         return;
     }
     for (int w = 0; w < q->n_blocks * PD_INDEX_WORDS; w++) {
-        size_t at = ((size_t)w * n_heads + (size_t)h) * 4;
-        int factor = 1 << (scales[w / PD_INDEX_WORDS] - least);
-        for (size_t i = at; i < at + 4; i++) {
-            q->folded[i] = (int8_t)(factor * q->codes[i]);
-            sum += q->folded[i];
+        size_t at = ((size_t)w * n_heads + (size_t)h) * 4, b = (size_t)w / PD_INDEX_WORDS;
+        int factor = 1 << (scales[b] - least);
+        for (size_t i = 0; i < 4; i++) {
+            size_t half = 2 * (b * n_heads + (size_t)h) + i / 2;
+            int code = q->codes[at + i];
+            q->folded[at + i] = (int8_t)(factor * code);
+            sum += q->folded[at + i];
+            q->half_starts[half] = (int16_t)(q->half_starts[half] - PD_INDEX_FOLD_SHIFT * code);
+            q->half_factors[half] = (int16_t)factor;
         }
     }
     q->folded_starts[h] = -PD_INDEX_FOLD_SHIFT * sum;

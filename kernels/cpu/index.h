@@ -50,6 +50,9 @@ typedef struct {
     int8_t *folded;         /* as codes */
     int32_t *folded_starts; /* (n_heads): -96 sum of the head's folded codes */
     float *folded_weights;  /* (n_heads): times the head's least scale / 4 */
+    /* For sums that are widened once a block: dimensions 0, 1 and 2, 3 of the words apart. */
+    int16_t *half_starts;  /* (n_blocks, n_heads, 2): -96 sum of the half's codes */
+    int16_t *half_factors; /* (n_blocks, n_heads, 2): scale / least scale, twice */
 } PdIndexQuery;
 
 /* The least of a row's scales, E8M0, if they can be folded; else 0. */

@@ -18,7 +18,6 @@ enum {
 };
 
 _Static_assert(PD_INDEX_HEADS % (VECTORS * PD_INDEX_LANES) == 0, "heads come in whole steps");
-_Static_assert(PD_INDEX_FOLD_SHIFT * 2 <= UINT8_MAX, "a folded code is a byte");
 _Static_assert((PD_INDEX_DIM_MAX) * (PD_INDEX_FOLD_SHIFT * PD_INDEX_FOLD_SHIFT) < 1 << 24,
                "a folded dot product is exact as a float");
 
@@ -92,22 +91,6 @@ score_keys(float *scores, const PdIndexQuery *q, const IndexKey *keys)
 
 /* --- folded scales --- */
 
-/* Twice the value of each code, times f. */
-#define TIMES(f)                                                                                   \
-    {                                                                                              \
-        AT(0), AT(f), AT(2 * f), AT(3 * f), AT(4 * f), AT(6 * f), AT(8 * f), AT(12 * f), AT(0),    \
-            AT(-f), AT(-2 * f), AT(-3 * f), AT(-4 * f), AT(-6 * f), AT(-8 * f), AT(-12 * f)        \
-    }
-#define AT(value) (PD_INDEX_FOLD_SHIFT + (value))
-_Alignas(16) static const uint8_t folded_codes[PD_INDEX_FOLD_BITS + 1][16] = {TIMES(1), TIMES(2),
-                                                                              TIMES(4), TIMES(8)};
-
-INLINE __m128i
-folded_table(int scale, int least)
-{
-    return _mm_load_si128((const __m128i *)(const void *)folded_codes[scale - least]);
-}
-
 /* The four blocks of 128 dimensions, whose codes are 64 bytes, at once. */
 INLINE void
 fold_whole(IndexKey *key, const uint8_t *bytes, const uint8_t *scales, int least)
@@ -123,30 +106,16 @@ fold_whole(IndexKey *key, const uint8_t *bytes, const uint8_t *scales, int least
     _mm512_store_si512(key->codes + 64, _mm512_shuffle_epi8(table, x));
 }
 
-/* False: the key's scales cannot be folded. */
 INLINE bool
 fold_key(IndexKey *key, const uint8_t *bytes, int dim, int n_blocks)
 {
-    const __m128i low = _mm_set1_epi8(15);
-    uint8_t *odd = key->codes + 16 * n_blocks;
-    int n_bytes = (dim + 1) / 2;
-    const uint8_t *scales = bytes + n_bytes;
-    int least = pd_index_fold(scales, n_blocks);
+    int n_bytes = (dim + 1) / 2, least = fold_scales(key, bytes + n_bytes, n_blocks);
     if (least == 0)
         return false;
-    key->scales[0] = pd_e8m0_value((uint8_t)least);
-    if (n_bytes == 64) {
-        fold_whole(key, bytes, scales, least);
-        return true;
-    }
-    for (int b = 0; b < n_blocks; b++) {
-        __m128i table = folded_table(scales[b], least);
-        __m128i x = load_codes(bytes, n_bytes, 16 * b);
-        __m128i high = _mm_and_si128(_mm_srli_epi16(x, 4), low);
-        _mm_store_si128((__m128i *)(void *)(key->codes + 16 * b),
-                        _mm_shuffle_epi8(table, _mm_and_si128(x, low)));
-        _mm_store_si128((__m128i *)(void *)(odd + 16 * b), _mm_shuffle_epi8(table, high));
-    }
+    if (n_bytes == 64)
+        fold_whole(key, bytes, bytes + n_bytes, least);
+    else
+        fold_blocks(key, bytes, n_bytes, n_blocks, least);
     return true;
 }
 
@@ -204,19 +173,4 @@ score_folded(float *scores, const PdIndexQuery *q, const IndexKey *keys)
         scores[k] = reduce_add(lanes[k]) * keys[k].scales[0];
 }
 
-void
-INDEX_SCORES(float *scores, const PdIndexQuery *q, const uint8_t *keys, size_t key_bytes,
-             int n_keys)
-{
-    IndexKey unpacked[KEYS];
-    for (; n_keys >= KEYS; n_keys -= KEYS, scores += KEYS, keys += KEYS * key_bytes) {
-        bool folds = *q->folds != 0;
-        for (int k = 0; k < KEYS && folds; k++)
-            folds = fold_key(&unpacked[k], keys + (size_t)k * key_bytes, q->dim, q->n_blocks);
-        if (folds)
-            score_folded(scores, q, unpacked);
-        else
-            score_all(scores, q, keys, key_bytes, KEYS, KEYS, score_keys);
-    }
-    score_all(scores, q, keys, key_bytes, n_keys, KEYS, score_keys);
-}
+SCORE_INDEX(INDEX_SCORES)

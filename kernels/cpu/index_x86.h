@@ -82,4 +82,69 @@ key_word(const IndexKey *key, int n_blocks, int block, int w)
     return word;
 }
 
+/* --- folded scales --- */
+
+_Static_assert(PD_INDEX_FOLD_SHIFT * 2 <= UINT8_MAX, "a folded code is a byte");
+
+/* Twice the value of each code, times f. */
+#define TIMES(f)                                                                                   \
+    {                                                                                              \
+        AT(0), AT(f), AT(2 * f), AT(3 * f), AT(4 * f), AT(6 * f), AT(8 * f), AT(12 * f), AT(0),    \
+            AT(-f), AT(-2 * f), AT(-3 * f), AT(-4 * f), AT(-6 * f), AT(-8 * f), AT(-12 * f)        \
+    }
+#define AT(value) (PD_INDEX_FOLD_SHIFT + (value))
+_Alignas(16) static const uint8_t folded_codes[PD_INDEX_FOLD_BITS + 1][16] = {TIMES(1), TIMES(2),
+                                                                              TIMES(4), TIMES(8)};
+
+INLINE __m128i
+folded_table(int scale, int least)
+{
+    return _mm_load_si128((const __m128i *)(const void *)folded_codes[scale - least]);
+}
+
+/* The least of a key's scales, which the folded codes are multiples of; 0 if they cannot be folded.
+ */
+INLINE int
+fold_scales(IndexKey *key, const uint8_t *scales, int n_blocks)
+{
+    int least = pd_index_fold(scales, n_blocks);
+    key->scales[0] = pd_e8m0_value((uint8_t)least);
+    return least;
+}
+
+INLINE void
+fold_blocks(IndexKey *key, const uint8_t *bytes, int n_bytes, int n_blocks, int least)
+{
+    const __m128i low = _mm_set1_epi8(15);
+    const uint8_t *scales = bytes + n_bytes;
+    uint8_t *odd = key->codes + 16 * n_blocks;
+    for (int b = 0; b < n_blocks; b++) {
+        __m128i table = folded_table(scales[b], least);
+        __m128i x = load_codes(bytes, n_bytes, 16 * b);
+        __m128i high = _mm_and_si128(_mm_srli_epi16(x, 4), low);
+        _mm_store_si128((__m128i *)(void *)(key->codes + 16 * b),
+                        _mm_shuffle_epi8(table, _mm_and_si128(x, low)));
+        _mm_store_si128((__m128i *)(void *)(odd + 16 * b), _mm_shuffle_epi8(table, high));
+    }
+}
+
+/* The table's function from what an instruction set defines: KEYS, fold_key (one key with folded
+ * codes, or false), score_folded and score_keys. */
+#define SCORE_INDEX(NAME)                                                                          \
+    void NAME(float *scores, const PdIndexQuery *q, const uint8_t *keys, size_t key_bytes,         \
+              int n_keys)                                                                          \
+    {                                                                                              \
+        IndexKey unpacked[KEYS];                                                                   \
+        for (; n_keys >= KEYS; n_keys -= KEYS, scores += KEYS, keys += KEYS * key_bytes) {         \
+            bool folds = *q->folds != 0;                                                           \
+            for (int k = 0; k < KEYS && folds; k++)                                                \
+                folds = fold_key(&unpacked[k], keys + (size_t)k * key_bytes, q->dim, q->n_blocks); \
+            if (folds)                                                                             \
+                score_folded(scores, q, unpacked);                                                 \
+            else                                                                                   \
+                score_all(scores, q, keys, key_bytes, KEYS, KEYS, score_keys);                     \
+        }                                                                                          \
+        score_all(scores, q, keys, key_bytes, n_keys, KEYS, score_keys);                           \
+    }
+
 #endif

@@ -367,6 +367,51 @@ test_sizes(gconstpointer isa)
         dev->ops->free(dev);
 }
 
+/* All codes the largest there are and of one sign a row, scales as far apart as they are folded: no
+ * sum on the way is larger.  Scores are exact. */
+static void
+test_largest(gconstpointer isa)
+{
+    enum { N_BLOCKS = DIM / 32, CODE_BYTES = DIM / 2, ROW_BYTES = CODE_BYTES + N_BLOCKS, N = 9 };
+    static const guint8 scales[N_BLOCKS] = {130, 127, 130, 130};
+    PdDevice *dev = fixture_device(isa, 1);
+    guint8 keys[N][ROW_BYTES], q[2][ROW_BYTES];
+    float weights[] = {1, 0.5F}, scores[N];
+    int n_keys = N;
+    if (!dev)
+        return;
+    for (int i = 0; i < N; i++)
+        memset(keys[i], i % 3 == 0 ? 0xff : 0x77, CODE_BYTES);
+    for (int h = 0; h < 2; h++)
+        memset(q[h], h == 0 ? 0x77 : 0xff, CODE_BYTES);
+    for (int i = 0; i < N; i++)
+        memcpy(keys[i] + CODE_BYTES, scales, sizeof scales);
+    for (int h = 0; h < 2; h++)
+        memcpy(q[h] + CODE_BYTES, scales, sizeof scales);
+
+    PdIndexScan scan = {.kind = PD_ROW_FP4,
+                        .dim = DIM,
+                        .n_heads = 2,
+                        .keys = fixture_mem(dev, keys, sizeof keys),
+                        .q = fixture_mem(dev, q, sizeof q),
+                        .weights = fixture_mem(dev, weights, sizeof weights),
+                        .n_q = 1,
+                        .n_keys = &n_keys,
+                        .top_k = 1,
+                        .scores = fixture_mem(dev, NULL, sizeof scores),
+                        .scores_stride = N,
+                        .all_scores = TRUE,
+                        .picks = fixture_mem(dev, NULL, sizeof(gint32))};
+    g_assert_cmpint(dev->ops->index_select(dev, &scan), ==, PD_KERNEL_OK);
+    dev->ops->read(dev, scores, scan.scores, sizeof scores);
+    for (int i = 0; i < N; i++) /* 6 * 6 in 32 dimensions of blocks of 8 * 8, 1, 8 * 8, 8 * 8 */
+        g_assert_cmpfloat((double)scores[i], ==, (i % 3 == 0 ? 0.5 : 1) * 36 * 32 * (3 * 64 + 1));
+    PdMem *const all[] = {&scan.keys, &scan.q, &scan.weights, &scan.scores, &scan.picks};
+    for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
+        dev->ops->buffer_free(dev, all[i]->buffer);
+    dev->ops->free(dev);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -377,5 +422,6 @@ main(int argc, char **argv)
     fixture_add("index/longest", test_longest);
     fixture_add("index/invariance", test_invariance);
     fixture_add("index/sizes", test_sizes);
+    fixture_add("index/largest", test_largest);
     return g_test_run();
 }

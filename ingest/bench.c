@@ -81,7 +81,8 @@ count_documents(PdCorpus *corpus, PdIngestBenchRow *row, GError **error)
 {
     g_autoptr(PdStmt) stmt =
         pd_db_query(corpus, error,
-                    "SELECT d.kind, count(DISTINCT d.id), sum(p.path NOT GLOB '*/comments'),"
+                    "SELECT d.kind, count(DISTINCT d.id), sum(p.path GLOB 'page/*' AND p.path NOT "
+                    "GLOB '*/comments'),"
                     " sum(t.n_bytes) FROM document d"
                     " JOIN part p ON p.document_id = d.id JOIN text t ON t.id = p.text_id"
                     " WHERE d.state = 'live' GROUP BY 1",

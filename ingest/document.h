@@ -47,10 +47,10 @@ typedef enum {
 } PdFlow;
 
 typedef struct {
-    char *path;    /* git/text: ""; PDF: "page/3" (from 1); mail: "headers", "1", "1.2" (MIME part
-                      path); word processors: "body/12" (section, number of its first block);
-                      spreadsheets: "sheet/2"; presentations: "slide 3/1"; books: "chapter/4";
-                      notebooks: "cells/5"; clinical documents: "section/3" */
+    char *path;    /* git/text: ""; PDF: "page/3" (from 1), "outline"; mail: "headers", "1", "1.2"
+                      (MIME part path); word processors: "body/12" (section, number of its first
+                      block); spreadsheets: "sheet/2"; presentations: "slide 3/1"; books:
+                      "chapter/4"; notebooks: "cells/5"; clinical documents: "section/3" */
     char *label;   /* for people: page label "iv", part's file name or type; may be NULL */
     GString *text; /* canonical UTF-8, LF line ends unless the source is text with other ends (then
                       verbatim); with a view the model's */

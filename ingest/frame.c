@@ -267,6 +267,9 @@ pd_worker_request_encode(const PdWorkerRequest *request, GByteArray *frame)
     pd_frame_put_u32(frame, limits->pdf_outside_bytes_max);
     pd_frame_put_u32(frame, limits->pdf_false_glyphs_max);
     pd_frame_put_u32(frame, limits->pdf_font_glyphs_max);
+    pd_frame_put_u32(frame, limits->pdf_outline_max);
+    pd_frame_put_u32(frame, limits->pdf_outline_depth_max);
+    pd_frame_put_u32(frame, limits->pdf_links_max);
     pd_frame_put_u32(frame, request->known ? g_hash_table_size(request->known) : 0);
     if (request->known) {
         GHashTableIter iter;
@@ -346,6 +349,9 @@ pd_worker_request_decode(const guint8 *bytes, gsize n, GError **error)
     limits->pdf_outside_bytes_max = pd_frame_get_u32(&cursor);
     limits->pdf_false_glyphs_max = pd_frame_get_u32(&cursor);
     limits->pdf_font_glyphs_max = pd_frame_get_u32(&cursor);
+    limits->pdf_outline_max = pd_frame_get_u32(&cursor);
+    limits->pdf_outline_depth_max = pd_frame_get_u32(&cursor);
+    limits->pdf_links_max = pd_frame_get_u32(&cursor);
     request->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint32 left = pd_frame_get_u32(&cursor); left && !cursor.bad; left--) {
         char *id = pd_frame_get_string(&cursor, PD_FRAME_STRING_BYTES_MAX);

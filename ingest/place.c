@@ -235,6 +235,8 @@ pd_part_place(PdDocumentKind kind, const char *path, const char *label, const ch
     case PD_KIND_EPUB:
     case PD_KIND_CLINICAL:
         return line_place(path, label, text, start, end);
+    case PD_KIND_PDF: /* its pages have numbers */
+        return g_str_equal(path, "outline") ? g_strdup("outline") : NULL;
     default:
         return NULL;
     }

@@ -360,7 +360,8 @@ static gboolean
 after_crash(Run *run, PdDocument *unfinished, GError *problem, gboolean *again, GError **error)
 {
     PdItem *item = &run->item;
-    *again = run->began;
+    /* Its text is out: what is attached comes after the check. */
+    *again = run->began || (unfinished && unfinished->whole);
     if (!run->began && !unfinished && !item->settled) {
         if (end_item(run, problem->message, error))
             g_propagate_error(error, problem);

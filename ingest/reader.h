@@ -78,6 +78,9 @@ typedef struct {
     guint pdf_outside_bytes_max; /* 4,096: text beyond its edge, of which words are counted */
     guint pdf_false_glyphs_max;  /* 100,000: they show another letter than the PDF says */
     guint pdf_font_glyphs_max;   /* 70,000 characters of a font, to tell those by */
+    guint pdf_outline_max;       /* 20,000 entries of a PDF's outline */
+    guint pdf_outline_depth_max; /* 100 inside each other */
+    guint pdf_links_max;         /* 5,000 links of one page */
     /* Of a list of properties, or a table, of an Outlook store. */
     guint64 pst_list_bytes_max; /* 16 MiB */
     guint pst_rows_max;         /* 1,048,576 */

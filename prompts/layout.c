@@ -195,8 +195,11 @@ pd_layout_header_text(const PdDocumentRow *document, const PdPartRow *part)
         append_mail(line, document, title);
         break;
     case PD_KIND_PDF:
-        g_string_append_printf(line, "PDF %s, page %s", document->source,
-                               g_str_has_prefix(part->path, "page/") ? part->path + 5 : part->path);
+        g_string_append_printf(line, "PDF %s, ", document->source);
+        if (g_str_has_prefix(part->path, "page/"))
+            g_string_append_printf(line, "page %s", part->path + strlen("page/"));
+        else
+            g_string_append(line, part->path);
         if (title && *title && !g_str_equal(title, document->source))
             g_string_append_printf(line, " (%s)", title);
         break;

@@ -4,7 +4,8 @@
  *
  * Pages go out one by one, so that a page that brings the process down costs the pages from there
  * on and not the ones before.  Pages without a text layer are named.  When all pages are out, they
- * are looked at (the ink test, pdf_ink.c); if that fails, only the check is lost.
+ * are looked at (the ink test, pdf_ink.c); if that fails, only the check is lost, and another
+ * process sends the attached files.
  */
 #include "ingest/readers/pdf.h"
 
@@ -19,14 +20,16 @@
 #define STAMP_LETTERS_MAX 100
 #define PICTURE_SHARE 0.6
 #define HIDDEN_SHARE_MAX 0.8
-#define HIDDEN_SHOWN_BYTES 400 /* of comments */
+#define UNMAPPED_SHARE_MAX 0.05 /* of a page's characters: a list's bullets are fewer */
+#define HIDDEN_SHOWN_BYTES 400  /* of comments */
 /* Pages that wait in memory for the ink test; the text of others is made once more. */
 #define KEPT_BYTES_MAX (64u << 20)
 
 /* A page that went out as a part. */
 typedef struct {
-    guint number; /* from 1; 0: not looked at for hidden text */
-    PdPart *part; /* in `kept`; NULL: it is not */
+    guint number;       /* from 1; 0: not looked at for hidden text */
+    PdPart *part;       /* in `kept`; NULL: it is not */
+    GArray *link_words; /* of the part behind it, which are hidden where its own are; or NULL */
 } SentPage;
 
 typedef struct {
@@ -55,6 +58,8 @@ typedef struct {
     GArray *stamped; /* pictures with a few letters */
     GArray *broken;
     GArray *unpaired;
+    GArray *unmapped;   /* much of their text has no meaning */
+    GArray *with_files; /* attached to them */
 } Job;
 
 /* What this process has used of the processor: a document has the same limits on a busy machine. */
@@ -164,6 +169,21 @@ count_letters(const GString *text)
     return n;
 }
 
+/* Are more than a few characters such as fonts without a Unicode map give: for private use, or none
+ * at all? */
+static gboolean
+is_unmapped(const GString *text)
+{
+    guint n = 0, n_unmapped = 0;
+    for (const char *at = text->str; *at; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        n += c != ' ' && c != '\n' && c != '\t';
+        n_unmapped += (c < ' ' && c != '\n' && c != '\t') || c == 0xFFFD ||
+                      (c >= 0xE000 && c <= 0xF8FF) || c >= 0xF0000;
+    }
+    return n_unmapped > UNMAPPED_SHARE_MAX * n;
+}
+
 /* Is most of the page one picture? */
 static gboolean
 is_picture(PopplerPage *page)
@@ -261,9 +281,11 @@ send_part(Job *job, PdPart *part, guint number, gboolean has_ink, gboolean *stop
     return TRUE;
 }
 
-/* One page out; *stop after the limit of text. */
+/* One page out; *stop after the limit of text.  *sent: the part that went out, or what is on it
+ * where none did; it lives until the next page. */
 static gboolean
-send_page(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **error)
+send_page(Job *job, PopplerPage *page, guint number, const PdPart **sent, gboolean *stop,
+          GError **error)
 {
     gboolean paired;
     PdPart *part = pd_pdf_read_page(job->document, page, &paired);
@@ -276,27 +298,45 @@ send_page(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **er
         g_array_append_val(job->no_text, number);
     else if (picture)
         g_array_append_val(job->stamped, number);
+    *sent = part;
     if (!n_letters && !by_ocr)
         return TRUE;
     if (!paired && !by_ocr)
         g_array_append_val(job->unpaired, number);
+    if (!by_ocr && is_unmapped(part->text))
+        g_array_append_val(job->unmapped, number);
     return send_part(job, part, number, !by_ocr, stop, error);
 }
 
 /* What stands on it beside its content. */
 static gboolean
-send_comments(Job *job, PopplerPage *page, guint number, gboolean *stop, GError **error)
+send_comments(Job *job, PopplerPage *page, guint number, const PdPart *page_part, gboolean *stop,
+              GError **error)
 {
+    const PdReadLimits *limits = &job->request->limits;
     g_autoptr(GString) hidden = g_string_new(NULL);
-    PdPart *part = pd_pdf_read_comments(job->document, page, hidden);
+    g_autoptr(GArray) link_words = g_array_new(FALSE, FALSE, sizeof(PdPdfLinkWord));
+    PdPdfBeside beside = {.hidden = hidden, .link_words = link_words};
+    PdPart *part = pd_pdf_read_comments(job->document, page, page_part, limits, &beside);
+    if (beside.has_files)
+        g_array_append_val(job->with_files, number);
     if (hidden->len > HIDDEN_SHOWN_BYTES)
         g_string_truncate(hidden, HIDDEN_SHOWN_BYTES);
-    return (!hidden->len ||
-            pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
-                           "hidden comments on page %u, which the PDF shows to nobody; they are in "
-                           "no text: %s",
-                           number, hidden->str)) &&
-           (!part || send_part(job, part, number, FALSE, stop, error));
+    gboolean ok =
+        (!hidden->len ||
+         pd_emit_ledger(job->emitter, "hidden", "", job->raw_bytes, error,
+                        "hidden comments on page %u, which the PDF shows to nobody; they are in "
+                        "no text: %s",
+                        number, hidden->str)) &&
+        (!beside.more_links ||
+         pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
+                        "page %u has more links than the limit of %u: where the others lead was "
+                        "not read",
+                        number, limits->pdf_links_max)) &&
+        (!part || send_part(job, part, number, FALSE, stop, error));
+    if (ok && part && !*stop && link_words->len) /* part is the last, its page before it */
+        g_array_index(job->sent, SentPage, job->sent->len - 2).link_words = g_array_ref(link_words);
+    return ok;
 }
 
 static gboolean
@@ -315,8 +355,9 @@ read_pages(Job *job, GError **error)
             g_array_append_val(job->broken, number);
             continue;
         }
-        gboolean ok = send_page(job, page, number, &stop, error) &&
-                      (stop || send_comments(job, page, number, &stop, error));
+        const PdPart *sent;
+        gboolean ok = send_page(job, page, number, &sent, &stop, error) &&
+                      (stop || send_comments(job, page, number, sent, &stop, error));
         g_object_unref(page);
         g_ptr_array_set_size(job->document->parts, 0);
         if (!ok)
@@ -326,6 +367,24 @@ read_pages(Job *job, GError **error)
            pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
                           "%u pages, of which only the first %u were read (limit)", job->n_pages,
                           n);
+}
+
+static gboolean
+send_outline(Job *job, GError **error)
+{
+    gboolean over, stop = FALSE;
+    PdPart *part = pd_pdf_read_outline(job->document, job->pdf, &job->request->limits, &over);
+    const PdReadLimits *limits = &job->request->limits;
+    gboolean fits = !part || job->n_text_bytes + part->text->len <= limits->text_bytes_max;
+    gboolean ok = !part || !fits || send_part(job, part, job->n_pages, FALSE, &stop, error);
+    g_ptr_array_set_size(job->document->parts, 0);
+    return ok && ((!over && fits) ||
+                  pd_emit_ledger(job->emitter, "partial", "", job->raw_bytes, error,
+                                 "the outline was not wholly read: the limit is %u entries, %u "
+                                 "inside each other, and "
+                                 "%" G_GUINT64_FORMAT " bytes for a document's text",
+                                 limits->pdf_outline_max, limits->pdf_outline_depth_max,
+                                 limits->text_bytes_max));
 }
 
 static gboolean
@@ -372,7 +431,11 @@ report(Job *job, GError **error)
                      " are pictures with only a few letters as text; OCR it first", error) &&
            say_pages(job, job->broken, level, "broken page tree: ", " cannot be read", error) &&
            say_pages(job, job->unpaired, "note", "no word boxes on ",
-                     ": characters and their places do not agree", error);
+                     ": characters and their places do not agree", error) &&
+           say_pages(job, job->unmapped, "partial", "fonts without a Unicode map on ",
+                     ": what many of the characters mean, the PDF does not say; --ocr force reads "
+                     "pictures of the pages",
+                     error);
 }
 
 static gboolean
@@ -412,6 +475,20 @@ say_hidden(Job *job, guint number, const PdPdfInk *ink, gboolean left_out, GErro
                           ink->outside->str);
 }
 
+/* What cannot be seen on the page is no better in the text of a link. */
+static gboolean
+send_hidden_links(Job *job, guint part, const PdPdfInk *ink, guint marks, GError **error)
+{
+    const GArray *words = g_array_index(job->sent, SentPage, part).link_words;
+    g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(PdTextRange));
+    for (guint i = 0; words && ink->marks && i < words->len; i++) {
+        const PdPdfLinkWord *word = &g_array_index(words, PdPdfLinkWord, i);
+        if (ink->marks[word->box] & marks)
+            g_array_append_val(ranges, word->range);
+    }
+    return !ranges->len || pd_emit_hidden(job->emitter, part + 1, ranges, error);
+}
+
 /* Tell what cannot be seen of a page, and keep it from the model.  Not where most of a page cannot
  * be seen: then it is more likely that its font cannot be drawn here than that someone hides a
  * page. */
@@ -423,11 +500,12 @@ send_hidden(Job *job, PopplerPage *page, guint part, GError **error)
     const PdPart *read = sent->part ? sent->part : pd_pdf_read_page(job->document, page, &paired);
     g_autoptr(PdPdfInk) ink = pd_pdf_ink_look(page, read, job->emitter->limits);
     gboolean left_out = ink->n_unseen <= ink->n_words * HIDDEN_SHARE_MAX;
-    g_autoptr(GArray) ranges =
-        pd_pdf_ink_ranges(ink, read, PD_PDF_LYING | (left_out ? PD_PDF_UNSEEN : 0));
+    guint marks = PD_PDF_LYING | (left_out ? PD_PDF_UNSEEN : 0);
+    g_autoptr(GArray) ranges = pd_pdf_ink_ranges(ink, read, marks);
     g_ptr_array_set_size(job->document->parts, 0);
     return say_hidden(job, sent->number, ink, left_out, error) &&
-           (!ranges->len || pd_emit_hidden(job->emitter, part, ranges, error));
+           (!ranges->len || pd_emit_hidden(job->emitter, part, ranges, error)) &&
+           send_hidden_links(job, part, ink, marks, error);
 }
 
 /* Look at the pages for text that a reader of the paper would not see. */
@@ -454,20 +532,37 @@ check_ink(Job *job, GError **error)
     return TRUE;
 }
 
+/* All pages, for whoever has not seen them. */
+static void
+suspect_files(Job *job)
+{
+    guint n = MIN(job->n_pages, job->request->limits.pdf_pages_max);
+    for (guint number = 1; number <= n; number++)
+        g_array_append_val(job->with_files, number);
+}
+
 static gboolean
 run_job(Job *job, GError **error)
 {
+    gboolean text_is_out = job->request->resume_item > 0; /* the check brought the process down */
     if (!hash_input(job, error) || !open_pdf(job, error))
         return FALSE;
     job->n_pages = (guint)MAX(poppler_document_get_n_pages(job->pdf), 0);
     describe(job);
-    if (!read_pages(job, error) || !report(job, error))
+    if (text_is_out)
+        suspect_files(job);
+    else if (!read_pages(job, error) || !send_outline(job, error) || !report(job, error))
         return FALSE;
     if (job->head_sent && (!pd_emit_parts_end(job->emitter, error) || !check_ink(job, error) ||
                            !pd_emit_document_end(job->emitter, error)))
         return FALSE;
-    return pd_pdf_emit_attached(job->pdf, MIN(job->n_pages, job->request->limits.pdf_pages_max),
-                                job->emitter, error);
+    return pd_pdf_emit_attached(job->pdf, job->with_files, job->emitter, error);
+}
+
+static void
+clear_sent(gpointer sent)
+{
+    g_clear_pointer(&((SentPage *)sent)->link_words, g_array_unref);
 }
 
 /* Loaded before the sandbox, where every page will need it; else NULL. */
@@ -476,16 +571,15 @@ static PdOcr *loaded_ocr;
 static gboolean
 run(const PdWorkerRequest *request, PdEmitter *emitter, GError **error)
 {
-    /* Here again after the check brought the process down: the document is already out. */
-    if (request->resume_item)
-        return TRUE;
     guint seconds = MAX(request->limits.document_seconds_max, 4);
     Job job = {.request = request, .emitter = emitter, .ocr = loaded_ocr};
     job.deadline_us = processor_us() + (gint64)seconds * 3 / 4 * G_USEC_PER_SEC;
     job.document = pd_document_new(PD_KIND_PDF, "");
     job.kept = pd_document_new(PD_KIND_PDF, "");
     job.sent = g_array_new(FALSE, FALSE, sizeof(SentPage));
-    GArray **lists[] = {&job.by_ocr, &job.no_text, &job.stamped, &job.broken, &job.unpaired};
+    g_array_set_clear_func(job.sent, clear_sent);
+    GArray **lists[] = {&job.by_ocr,   &job.no_text,  &job.stamped,   &job.broken,
+                        &job.unpaired, &job.unmapped, &job.with_files};
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++)
         *lists[i] = g_array_new(FALSE, FALSE, sizeof(guint));
     gboolean ok = run_job(&job, error);

@@ -16,13 +16,37 @@ PdPart *pd_pdf_read_page(PdDocument *document, PopplerPage *page, gboolean *pair
  * read on it, and no part was added. */
 PdPart *pd_pdf_ocr_page(PdDocument *document, PopplerPage *page, PdOcr *ocr, PdOcrResult *result);
 
-/* Its comments and the values of its form fields as a part "page/N/comments".  NULL: it has none,
- * and no part was added.  Comments that the PDF hides from readers are appended to `hidden`. */
-PdPart *pd_pdf_read_comments(PdDocument *document, PopplerPage *page, GString *hidden);
+/* A word of the page in a link's text. */
+typedef struct {
+    PdTextRange range; /* in the text of comments, fields and links */
+    guint box;         /* in the page's part */
+} PdPdfLinkWord;
 
-/* Files that are attached to the document and to its pages, each an attachment of its own. */
-gboolean pd_pdf_emit_attached(PopplerDocument *pdf, guint n_pages, PdEmitter *emitter,
+/* What stands beside the content of a page, as it is met. */
+typedef struct {
+    GString *hidden;     /* comments that the PDF hides from readers */
+    GArray *link_words;  /* PdPdfLinkWord, in order */
+    gboolean more_links; /* than the limit */
+    gboolean has_files;  /* are attached to the page */
+} PdPdfBeside;
+
+/* Its comments, the values of its form fields and where its links lead as a part "page/N/comments";
+ * `page_part`: the page's text.  NULL: it has none, and no part was added. */
+PdPart *pd_pdf_read_comments(PdDocument *document, PopplerPage *page, const PdPart *page_part,
+                             const PdReadLimits *limits, PdPdfBeside *beside);
+
+/* Files that are attached to the document and to these of its pages (guint, from 1), each an
+ * attachment of its own. */
+gboolean pd_pdf_emit_attached(PopplerDocument *pdf, const GArray *pages, PdEmitter *emitter,
                               GError **error);
+
+/* The document's outline as a part "outline", a line an entry.  NULL: it has none, and no part was
+ * added.  *over: not all of it is in the part. */
+PdPart *pd_pdf_read_outline(PdDocument *document, PopplerDocument *pdf, const PdReadLimits *limits,
+                            gboolean *over);
+
+/* A name as the PDF has it, on one line.  NULL: there is none.  Free with g_free. */
+char *pd_pdf_one_line(const char *raw);
 
 /* Put a page on which no prose runs in columns into rows: cells of a table beside each other. */
 void pd_pdf_sort_rows(PdPart *part);

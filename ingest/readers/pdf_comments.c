@@ -1,13 +1,34 @@
 /*
  * What a page of a PDF holds beside its own content, of which alone poppler takes text: comments
- * (ISO 32000-1, 12.5.6) and the values of form fields (12.7), and files that are attached to a page
- * or to the document (7.11.4).
+ * (ISO 32000-1, 12.5.6), the values of form fields (12.7), where links lead (12.6.4), and files
+ * that are attached to a page or to the document (7.11.4).
  */
 #include "ingest/readers/pdf.h"
 
 #include <string.h>
 
 #include "ingest/error.h"
+
+/* Of a link, as far as it is shown: longer targets are pictures and programs, and an area may be as
+ * large as the page. */
+#define TARGET_BYTES_MAX 2000
+#define LINK_WORDS_BYTES_MAX 400
+
+char *
+pd_pdf_one_line(const char *raw)
+{
+    g_autofree char *valid = raw ? g_utf8_make_valid(raw, -1) : NULL;
+    GString *line = g_string_new(NULL);
+    for (const char *at = valid; at && *at; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        if (!g_unichar_isspace(c) && !g_unichar_iscntrl(c))
+            g_string_append_unichar(line, c);
+        else if (line->len && line->str[line->len - 1] != ' ')
+            g_string_append_c(line, ' ');
+    }
+    g_strchomp(line->str);
+    return g_string_free(line, !*line->str);
+}
 
 /* --- comments ------------------------------------------------------------------------------ */
 
@@ -18,6 +39,12 @@ is_shown(PopplerAnnot *annotation)
     PopplerAnnotFlag hiding =
         POPPLER_ANNOT_FLAG_HIDDEN | POPPLER_ANNOT_FLAG_NO_VIEW | POPPLER_ANNOT_FLAG_INVISIBLE;
     return (poppler_annot_get_flags(annotation) & hiding) == 0;
+}
+
+static gboolean
+is_file(PopplerAnnot *annotation)
+{
+    return poppler_annot_get_annot_type(annotation) == POPPLER_ANNOT_FILE_ATTACHMENT;
 }
 
 /* What people write, and not what is clicked or filled in; pop-ups show what others say. */
@@ -59,14 +86,15 @@ comment_text(PopplerAnnot *annotation)
 }
 
 static void
-append_comments(GString *out, GString *hidden, PopplerPage *page)
+append_comments(GString *out, PopplerPage *page, PdPdfBeside *beside)
 {
     GList *annotations = poppler_page_get_annot_mapping(page);
     for (GList *at = annotations; at; at = at->next) {
         PopplerAnnot *annotation = ((PopplerAnnotMapping *)at->data)->annot;
         g_autofree char *text = is_comment(annotation) ? comment_text(annotation) : NULL;
+        beside->has_files |= is_file(annotation);
         if (text)
-            g_string_append(is_shown(annotation) ? out : hidden, text);
+            g_string_append(is_shown(annotation) ? out : beside->hidden, text);
     }
     poppler_page_free_annot_mapping(annotations);
 }
@@ -115,12 +143,13 @@ field_value(PopplerFormField *field)
     }
 }
 
-/* Down the page, and from left to right. */
+/* Down the page, and from left to right: mappings begin with their areas. */
 static int
 by_place(gconstpointer pa, gconstpointer pb)
 {
-    const PopplerRectangle *a = &((const PopplerFormFieldMapping *)pa)->area;
-    const PopplerRectangle *b = &((const PopplerFormFieldMapping *)pb)->area;
+    G_STATIC_ASSERT(G_STRUCT_OFFSET(PopplerFormFieldMapping, area) == 0 &&
+                    G_STRUCT_OFFSET(PopplerLinkMapping, area) == 0);
+    const PopplerRectangle *a = pa, *b = pb;
     if (a->y2 != b->y2)
         return a->y2 > b->y2 ? -1 : 1;
     return a->x1 < b->x1 ? -1 : a->x1 > b->x1;
@@ -145,19 +174,133 @@ append_fields(GString *out, PopplerPage *page)
     poppler_page_free_form_field_mapping(fields);
 }
 
+/* --- links --------------------------------------------------------------------------------- */
+
+/* Where it leads out of the document, on one line; NULL: it does not.  Free with g_free. */
+static char *
+target_of(const PopplerAction *action)
+{
+    const char *raw = action->type == POPPLER_ACTION_URI           ? action->uri.uri
+                      : action->type == POPPLER_ACTION_GOTO_REMOTE ? action->goto_remote.file_name
+                      : action->type == POPPLER_ACTION_LAUNCH      ? action->launch.file_name
+                                                                   : NULL;
+    g_autofree char *target = pd_pdf_one_line(raw);
+    if (!target || strlen(target) <= TARGET_BYTES_MAX)
+        return g_steal_pointer(&target);
+    char *end = g_utf8_find_prev_char(target, target + TARGET_BYTES_MAX);
+    g_autofree char *cut = g_strndup(target, (gsize)(end - target));
+    return g_strconcat(cut, "...", NULL);
+}
+
+/* A link under way: where it leads, and the words of the page that lie in its areas. */
+typedef struct {
+    char *target; /* NULL: there is none */
+    GString *text;
+    GArray *words; /* PdPdfLinkWord, in bytes of `text` */
+} Link;
+
+/* The words in an area, whose origin is at the bottom. */
+static void
+append_words(Link *link, const PdPart *page_part, const PopplerRectangle *area, double page_height)
+{
+    guint n_boxes = page_part->boxes ? page_part->boxes->len : 0;
+    for (guint i = 0; i < n_boxes && link->text->len < LINK_WORDS_BYTES_MAX; i++) {
+        const PdBox *box = &g_array_index(page_part->boxes, PdBox, i);
+        double x = ((double)box->x0 + (double)box->x1) / 2;
+        double y = page_height - ((double)box->y0 + (double)box->y1) / 2;
+        if (x < area->x1 || x > area->x2 || y < area->y1 || y > area->y2)
+            continue;
+        if (link->text->len)
+            g_string_append_c(link->text, ' ');
+        guint start = (guint)link->text->len, n = box->end - box->start;
+        PdPdfLinkWord word = {{start, start + n}, i};
+        g_string_append_len(link->text, page_part->text->str + box->start, n);
+        g_array_append_val(link->words, word);
+    }
+}
+
+/* Do the words say where the link leads?  "www.host.org/a" does of "http://www.host.org/a/". */
+static gboolean
+is_written(const char *target, const char *words)
+{
+    static const char *const schemes[] = {"https://", "http://", "mailto:"};
+    g_auto(GStrv) pieces = g_strsplit(words, " ", -1);
+    g_autofree char *written = g_strjoinv("", pieces); /* it may be broken between lines */
+    for (gsize i = 0; i < G_N_ELEMENTS(schemes); i++)
+        if (g_str_has_prefix(target, schemes[i]))
+            target += strlen(schemes[i]);
+    g_autofree char *bare = g_strdup(target);
+    gsize n = strlen(bare);
+    if (n && bare[n - 1] == '/')
+        bare[n - 1] = 0;
+    return strstr(written, bare) != NULL;
+}
+
+/* The link that was under way, if there was one, is out. */
+static void
+end_link(Link *link, GString *out, GArray *link_words)
+{
+    if (link->target && !is_written(link->target, link->text->str)) {
+        g_string_append(out, link->text->len ? "Link \"" : "Link");
+        for (guint i = 0; i < link->words->len; i++) {
+            PdPdfLinkWord word = g_array_index(link->words, PdPdfLinkWord, i);
+            word.range.start += (guint)out->len;
+            word.range.end += (guint)out->len;
+            g_array_append_val(link_words, word);
+        }
+        g_string_append_printf(out, "%s%s: %s\n", link->text->str, link->text->len ? "\"" : "",
+                               link->target);
+    }
+    g_clear_pointer(&link->target, g_free);
+    g_string_truncate(link->text, 0);
+    g_array_set_size(link->words, 0);
+}
+
+/* A link over several lines has an area for each: neighbours with one target are one. */
+static void
+append_links(GString *out, PopplerPage *page, const PdPart *page_part, guint links_max,
+             PdPdfBeside *beside)
+{
+    GList *links = g_list_sort(poppler_page_get_link_mapping(page), by_place);
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GArray) words = g_array_new(FALSE, FALSE, sizeof(PdPdfLinkWord));
+    Link link = {NULL, text, words};
+    double width, height;
+    guint n = 0;
+    poppler_page_get_size(page, &width, &height);
+    for (GList *at = links; at && !beside->more_links; at = at->next) {
+        const PopplerLinkMapping *mapping = at->data;
+        g_autofree char *target = target_of(mapping->action);
+        if (!target)
+            continue;
+        beside->more_links = n++ >= links_max;
+        if (g_strcmp0(link.target, target) != 0)
+            end_link(&link, out, beside->link_words);
+        if (beside->more_links)
+            break;
+        append_words(&link, page_part, &mapping->area, height);
+        g_free(link.target);
+        link.target = g_steal_pointer(&target);
+    }
+    end_link(&link, out, beside->link_words);
+    poppler_page_free_link_mapping(links);
+}
+
 PdPart *
-pd_pdf_read_comments(PdDocument *document, PopplerPage *page, GString *hidden)
+pd_pdf_read_comments(PdDocument *document, PopplerPage *page, const PdPart *page_part,
+                     const PdReadLimits *limits, PdPdfBeside *beside)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    append_comments(text, hidden, page);
+    append_comments(text, page, beside);
     append_fields(text, page);
+    append_links(text, page, page_part, limits->pdf_links_max, beside);
     if (!text->len)
         return NULL;
     g_autofree char *raw = poppler_page_get_label(page);
     g_autofree char *number =
         raw && *raw ? g_strdup(raw) : g_strdup_printf("%d", poppler_page_get_index(page) + 1);
     g_autofree char *path = g_strdup_printf("page/%d/comments", poppler_page_get_index(page) + 1);
-    g_autofree char *label = g_strdup_printf("%s, comments and fields", number);
+    g_autofree char *label = g_strdup_printf("%s, comments, fields and links", number);
     PdPart *part = pd_document_add_part(document, path, label);
     g_string_append_len(part->text, text->str, (gssize)text->len);
     return part;
@@ -212,7 +355,7 @@ send_files_of_page(PdEmitter *emitter, PopplerPage *page, guint *number, GError 
     gboolean ok = TRUE;
     for (GList *at = annotations; ok && at; at = at->next) {
         PopplerAnnot *annotation = ((PopplerAnnotMapping *)at->data)->annot;
-        if (poppler_annot_get_annot_type(annotation) != POPPLER_ANNOT_FILE_ATTACHMENT)
+        if (!is_file(annotation))
             continue;
         PopplerAttachment *attachment =
             poppler_annot_file_attachment_get_attachment(POPPLER_ANNOT_FILE_ATTACHMENT(annotation));
@@ -224,7 +367,7 @@ send_files_of_page(PdEmitter *emitter, PopplerPage *page, guint *number, GError 
 }
 
 gboolean
-pd_pdf_emit_attached(PopplerDocument *pdf, guint n_pages, PdEmitter *emitter, GError **error)
+pd_pdf_emit_attached(PopplerDocument *pdf, const GArray *pages, PdEmitter *emitter, GError **error)
 {
     GList *attachments = poppler_document_get_attachments(pdf);
     guint number = 0;
@@ -232,8 +375,8 @@ pd_pdf_emit_attached(PopplerDocument *pdf, guint n_pages, PdEmitter *emitter, GE
     for (GList *at = attachments; ok && at; at = at->next)
         ok = send_file(emitter, at->data, ++number, error);
     g_list_free_full(attachments, g_object_unref);
-    for (guint i = 0; ok && i < n_pages; i++) {
-        PopplerPage *page = poppler_document_get_page(pdf, (int)i);
+    for (guint i = 0; ok && i < pages->len; i++) {
+        PopplerPage *page = poppler_document_get_page(pdf, (int)g_array_index(pages, guint, i) - 1);
         ok = !page || send_files_of_page(emitter, page, &number, error);
         g_clear_object(&page);
     }

@@ -132,6 +132,20 @@ test_order(void)
     remove_folder(dir);
 }
 
+/* What comes behind a document that was whole is read by another reader, once. */
+static void
+test_attached(void)
+{
+    g_autoptr(Collected) c = collect_text("t.pdf", "%PDF-1.7\n", NULL);
+    g_assert_no_error(c->error);
+    g_assert_cmpuint(c->documents->len, ==, 2);
+    g_assert_cmpstr(document_part_text(collected_find(c, ""), "page/1"), ==, "words");
+    g_assert_cmpstr(document_part_text(collected_find(c, "1:note.txt"), ""), ==, "Take a coat.");
+    g_assert_true(collected_says(c, "note ", "not wholly checked"));
+    g_assert_true(collected_says(c, "partial ", "the reader process"));
+    g_assert_cmpuint(c->lines->len, ==, 2);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -144,5 +158,6 @@ main(int argc, char **argv)
     g_test_add_func("/crash/folder", test_folder);
     g_test_add_func("/crash/archive", test_archive);
     g_test_add_func("/crash/order", test_order);
+    g_test_add_func("/crash/attached", test_attached);
     return g_test_run();
 }

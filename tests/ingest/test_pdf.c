@@ -448,6 +448,150 @@ test_beside(void)
     g_assert_true(collected_says(cut, "partial : from page 1 on not read", "limit of 20 bytes"));
 }
 
+/* --- links and outline ------------------------------------------------------------------------ */
+
+/* Where the words stand follows from Helvetica's widths (AFM): "Read the " is 52 points,
+ * "terms" 30.
+ */
+static void
+test_links(void)
+{
+    static const char pdf[] =
+        "%PDF-1.7\n"
+        "1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R"
+        "/Resources<</Font<</F 5 0 R>>>>/Annots["
+        "<</Type/Annot/Subtype/Link/Rect[152 697 182 712]/A<</S/URI/URI(https://a.example/t.html)>>"
+        ">><</Type/Annot/Subtype/Link/Rect[100 677 260 692]/A<</S/URI/URI(https://a.example/)>>>>"
+        "<</Type/Annot/Subtype/Link/Rect[100 643 180 656]/A<</S/URI/URI(https://a.example/r)>>>>"
+        "<</Type/Annot/Subtype/Link/Rect[100 657 200 672]/A<</S/URI/URI(https://a.example/r)>>>>"
+        "<</Type/Annot/Subtype/Link/Rect[100 600 150 610]/Dest[3 0 R/Fit]>>"
+        "<</Type/Annot/Subtype/Link/Rect[100 500 150 510]/A<</S/GoToR/F(annex.pdf)/D[0/Fit]>>>>"
+        "]>>endobj\n"
+        "4 0 obj<</Length 211>>stream\n"
+        "BT /F 12 Tf 100 700 Td (Read the terms here.) Tj ET BT /F 12 Tf 100 680 Td (a.example) Tj "
+        "ET BT /F 12 Tf 100 660 Td (rules of the) Tj 0 -14 Td (house) Tj 1 g ( obey) Tj ET\n"
+        "endstream endobj\n"
+        "5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>endobj\n"
+        "trailer<</Root 1 0 R>>\n";
+    g_autoptr(Collected) c = collect_text("t.pdf", pdf, NULL);
+    g_assert_cmpstr(part_of(c, 1)->path, ==, "page/1/comments");
+    g_assert_cmpstr(part_of(c, 1)->text->str, ==,
+                    "Link \"terms\": https://a.example/t.html\n"
+                    "Link \"rules of the house obey\": https://a.example/r\n"
+                    "Link: annex.pdf\n");
+    g_assert_cmpuint(c->lines->len, ==, 1); /* of what is hidden */
+    /* A word that cannot be seen is not read in the link either. */
+    g_assert_cmpuint(part_of(c, 1)->hidden->len, ==, 1);
+    const PdTextRange *hidden = &g_array_index(part_of(c, 1)->hidden, PdTextRange, 0);
+    g_assert_cmpmem(part_of(c, 1)->text->str + hidden->start, hidden->end - hidden->start, "obey",
+                    4);
+    PdReadLimits limits = pd_read_limits_default;
+    limits.pdf_links_max = 1;
+    g_autoptr(Collected) cut = collect_text("t.pdf", pdf, &limits);
+    g_assert_cmpstr(part_of(cut, 1)->text->str, ==, "Link \"terms\": https://a.example/t.html\n");
+    g_assert_true(collected_says(cut, "partial", "page 1 has more links than the limit of 1"));
+}
+
+/* Two pages; `below`: what lies under the entry "The quay". */
+static Collected *
+read_outline(const char *below, const PdReadLimits *limits)
+{
+    g_autofree char *pdf = g_strdup_printf(
+        "%%PDF-1.7\n"
+        "1 0 obj<</Type/Catalog/Pages 2 0 R/Outlines 7 0 R"
+        "/Names<</Dests<</Names[(later)[4 0 R/Fit]]>>>>>>endobj\n"
+        "2 0 obj<</Type/Pages/Kids[3 0 R 4 0 R]/Count 2>>endobj\n"
+        "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 5 0 R"
+        "/Resources<</Font<</F 6 0 R>>>>>>endobj\n"
+        "4 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 5 0 R"
+        "/Resources<</Font<</F 6 0 R>>>>>>endobj\n"
+        "5 0 obj<</Length 43>>stream\nBT /F 12 Tf 100 700 Td (A tenancy.) Tj ET \nendstream "
+        "endobj\n"
+        "6 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>endobj\n"
+        "7 0 obj<</Type/Outlines/First 8 0 R/Last 9 0 R/Count 2>>endobj\n"
+        "8 0 obj<</Title(1 The site)/Parent 7 0 R/Next 9 0 R/First 10 0 R/Last 10 0 R/Count 1"
+        "/Dest[3 0 R/Fit]>>endobj\n"
+        "9 0 obj<</Title<FEFF00C500730065006E>/Parent 7 0 R/Prev 8 0 R/A<</S/GoTo/D(later)>>>>"
+        "endobj\n"
+        "10 0 obj<</Title(The\\nquay)/Parent 8 0 R/Dest[4 0 R/XYZ 0 700 0]%s>>endobj\n"
+        "trailer<</Root 1 0 R>>\n",
+        below);
+    return collect_text("t.pdf", pdf, limits);
+}
+
+static void
+test_outline(void)
+{
+    g_autoptr(Collected) c = read_outline("", NULL);
+    g_assert_cmpstr(part_of(c, 2)->path, ==, "outline");
+    g_assert_cmpstr(part_of(c, 2)->text->str, ==,
+                    "1 The site, page 1\n  The quay, page 2\n\u00c5sen, page 2\n");
+    g_assert_cmpuint(c->lines->len, ==, 0);
+    PdReadLimits limits = pd_read_limits_default;
+    limits.pdf_outline_max = 2;
+    g_autoptr(Collected) cut = read_outline("", &limits);
+    g_assert_cmpstr(part_of(cut, 2)->text->str, ==, "1 The site, page 1\n  The quay, page 2\n");
+    g_assert_true(collected_says(cut, "partial", "the limit is 2 entries"));
+    /* An entry that lies under itself. */
+    g_autoptr(Collected) endless = read_outline("/First 8 0 R/Last 8 0 R/Count 1", NULL);
+    g_assert_true(g_str_has_prefix(part_of(endless, 2)->text->str,
+                                   "1 The site, page 1\n  The quay, page 2\n"));
+    g_autoptr(GString) nested = g_string_new("/First 11 0 R/Last 11 0 R/Count 1");
+    for (guint i = 11; i < 20; i++)
+        g_string_append_printf(nested,
+                               ">>endobj\n%u 0 obj<</Title(deeper)/Parent %u 0 R/First %u 0 R"
+                               "/Last %u 0 R/Count 1",
+                               i, i - 1, i + 1, i + 1);
+    limits = pd_read_limits_default;
+    limits.pdf_outline_depth_max = 4;
+    g_autoptr(Collected) deep = read_outline(nested->str, &limits);
+    g_assert_cmpstr(
+        part_of(deep, 2)->text->str, ==,
+        "1 The site, page 1\n  The quay, page 2\n    deeper\n      deeper\n\u00c5sen, page 2\n");
+    g_assert_true(collected_says(deep, "partial", "4 inside each other"));
+}
+
+/* --- fonts without a Unicode map ---------------------------------------------------------------
+ */
+
+/* A line of a font whose codes are numbers of glyphs, and a line of Helvetica. */
+static Collected *
+read_unmapped(const char *codes, const char *words)
+{
+    g_autofree char *content = g_strdup_printf("BT /F 12 Tf 100 700 Td (%s) Tj ET "
+                                               "BT /G 12 Tf 100 650 Td <%s> Tj ET",
+                                               words, codes);
+    g_autofree char *pdf = g_strdup_printf(
+        "%%PDF-1.7\n"
+        "1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        "2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R"
+        "/Resources<</Font<</F 5 0 R/G 6 0 R>>>>>>endobj\n"
+        "4 0 obj<</Length %" G_GSIZE_FORMAT ">>stream\n%s\nendstream endobj\n"
+        "5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>endobj\n"
+        "6 0 obj<</Type/Font/Subtype/Type0/BaseFont/None/Encoding/Identity-H/DescendantFonts["
+        "<</Type/Font/Subtype/CIDFontType2/BaseFont/None/DW 600/CIDSystemInfo<</Registry(Adobe)"
+        "/Ordering(Identity)/Supplement 0>>/FontDescriptor 7 0 R>>]>>endobj\n"
+        "7 0 obj<</Type/FontDescriptor/FontName/None/Flags 4/FontBBox[0 0 1000 1000]/ItalicAngle 0"
+        "/Ascent 800/Descent -200/CapHeight 700/StemV 80>>endobj\n"
+        "trailer<</Root 1 0 R>>\n",
+        strlen(content), content);
+    return collect_text("t.pdf", pdf, NULL);
+}
+
+static void
+test_unmapped(void)
+{
+    g_autoptr(Collected) c = read_unmapped("E001E002E003E004", "Rent is 410 crowns.");
+    g_assert_true(collected_says(c, "partial", "fonts without a Unicode map on page 1"));
+    g_assert_nonnull(strstr(part_of(c, 0)->text->str, "Rent is 410 crowns."));
+    /* The bullet of a list is no reason to doubt the page. */
+    g_autoptr(Collected) bullet = read_unmapped("E001", "Rent is 410 crowns, due in May.");
+    g_assert_false(collected_says(bullet, "partial", "Unicode map"));
+}
+
 /* --- colours ---------------------------------------------------------------------------------- */
 
 static void
@@ -870,6 +1014,9 @@ main(int argc, char **argv)
     g_test_add_func("/pdf/off-page", test_off_page);
     g_test_add_func("/pdf/false-map", test_false_map);
     g_test_add_func("/pdf/beside", test_beside);
+    g_test_add_func("/pdf/links", test_links);
+    g_test_add_func("/pdf/outline", test_outline);
+    g_test_add_func("/pdf/unmapped", test_unmapped);
     g_test_add_func("/pdf/profiles", test_profiles);
     g_test_add_func("/pdf/ocr", test_ocr);
     g_test_add_func("/pdf/line-numbers", test_line_numbers);

@@ -37,6 +37,15 @@ __asan_default_options(void)
 {
     return "detect_leaks=0";
 }
+
+/* What a reader writes is not seen and it inherits no environment: undefined behaviour ends it, or
+ * no test would notice. */
+const char *__ubsan_default_options(void);
+const char *
+__ubsan_default_options(void)
+{
+    return "halt_on_error=1";
+}
 #endif
 
 /* A stream of documents (mbox, repository) may take long; each document is watched by the parent.

@@ -100,15 +100,79 @@ on_progress(const char *source, guint64 done, guint64 total, guint64 n_documents
     pd_progress_update(user_data, source, total == 0 ? n_documents : done, total);
 }
 
+/* A reason without what differs from file to file, names in quotes, details in brackets, numbers:
+ * only so can a thousand of them be told in a line. */
+static char *
+general_reason(const char *reason)
+{
+    GString *text = g_string_new(NULL);
+    gboolean quoted = FALSE;
+    int depth = 0;
+    for (const char *at = reason; *at; at++) {
+        if (*at == '"')
+            quoted = !quoted;
+        else if (!quoted && *at == '(')
+            depth++;
+        else if (!quoted && *at == ')' && depth > 0)
+            depth--;
+        else if (quoted || depth > 0)
+            continue;
+        else if (g_ascii_isdigit(*at))
+            g_string_append(text, g_ascii_isdigit(at[1]) ? "" : "N");
+        else if (*at == ' ' && text->len && text->str[text->len - 1] == ' ')
+            continue;
+        else if (strchr(":,;.", *at) && text->len && text->str[text->len - 1] == ' ')
+            text->str[text->len - 1] = *at;
+        else
+            g_string_append_c(text, *at);
+    }
+    g_strchomp(text->str);
+    return g_string_free(text, FALSE);
+}
+
+static void
+count_reason(GHashTable *counts, const char *reason)
+{
+    g_autofree char *general = general_reason(reason);
+    guint n = GPOINTER_TO_UINT(g_hash_table_lookup(counts, general));
+    g_hash_table_insert(counts, g_steal_pointer(&general), GUINT_TO_POINTER(n + 1));
+}
+
+/* What is told of the ledger's lines: only what is shown is kept, a mailbox may have a million. */
+typedef struct {
+    gboolean every;         /* each line is shown, else the first failed and partial documents */
+    gboolean source_failed; /* as a whole, of which the error tells */
+    GPtrArray *lines;       /* Line: what is shown */
+    guint n_problems;       /* failed and partial documents */
+    GHashTable *skipped;    /* reason in general -> how many lines (GUINT) */
+} Told;
+
+static void
+told_clear(Told *told)
+{
+    g_clear_pointer(&told->lines, g_ptr_array_unref);
+    g_clear_pointer(&told->skipped, g_hash_table_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Told, told_clear)
+
 static void
 on_ledger(const char *source, const PdLedgerLine *line, gpointer user_data)
 {
+    Told *told = user_data;
+    gboolean problem = g_str_equal(line->level, "failed") || g_str_equal(line->level, "partial");
+    if (g_str_equal(line->level, "skipped"))
+        count_reason(told->skipped, line->reason);
+    if (told->source_failed && !line->key[0] && !told->every)
+        return;
+    told->n_problems += problem;
+    if (!told->every && (!problem || told->n_problems > LINES_SHOWN_MAX))
+        return;
     Line *copy = g_new0(Line, 1);
     copy->level = g_strdup(line->level);
     copy->key = g_strdup(line->key);
     copy->reason = g_strdup(line->reason);
     copy->n_bytes = line->n_bytes;
-    g_ptr_array_add(user_data, copy);
+    g_ptr_array_add(told->lines, copy);
 }
 
 /* What was not said now and holds all the same, and what holds no longer. */
@@ -142,24 +206,19 @@ print_report_json(JsonBuilder *json, const char *path, const PdAddReport *r, GPt
     json_builder_end_object(json);
 }
 
-/* Failed and partial documents one by one: they are what a person must look at.  Of a source that
- * failed as a whole the error tells. */
+/* Failed and partial documents one by one: they are what a person must look at. */
 static void
-print_problems(const char *name, GPtrArray *lines, gboolean source_failed, gboolean verbose)
+print_problems(const char *name, const Told *told)
 {
-    guint n = 0;
-    for (guint i = 0; i < lines->len; i++) {
-        const Line *line = g_ptr_array_index(lines, i);
-        if (!verbose && !g_str_equal(line->level, "failed") && !g_str_equal(line->level, "partial"))
+    for (guint i = 0; i < told->lines->len; i++) {
+        const Line *line = g_ptr_array_index(told->lines, i);
+        if (told->source_failed && !line->key[0])
             continue;
-        if (source_failed && !line->key[0])
-            continue;
-        if (n++ < LINES_SHOWN_MAX || verbose)
-            pd_warn("%s: %s%s%s: %s", name, line->level, line->key[0] ? " " : "", line->key,
-                    line->reason);
+        pd_warn("%s: %s%s%s: %s", name, line->level, line->key[0] ? " " : "", line->key,
+                line->reason);
     }
-    if (n > LINES_SHOWN_MAX && !verbose)
-        pd_warn("%s: %u more; see: pandect ledger", name, n - LINES_SHOWN_MAX);
+    if (told->n_problems > LINES_SHOWN_MAX && !told->every)
+        pd_warn("%s: %u more; see: pandect ledger", name, told->n_problems - LINES_SHOWN_MAX);
 }
 
 static gint
@@ -170,49 +229,10 @@ by_count(gconstpointer a, gconstpointer b, gpointer counts)
     return n_a != n_b ? (n_a < n_b) - (n_a > n_b) : strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* A reason without what differs from file to file, names in quotes, details in brackets, numbers:
- * only so can a thousand of them be told in a line. */
-static char *
-general_reason(const char *reason)
-{
-    GString *text = g_string_new(NULL);
-    gboolean quoted = FALSE;
-    int depth = 0;
-    for (const char *at = reason; *at; at++) {
-        if (*at == '"')
-            quoted = !quoted;
-        else if (!quoted && *at == '(')
-            depth++;
-        else if (!quoted && *at == ')' && depth > 0)
-            depth--;
-        else if (quoted || depth > 0)
-            continue;
-        else if (g_ascii_isdigit(*at))
-            g_string_append(text, g_ascii_isdigit(at[1]) ? "" : "N");
-        else if (*at == ' ' && text->len && text->str[text->len - 1] == ' ')
-            continue;
-        else if (strchr(":,;.", *at) && text->len && text->str[text->len - 1] == ' ')
-            text->str[text->len - 1] = *at;
-        else
-            g_string_append_c(text, *at);
-    }
-    g_strchomp(text->str);
-    return g_string_free(text, FALSE);
-}
-
 /* "8 binary, 4 larger than 1 MiB" */
 static char *
-skipped_by_reason(GPtrArray *lines)
+skipped_by_reason(GHashTable *counts)
 {
-    g_autoptr(GHashTable) counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    for (guint i = 0; i < lines->len; i++) {
-        const Line *line = g_ptr_array_index(lines, i);
-        if (!g_str_equal(line->level, "skipped"))
-            continue;
-        g_autofree char *reason = general_reason(line->reason);
-        guint n = GPOINTER_TO_UINT(g_hash_table_lookup(counts, reason));
-        g_hash_table_insert(counts, g_steal_pointer(&reason), GUINT_TO_POINTER(n + 1));
-    }
     guint n_reasons;
     g_autofree char **reasons = (char **)g_hash_table_get_keys_as_array(counts, &n_reasons);
     g_qsort_with_data(reasons, (gint)n_reasons, sizeof *reasons, by_count, counts);
@@ -228,9 +248,9 @@ skipped_by_reason(GPtrArray *lines)
 
 /* "files: 3 found, 2 read (2 new), 1 skipped (1 binary); 812 tokens" */
 static void
-print_report(const char *name, const PdAddReport *r, GPtrArray *lines)
+print_report(const char *name, const PdAddReport *r, const Told *told)
 {
-    g_autofree char *skipped = r->n_skipped ? skipped_by_reason(lines) : NULL;
+    g_autofree char *skipped = r->n_skipped ? skipped_by_reason(told->skipped) : NULL;
     g_autofree char *counts = pd_ledger_counts(r, TRUE, skipped);
     g_autoptr(GString) text = g_string_new(NULL);
     g_string_append_printf(text, "%s: %s", name, counts);
@@ -245,7 +265,7 @@ print_report(const char *name, const PdAddReport *r, GPtrArray *lines)
 /* The source's name and what its ledger says now; a path that leads nowhere is no source and has
  * neither. */
 static gboolean
-read_ledger(PdCorpus *corpus, gint64 source_id, char **name, GPtrArray *lines, GError **error)
+read_ledger(PdCorpus *corpus, gint64 source_id, char **name, Told *told, GError **error)
 {
     g_autoptr(GPtrArray) runs = pd_corpus_runs(corpus, NULL, error);
     for (guint i = 0; runs && i < runs->len; i++) {
@@ -254,7 +274,7 @@ read_ledger(PdCorpus *corpus, gint64 source_id, char **name, GPtrArray *lines, G
             continue;
         g_free(*name);
         *name = g_strdup(run->source);
-        return pd_corpus_ledger(corpus, run->source, on_ledger, lines, error);
+        return pd_corpus_ledger(corpus, run->source, on_ledger, told, error);
     }
     return runs != NULL;
 }
@@ -264,7 +284,9 @@ static gboolean
 add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *flags,
         const char *path, PdAddReport *sum, JsonBuilder *json)
 {
-    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(line_free);
+    g_auto(Told) told = {.every = flags->json || flags->verbose,
+                         .lines = g_ptr_array_new_with_free_func(line_free),
+                         .skipped = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL)};
     g_autoptr(PdProgress) progress = pd_progress_new(app, "documents");
     g_autoptr(GError) error = NULL;
     PdAddOptions options = {.read = {.git_revision = flags->revision,
@@ -291,17 +313,18 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
         pd_corpus_add(corpus, path, tokenizer, &options, &report, app->cancellable, &error);
     g_clear_pointer(&progress, pd_progress_free);
     /* The corpus may be what failed: then there is that to tell. */
-    if (!read_ledger(corpus, report.source_id, &name, lines, ok ? &error : NULL))
+    told.source_failed = !ok;
+    if (!read_ledger(corpus, report.source_id, &name, &told, ok ? &error : NULL))
         ok = FALSE;
     pd_ledger_add_counts(sum, &report);
     gboolean complete = ok && report.n_failed == 0 && report.n_partial == 0;
     if (json) {
-        print_report_json(json, path, &report, lines, error);
+        print_report_json(json, path, &report, told.lines, error);
         return complete;
     }
-    print_problems(name, lines, !ok, flags->verbose);
+    print_problems(name, &told);
     if (ok)
-        print_report(name, &report, lines);
+        print_report(name, &report, &told);
     else
         pd_fail(error);
     return complete;

@@ -4,15 +4,25 @@
     python3 tests/bench/make_mbox.py MBOX OUT BYTES [--same]
 
 `In-Reply-To` and `References` name the mails of their round, so that there are as many conversations as copies.  With --same
-the Message-IDs stay, so that all rounds but the first are the same mails again.  For peak memory of reading it:
-
-    /usr/bin/time -v build/app/pandect -C CORPUS add OUT
+the Message-IDs stay, so that all rounds but the first are the same mails again.
 """
 import argparse
 import pathlib
 import re
 
 IDS = re.compile(rb"^(message-id|in-reply-to|references):(.*(?:\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
+
+
+def repeat(mbox, out, n_bytes_min, same):
+    """Writes `out`; its bytes and how often the mails stand in it."""
+    mails, n_bytes, n_rounds = mbox.read_bytes(), 0, 0
+    with out.open("wb") as file:
+        while n_bytes < n_bytes_min:
+            mark = b"<%d." % n_rounds
+            n_bytes += file.write(
+                mails if same else IDS.sub(lambda field: field[1] + b":" + field[2].replace(b"<", mark), mails))
+            n_rounds += 1
+    return n_bytes, n_rounds
 
 
 def main():
@@ -22,13 +32,7 @@ def main():
     parser.add_argument("bytes", type=int)
     parser.add_argument("--same", action="store_true")
     args = parser.parse_args()
-    mails, n_bytes, n_rounds = args.mbox.read_bytes(), 0, 0
-    with args.out.open("wb") as out:
-        while n_bytes < args.bytes:
-            mark = b"<" if args.same else b"<%d." % n_rounds
-            copy = IDS.sub(lambda field: field[1] + b":" + field[2].replace(b"<", mark), mails)
-            n_bytes += out.write(copy)
-            n_rounds += 1
+    n_bytes, n_rounds = repeat(args.mbox, args.out, args.bytes, args.same)
     print(f"{n_bytes:,} bytes, {n_rounds:,} times {args.mbox.name}")
 
 

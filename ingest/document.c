@@ -59,6 +59,20 @@ pd_document_add_part(PdDocument *document, const char *path, const char *label)
     return part;
 }
 
+static void
+unref_list(gpointer list)
+{
+    g_clear_pointer((GArray **)&list, g_array_unref);
+}
+
+GPtrArray *
+pd_part_lists_new(const PdDocument *document)
+{
+    GPtrArray *lists = g_ptr_array_new_full(document->parts->len, unref_list);
+    g_ptr_array_set_size(lists, (gint)document->parts->len);
+    return lists;
+}
+
 const char *
 pd_document_kind_name(PdDocumentKind kind)
 {

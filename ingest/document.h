@@ -87,6 +87,9 @@ void pd_document_free(PdDocument *document);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdDocument, pd_document_free)
 /* Adds an empty part and returns it (owned by the document). */
 PdPart *pd_document_add_part(PdDocument *document, const char *path, const char *label);
+
+/* A place for a GArray of each part; NULL in all of them.  Free with g_ptr_array_unref. */
+GPtrArray *pd_part_lists_new(const PdDocument *document);
 const char *pd_document_kind_name(PdDocumentKind kind); /* "git", "pdf", "mail" ... */
 
 #endif

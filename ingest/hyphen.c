@@ -334,22 +334,15 @@ add_range(GPtrArray *parts, const Break *b, Verdict verdict)
     g_array_append_val(list, range);
 }
 
-static void
-unref_list(gpointer list)
-{
-    g_clear_pointer((GArray **)&list, g_array_unref);
-}
-
 GPtrArray *
 pd_hyphens_find(const PdDocument *document)
 {
     if (document->kind != PD_KIND_PDF)
         return NULL;
-    GPtrArray *parts = g_ptr_array_new_full(document->parts->len, unref_list);
+    GPtrArray *parts = pd_part_lists_new(document);
     g_autoptr(GArray) breaks = g_array_new(FALSE, FALSE, sizeof(Break));
     g_autoptr(GHashTable) counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     Words words = {document, breaks, counts};
-    g_ptr_array_set_size(parts, (gint)document->parts->len);
     find_breaks(&words);
     if (breaks->len)
         count_words(&words);

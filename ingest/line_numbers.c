@@ -99,21 +99,14 @@ ranges_of(const PdPart *part, const GArray *lines)
     return ranges;
 }
 
-static void
-unref_list(gpointer list)
-{
-    g_clear_pointer((GArray **)&list, g_array_unref);
-}
-
 GPtrArray *
 pd_line_numbers_find(const PdDocument *document)
 {
     guint n_pages[LINES_MAX + 1] = {0}; /* that count up to a number */
     if (document->kind != PD_KIND_PDF)
         return NULL;
-    GPtrArray *parts = g_ptr_array_new_full(document->parts->len, unref_list);
+    GPtrArray *parts = pd_part_lists_new(document);
     g_autoptr(GArray) last = g_array_new(FALSE, TRUE, sizeof(guint)); /* of each part */
-    g_ptr_array_set_size(parts, (gint)document->parts->len);
     g_array_set_size(last, document->parts->len);
     for (guint i = 0; i < document->parts->len; i++) {
         const PdPart *part = g_ptr_array_index(document->parts, i);

@@ -140,11 +140,11 @@ count_reason(GHashTable *counts, const char *reason)
 
 /* What is told of the ledger's lines: only what is shown is kept, a mailbox may have a million. */
 typedef struct {
-    gboolean every;         /* each line is shown, else the first failed and partial documents */
-    gboolean source_failed; /* as a whole, of which the error tells */
-    GPtrArray *lines;       /* Line: what is shown */
-    guint n_problems;       /* failed and partial documents */
-    GHashTable *skipped;    /* reason in general -> how many lines (GUINT) */
+    gboolean every;       /* each line is shown, else the first failed and partial documents */
+    gboolean error_tells; /* what is said of the source as a whole */
+    GPtrArray *lines;     /* Line: what is shown */
+    guint n_problems;     /* failed and partial documents */
+    GHashTable *skipped;  /* reason in general -> how many lines (GUINT) */
 } Told;
 
 static void
@@ -162,7 +162,7 @@ on_ledger(const char *source, const PdLedgerLine *line, gpointer user_data)
     gboolean problem = g_str_equal(line->level, "failed") || g_str_equal(line->level, "partial");
     if (g_str_equal(line->level, "skipped"))
         count_reason(told->skipped, line->reason);
-    if (told->source_failed && !line->key[0] && !told->every)
+    if (told->error_tells && !line->key[0])
         return;
     told->n_problems += problem;
     if (!told->every && (!problem || told->n_problems > LINES_SHOWN_MAX))
@@ -212,8 +212,6 @@ print_problems(const char *name, const Told *told)
 {
     for (guint i = 0; i < told->lines->len; i++) {
         const Line *line = g_ptr_array_index(told->lines, i);
-        if (told->source_failed && !line->key[0])
-            continue;
         pd_warn("%s: %s%s%s: %s", name, line->level, line->key[0] ? " " : "", line->key,
                 line->reason);
     }
@@ -313,7 +311,7 @@ add_one(PdApp *app, PdCorpus *corpus, PdTokenizer *tokenizer, const AddFlags *fl
         pd_corpus_add(corpus, path, tokenizer, &options, &report, app->cancellable, &error);
     g_clear_pointer(&progress, pd_progress_free);
     /* The corpus may be what failed: then there is that to tell. */
-    told.source_failed = !ok;
+    told.error_tells = !ok && !json;
     if (!read_ledger(corpus, report.source_id, &name, &told, ok ? &error : NULL))
         ok = FALSE;
     pd_ledger_add_counts(sum, &report);

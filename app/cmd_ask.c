@@ -63,8 +63,7 @@ typedef struct {
     PdApp *app;
     PdProgress *progress;
     gboolean quiet; /* --json, --batch: only progress */
-    gboolean finds; /* by whatever arm: passages are chosen, and models' heads not the only way */
-    gboolean told;  /* of what is read before the first answer */
+    gboolean told;  /* of what is read first, or there is nothing to tell */
     /* --batch */
     PdContext *context;
     char **questions;
@@ -79,7 +78,7 @@ static void
 tell_of_reading(Show *show, guint64 n_tokens)
 {
     show->told = TRUE;
-    if (n_tokens >= TELL_TOKENS && show->finds)
+    if (n_tokens >= TELL_TOKENS)
         fprintf(stderr,
                 "%" G_GUINT64_FORMAT
                 " tokens are read first, once (how long: pandect plan); Ctrl-C "
@@ -330,10 +329,11 @@ print_answer(PdApp *app, PdContext *context, const AskFlags *flags, const char *
     return TRUE;
 }
 
+/* Does it go without the word index, or with nothing else? */
 static gboolean
-finds(const PdContext *context, const PdAskOptions *options)
+has_one_way(const PdContext *context, const PdAskOptions *options)
 {
-    return context->mode == PD_READ_SWEPT && options->arm != PD_ARM_FTS;
+    return context->mode != PD_READ_SWEPT || options->arm == PD_ARM_FTS;
 }
 
 /* --- several questions --- */
@@ -412,7 +412,7 @@ run_batch(PdApp *app, PdContext *context, const AskFlags *flags, const PdAskOpti
     g_auto(GStrv) questions = read_questions(flags->batch, &error);
     Show show = {.app = app,
                  .quiet = TRUE,
-                 .finds = finds(context, options),
+                 .told = has_one_way(context, options),
                  .context = context,
                  .questions = questions,
                  .flags = flags};
@@ -442,7 +442,7 @@ run_one(PdApp *app, PdContext *context, const AskFlags *flags, const PdAskOption
         const char *question)
 {
     g_autoptr(GError) error = NULL;
-    Show show = {.app = app, .quiet = flags->json, .finds = finds(context, options)};
+    Show show = {.app = app, .quiet = flags->json, .told = has_one_way(context, options)};
     PdAskEvents events = {
         .stage = on_stage, .text = on_text, .sentence = on_sentence, .user_data = &show};
     g_autoptr(PdAnswer) answer =

@@ -285,20 +285,19 @@ put_line(Layout *layout, const Line *at)
                                value->str);
 }
 
-/* The first value of a field of this component, without its escapes; NULL: it has none. */
+/* The value of the first line of this name as it is given; NULL: it has none. */
 static char *
-text_of(const Component *component, const char *name)
+given(const Component *component, const char *name)
 {
-    guint rank = rank_of(name, strlen(name));
+    gsize n = strlen(name);
     for (guint i = 0; i < component->lines->len; i++) {
         const Line *at = &g_array_index(component->lines, Line, i);
-        g_autoptr(PdContentLine) line =
-            at->rank == rank ? pd_content_line_parse(at->start, at->end) : NULL;
-        if (!line)
+        if (pd_content_name_length(at->start, at->end) != n ||
+            g_ascii_strncasecmp(at->start, name, n) != 0)
             continue;
-        GString *text = g_string_new(NULL);
-        pd_content_text(text, line->value, " ");
-        return g_string_free(text, FALSE);
+        g_autoptr(PdContentLine) line = pd_content_line_parse(at->start, at->end);
+        if (line)
+            return g_steal_pointer(&line->value);
     }
     return NULL;
 }
@@ -332,30 +331,16 @@ put_block(Layout *layout, Component *component)
         {"VFREEBUSY", "Busy times"},
         {"VAVAILABILITY", "Available times"},
     };
-    g_autofree char *summary = text_of(component, "SUMMARY");
+    g_autofree char *summary = given(component, "SUMMARY");
     part_blocks(layout->out);
-    g_string_append_printf(layout->out, "%s:%s%s\n", WORD_FOR(heads, component->name),
-                           summary && *summary ? " " : "", summary ? summary : "");
+    g_string_append_printf(layout->out, "%s:%s", WORD_FOR(heads, component->name),
+                           summary && *summary ? " " : "");
+    pd_content_text(layout->out, summary ? summary : "", " ");
+    g_string_append_c(layout->out, '\n');
     put_lines(layout, component);
 }
 
 /* --- what is inside ------------------------------------------------------------------------ */
-
-/* The value of a line of this name as it is given, or NULL. */
-static char *
-given(const Component *component, const char *name)
-{
-    gsize n = strlen(name);
-    for (guint i = 0; i < component->lines->len; i++) {
-        const Line *at = &g_array_index(component->lines, Line, i);
-        if (pd_content_name_length(at->start, at->end) != n ||
-            g_ascii_strncasecmp(at->start, name, n) != 0)
-            continue;
-        g_autoptr(PdContentLine) line = pd_content_line_parse(at->start, at->end);
-        return line ? g_steal_pointer(&line->value) : NULL;
-    }
-    return NULL;
-}
 
 /* "standard time +0100", of a time zone. */
 static void

@@ -14,8 +14,10 @@ pd_content_line_free(PdContentLine *line)
     g_free(line);
 }
 
-GByteArray *
-pd_content_unfold(const guint8 *bytes, gsize n)
+/* The lines in one piece, LF at the end of each.  Before characters are decoded, since a line may
+ * be folded inside of one. */
+static GByteArray *
+unfold(const guint8 *bytes, gsize n)
 {
     GByteArray *out = g_byte_array_sized_new((guint)n);
     for (gsize at = 0; at < n;) {
@@ -151,8 +153,10 @@ component_of(const char *at, const char *line_end, const char *begin_or_end)
     return g_strstrip(g_ascii_strup(at + n + 1, line_end - at - (gssize)n - 1));
 }
 
-gboolean
-pd_content_is_sound(const GByteArray *unfolded, guint depth_max, guint *line)
+/* *line: the first one, from 1, that is not.  Components in components, deeper than `depth_max`,
+ * are not sound. */
+static gboolean
+is_sound(const GByteArray *unfolded, guint depth_max, guint *line)
 {
     g_autoptr(GPtrArray) open = g_ptr_array_new_with_free_func(g_free);
     const char *at = (const char *)unfolded->data, *end = at + unfolded->len;
@@ -184,8 +188,8 @@ pd_content_decode(const guint8 *bytes, gsize n, const char *label, PdEmitter *em
                   const char *key, GString *out, gboolean *sound, GError **error)
 {
     guint line;
-    g_autoptr(GByteArray) unfolded = pd_content_unfold(bytes, n);
-    *sound = pd_content_is_sound(unfolded, emitter->limits->section_depth_max, &line);
+    g_autoptr(GByteArray) unfolded = unfold(bytes, n);
+    *sound = is_sound(unfolded, emitter->limits->section_depth_max, &line);
     if (*sound)
         return pd_decode_text(emitter, key, unfolded->data, unfolded->len, label, out, error);
     return pd_decode_text(emitter, key, bytes, n, label, out, error) &&

@@ -13,10 +13,6 @@ typedef struct {
 void pd_content_line_free(PdContentLine *line);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PdContentLine, pd_content_line_free)
 
-/* The lines in one piece, LF at the end of each.  Before characters are decoded, since a line may
- * be folded inside of one. */
-GByteArray *pd_content_unfold(const guint8 *bytes, gsize n);
-
 /* The end of the line at `at`: its LF, or `end`. */
 const char *pd_content_line_end(const char *at, const char *end);
 /* The name of an unfolded line, up to the ":" or ";" behind it; 0: it is no content line. */
@@ -32,13 +28,9 @@ gboolean pd_content_param_is(const PdContentLine *line, const char *name, const 
  */
 void pd_content_text(GString *out, const char *value, const char *between);
 
-/* Are the calendars in it whole, with nothing between them, and all lines of the grammar?
- * `unfolded`: of a file; *line: the first one, from 1, that is not.  Components in components,
- * deeper than `depth_max`, are not. */
-gboolean pd_content_is_sound(const GByteArray *unfolded, guint depth_max, guint *line);
-
-/* Decodes a file to `out`, unfolded.  *sound FALSE: it is not, and is kept as it is; a note says
- * where. */
+/* Decodes a file to `out`, its lines in one piece with LF at the end of each.  *sound FALSE: the
+ * calendars in it are not whole, something else stands between them, or a line is none of the
+ * grammar; then it is kept as it is, and a note says where. */
 gboolean pd_content_decode(const guint8 *bytes, gsize n, const char *label, PdEmitter *emitter,
                            const char *key, GString *out, gboolean *sound, GError **error);
 

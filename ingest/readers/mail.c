@@ -532,6 +532,7 @@ read_other(Mail *mail, GMimePart *part, const char *path, const char *name, cons
         strcmp(type, "application/pkcs7-signature") == 0 ||
         strcmp(type, "application/x-pkcs7-signature") == 0)
         return TRUE;
+    static const char *const texts[] = {"text", "markdown", "html", "calendar", NULL};
     g_autoptr(GByteArray) bytes = decoded_content(part);
     if (is_smime(name, type))
         return read_smime(mail, bytes, path, name, type, depth, error);
@@ -543,8 +544,7 @@ read_other(Mail *mail, GMimePart *part, const char *path, const char *name, cons
     }
     if (!kind)
         return skip_unknown(mail, part, path, name, type, bytes->len, error);
-    if (strcmp(kind, "text") == 0 || strcmp(kind, "markdown") == 0 || strcmp(kind, "html") == 0 ||
-        strcmp(kind, "calendar") == 0)
+    if (g_strv_contains(texts, kind))
         return add_text(mail, bytes, kind, NULL, path, name, error);
     if (strcmp(kind, "tnef") == 0)
         return read_tnef(mail, bytes, path, name, error);

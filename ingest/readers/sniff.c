@@ -175,15 +175,15 @@ has_suffix(const char *name, const char *const *suffixes)
     return FALSE;
 }
 
+/* After white space, in any case. */
 static gboolean
-starts_with_tag(const char *at, const char *end)
+starts_with_one_of(const char *at, const char *end, const char *const *words)
 {
-    static const char *const tags[] = {"<!doctype html", "<html", "<head>", "<body"};
     while (at < end && g_ascii_isspace(*at))
         at++;
-    for (gsize i = 0; i < G_N_ELEMENTS(tags); i++) {
-        gsize n = strlen(tags[i]);
-        if ((gsize)(end - at) >= n && g_ascii_strncasecmp(at, tags[i], n) == 0)
+    for (; *words; words++) {
+        gsize n = strlen(*words);
+        if ((gsize)(end - at) >= n && g_ascii_strncasecmp(at, *words, n) == 0)
             return TRUE;
     }
     return FALSE;
@@ -336,13 +336,10 @@ looks_clinical(const char *at, const char *end)
 static gboolean
 looks_like_calendar(const char *at, const char *end)
 {
-    static const char begin[] = "BEGIN:VCALENDAR";
+    static const char *const begin[] = {"BEGIN:VCALENDAR", NULL};
     if (end - at >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
         at += 3;
-    while (at < end && g_ascii_isspace(*at))
-        at++;
-    return (gsize)(end - at) >= sizeof begin - 1 &&
-           g_ascii_strncasecmp(at, begin, sizeof begin - 1) == 0;
+    return starts_with_one_of(at, end, begin);
 }
 
 /* [MS-CFB] with the names of [MS-OXMSG] in its directory, which is mostly near the start; where it
@@ -370,6 +367,7 @@ const char *
 pd_sniff(const guint8 *bytes, gsize n, const char *name)
 {
     static const char *const html[] = {"html", "htm", "xhtml", NULL};
+    static const char *const tags[] = {"<!doctype html", "<html", "<head>", "<body", NULL};
     static const char *const markdown[] = {"md", "markdown", "mdown", "mkd", NULL};
     static const char *const mail[] = {"eml", NULL};
     static const char *const notebook[] = {"ipynb", NULL};
@@ -409,7 +407,7 @@ pd_sniff(const guint8 *bytes, gsize n, const char *name)
         return "clinical";
     if (looks_like_calendar(at, end))
         return "calendar";
-    if (has_suffix(name, html) || starts_with_tag(at, end))
+    if (has_suffix(name, html) || starts_with_one_of(at, end, tags))
         return "html";
     if (has_suffix(name, markdown))
         return "markdown";

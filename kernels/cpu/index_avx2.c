@@ -33,17 +33,12 @@ load_vector(const void *place)
     return _mm256_loadu_si256((const __m256i *)place);
 }
 
-/* dot[k][v] of heads h .. with block b more. */
+/* sum[k][v] of heads h .. with the products of block b more, in 16 bits. */
 INLINE void
-add_block(__m256 dot[KEYS][VECTORS], const PdIndexQuery *q, const IndexKey *keys, int b, int h)
+add_products(__m256i sum[KEYS][VECTORS], const PdIndexQuery *q, const IndexKey *keys, int b, int h)
 {
-    const __m256i ones = _mm256_set1_epi16(1);
-    size_t n_heads = (size_t)q->n_heads, at = (size_t)b * n_heads + (size_t)h;
+    size_t n_heads = (size_t)q->n_heads;
     const int8_t *codes = q->codes + ((size_t)b * PD_INDEX_WORDS * n_heads + (size_t)h) * 4;
-    __m256i sum[KEYS][VECTORS];
-    for (int k = 0; k < KEYS; k++)
-        for (int v = 0; v < VECTORS; v++)
-            sum[k][v] = _mm256_setzero_si256();
 #pragma GCC unroll 8
     for (int w = 0; w < PD_INDEX_WORDS; w++)
         for (int v = 0; v < VECTORS; v++) {
@@ -53,6 +48,19 @@ add_block(__m256 dot[KEYS][VECTORS], const PdIndexQuery *q, const IndexKey *keys
                 sum[k][v] = now(_mm256_add_epi16(sum[k][v], _mm256_maddubs_epi16(word, x)));
             }
         }
+}
+
+/* dot[k][v] of heads h .. with block b more. */
+INLINE void
+add_block(__m256 dot[KEYS][VECTORS], const PdIndexQuery *q, const IndexKey *keys, int b, int h)
+{
+    const __m256i ones = _mm256_set1_epi16(1);
+    size_t n_heads = (size_t)q->n_heads, at = (size_t)b * n_heads + (size_t)h;
+    __m256i sum[KEYS][VECTORS];
+    for (int k = 0; k < KEYS; k++)
+        for (int v = 0; v < VECTORS; v++)
+            sum[k][v] = _mm256_setzero_si256();
+    add_products(sum, q, keys, b, h);
     for (int v = 0; v < VECTORS; v++) {
         __m256i start = load_vector(q->starts + at + 8 * (size_t)v);
         __m256 q_scale = _mm256_loadu_ps(q->scales + at + 8 * (size_t)v);
@@ -106,20 +114,11 @@ add_folded_block(__m256i dot[KEYS][VECTORS], const PdIndexQuery *q, const IndexK
                  int h)
 {
     size_t n_heads = (size_t)q->n_heads, at = (size_t)b * n_heads + (size_t)h;
-    const int8_t *codes = q->codes + ((size_t)b * PD_INDEX_WORDS * n_heads + (size_t)h) * 4;
     __m256i sum[KEYS][VECTORS];
     for (int k = 0; k < KEYS; k++)
         for (int v = 0; v < VECTORS; v++)
             sum[k][v] = load_vector(q->half_starts + 2 * (at + 8 * (size_t)v));
-#pragma GCC unroll 8
-    for (int w = 0; w < PD_INDEX_WORDS; w++)
-        for (int v = 0; v < VECTORS; v++) {
-            __m256i x = load_vector(codes + ((size_t)w * n_heads + 8 * (size_t)v) * 4);
-            for (int k = 0; k < KEYS; k++) {
-                __m256i word = _mm256_set1_epi32(key_word(&keys[k], q->n_blocks, b, w));
-                sum[k][v] = now(_mm256_add_epi16(sum[k][v], _mm256_maddubs_epi16(word, x)));
-            }
-        }
+    add_products(sum, q, keys, b, h);
     for (int v = 0; v < VECTORS; v++) {
         __m256i factor = load_vector(q->half_factors + 2 * (at + 8 * (size_t)v));
         for (int k = 0; k < KEYS; k++)
